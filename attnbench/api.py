@@ -1,0 +1,61 @@
+"""The tool from Python: two functions and what they return. Importing this loads neither torch nor onnxruntime."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attnbench.records import Record, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run and the folder it is stored in."""
+
+    run: Run
+    folder: Path
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All that is known of each case, in base units."""
+        return self.run.records
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a case and target, with the columns of cases.csv; ``report.frame.COLUMNS`` explains them."""
+        from attnbench.report.frame import to_frame  # noqa: PLC0415  pandas is slow to import
+
+        return to_frame(self.run)
+
+    def to_markdown(self) -> str:
+        """The report as Markdown."""
+        from attnbench.report.markdown import render  # noqa: PLC0415
+
+        return render(self.run)
+
+
+def run_study(
+    study: str | Path | Mapping[str, Any], *, out: str | Path | None = None, quick: bool = False, **settings: Any
+) -> StoredRun:
+    """Run a study and return it with its records; what an earlier, interrupted call recorded in ``out`` is kept.
+
+    ``study`` is a TOML file, the name of a packaged study, or a mapping with a study's keys. ``settings`` are fields of
+    ``records.Settings`` and hold for every case. Failed cases are records with a reason; bad input raises ``InputError``.
+    """
+    from attnbench.progress import Silent  # noqa: PLC0415
+    from attnbench.study import find_study, plan, read_study  # noqa: PLC0415
+    from attnbench.sweep import run_plan  # noqa: PLC0415
+
+    data = study if isinstance(study, Mapping) else read_study(find_study(str(study)))
+    planned = plan(data, quick=quick, overrides=settings)
+    return StoredRun(*run_plan(planned, Path("results"), None if out is None else Path(out), Silent()))
+
+
+def load_run(where: str | Path) -> StoredRun:
+    """A run from its folder or file. Raises ``InputError`` where there is none."""
+    from attnbench.store import load_run as load  # noqa: PLC0415
+    from attnbench.store import run_path  # noqa: PLC0415
+
+    return StoredRun(load(where), run_path(where).parent)

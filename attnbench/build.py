@@ -1,0 +1,235 @@
+"""A case to a graph on disk and all that can be known without running a clock: counts, findings, checks, parity.
+
+Runs in a process of its own (see ``sweep``), which holds torch and may crash without taking the sweep along. Hosts are
+exported once per size, modules once per (spec, shape); variants are spliced.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from attnbench.counting import TorchCounts, count_torch, parameters_of
+from attnbench.environment import free_memory
+from attnbench.errors import CaseFailure, InputError
+from attnbench.export import to_onnx
+from attnbench.grammar import Spec, parse_size, parse_spec, parse_variant
+from attnbench.graph.canonicalise import canonicalise
+from attnbench.graph.cost import GraphCost, activation_peak, graph_cost
+from attnbench.graph.lint import deployment_checklist, lint
+from attnbench.graph.load import input_shape, parse, read_host_file, serialise, static_shape, verify
+from attnbench.graph.splice import mark_tensors, planes, splice
+from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
+from attnbench.hosts.site import attach_sites, marked, sites_of
+from attnbench.metrics import measurement
+from attnbench.modules import Plane, build_module
+from attnbench.parity import Parity, compare
+from attnbench.records import Built, Case, Measurement
+from attnbench.registry import accepted, load_object
+from attnbench.targets import load_target
+from attnbench.units import bytes_text
+
+MEMORY_FACTOR = 1.35
+"""Planned memory over the static peak: ONNX Runtime's planner was seen to need 60 MB where the peak is 45.6 MB."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A host or a module on its own: the graph, what torch counts, and how far the two outputs differ."""
+
+    graph: bytes
+    counts: TorchCounts | None
+    parity: Parity | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class CaseBuilder:
+    """Builds cases one after the other and keeps the parts they share."""
+
+    seed: int
+    canonical: bool
+    folder: Path
+    hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
+    modules: dict[tuple[Spec, tuple[int, ...]], Part] = field(default_factory=dict)
+
+    def build(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
+        """The case's graph, verified and saved, with its counts and findings. Raises ``CaseFailure``."""
+        host = self.host(case, reference)
+        sites = self._occupied(case, reference, host)
+        graph = host.graph
+        if reference.kind == "onnx":
+            marked_model = parse(graph)
+            mark_tensors(marked_model, sites)
+            graph = serialise(marked_model)
+        shapes = planes(parse(graph))
+        parts = {
+            site: [(spec, self.module(spec, shapes[site])) for spec in specs] for site, specs in sites.items()
+        }
+        model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
+        data = serialise(model)
+        verify(data, "splice")
+        path = self.folder / "variant.onnx" if not case.is_baseline else self.folder / "baseline.onnx"
+        path.write_bytes(data)
+        return self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
+
+    def host(self, case: Case, reference: HostReference) -> Part:
+        """The host's graph with markers at its sites, exported and compared once per size."""
+        key = (case.host, case.size, case.batch)
+        if key not in self.hosts:
+            build = _onnx_host if reference.kind == "onnx" else _torch_host
+            self.hosts[key] = build(case, reference, self.seed, self.canonical)
+        return self.hosts[key]
+
+    def module(self, spec: Spec, shape: tuple[int, ...]) -> Part:
+        """A module's graph for a shape, exported, counted and compared once."""
+        key = (spec, shape)
+        if key not in self.modules:
+            self.modules[key] = _module_part(spec, shape, self.seed, self.canonical)
+        return self.modules[key]
+
+    def _occupied(self, case: Case, reference: HostReference, host: Part) -> dict[str, tuple[Spec, ...]]:
+        variant = parse_variant(case.variant)
+        if reference.kind == "onnx":
+            return {
+                place: tuple(spec for a in variant.assignments if place in a.places for spec in a.modules)
+                for assignment in variant.assignments
+                for place in assignment.places
+            }
+        known = list(planes(parse(host.graph)))
+        return modules_by_site(variant, known, declared_placements(reference), case.host)
+
+    def _describe(self, model: ir.Model, path: str, parts: list[Part], targets: tuple[str, ...]) -> Built:
+        cost = graph_cost(model)
+        notes = [note for part in parts for note in part.notes]
+        torch_macs = _summed([p.counts.macs if p.counts else None for p in parts])
+        if torch_macs is not None and torch_macs != cost.macs:
+            notes.append(f"the counters disagree: fvcore {torch_macs:,} MACs, ONNX graph {cost.macs:,}")
+        uncounted = {op for part in parts if part.counts for op in part.counts.uncounted} | set(cost.uncounted)
+        started = time.perf_counter()
+        findings = tuple(finding for name in targets for finding in lint(model, load_target(name)))
+        checks = tuple(deployment_checklist(model))
+        lint_seconds = time.perf_counter() - started
+        need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes
+        free = free_memory()
+        return Built(
+            path=path,
+            measurements=_measurements(cost, parts, torch_macs),
+            findings=findings,
+            checks=checks,
+            uncounted=tuple(sorted(uncounted)),
+            notes=tuple(dict.fromkeys(notes)),
+            skip=_needs(cost.activation_peak, need, free) if need > free else "",
+            seconds={"lint": lint_seconds},
+        )
+
+
+def _torch_host(case: Case, reference: HostReference, seed: int, canonical: bool) -> Part:
+    spec = parse_spec(reference.spec)
+    torch.manual_seed(seed)
+    channels = reference.input_channels
+    if reference.kind == "registered":
+        entry = HOSTS.load(spec.name)
+        host: nn.Module = entry.build(**host_options(spec))
+        channels = entry.input_channels
+    else:
+        host = _user_host(spec, reference, parse_size(case.size))
+    shape = (case.batch, channels, *parse_size(case.size))
+    subnormal = _subnormals(host)
+    with marked(host):
+        graph = to_onnx(host, shape, canonical=canonical)
+    missing = set(sites_of(host)) - set(planes(parse(graph)))
+    if missing:
+        raise CaseFailure("export", f"the host's output does not depend on site {', '.join(sorted(missing))}")
+    plain = serialise(splice(graph, {}))
+    return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal)
+
+
+def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> nn.Module:
+    factory = load_object(spec.name, "host")
+    if not callable(factory):
+        raise InputError(f"host '{spec.name}' is a {type(factory).__name__}: it must be a function that builds a module")
+    offered = {"height": size[0], "width": size[1], **spec.options}
+    host = factory(**accepted(factory, offered))
+    if not isinstance(host, nn.Module):
+        raise InputError(f"host '{spec.name}' gave a {type(host).__name__}: it must give a torch.nn.Module")
+    return attach_sites(host.eval(), reference.sites)
+
+
+def _onnx_host(case: Case, reference: HostReference, seed: int, canonical: bool) -> Part:
+    model = parse(read_host_file(reference.spec))
+    if canonical:
+        canonicalise(model)
+    shape = input_shape(model)
+    if shape[2:] != parse_size(case.size) or shape[0] != case.batch:
+        raise InputError(f"host '{reference.spec}' is made for input {list(shape)}, not {case.size} with batch {case.batch}")
+    return Part(serialise(model), None, None, ("host from an ONNX file: counted on the graph alone",))
+
+
+def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, canonical: bool) -> Part:
+    torch.manual_seed(seed)
+    module = _guarded(lambda: build_module(spec, Plane(*shape[1:])), f"module {spec}").eval()
+    graph = to_onnx(module, shape, canonical=canonical)
+    model = parse(graph)
+    given = [static_shape(output) for output in model.graph.outputs]
+    if given != [shape]:
+        found = " and ".join(str(list(g)) for g in given)
+        raise CaseFailure("build", f"module {spec} turns {list(shape)} into {found}: it must keep the shape")
+    peak = math.ceil(activation_peak(model) * MEMORY_FACTOR)
+    if peak > free_memory() / 2:
+        note = f"{spec}: not run against torch, which would need more memory than is free"
+        return Part(graph, TorchCounts(parameters_of(module), None), None, (note,))
+    counts = count_torch(module, shape)
+    return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), _subnormals(module))
+
+
+def _guarded(build: Callable[[], nn.Module], what: str) -> nn.Module:
+    try:
+        return build()
+    except (CaseFailure, InputError):
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise CaseFailure("build", f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) -> tuple[Measurement, ...]:
+    counted = [part.counts.params if part.counts else None for part in parts]
+    params = _summed(counted)
+    found = [
+        measurement("params", cost.weight_elements if params is None else params,
+                    note="float weights of the graph" if params is None else ""),
+        measurement("macs", cost.macs),
+        measurement("flops", 2 * cost.macs),
+        measurement("elementwise_ops", cost.elements),
+        measurement("bytes_moved", cost.bytes_moved),
+        measurement("activation_peak", cost.activation_peak),
+        measurement("largest_activation", cost.largest_activation),
+        measurement("weights", cost.weight_bytes),
+        measurement("macs_fvcore", torch_macs),
+    ]
+    parities = [part.parity for part in parts if part.parity]
+    if parities:
+        worst = max(parities, key=lambda parity: parity.error / parity.tolerance)
+        found.append(measurement("parity_error", max(p.error for p in parities)))
+        found.append(measurement("parity_tolerance", worst.tolerance))
+    return tuple(found)
+
+
+def _summed(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _subnormals(module: nn.Module) -> tuple[str, ...]:
+    tiny = torch.finfo(torch.float32).tiny
+    number = sum(int(((p != 0) & (p.abs() < tiny)).sum()) for p in module.state_dict().values() if p.is_floating_point())
+    return (f"{number} weights are subnormal, which slows arithmetic down",) if number else ()
+
+
+def _needs(peak: int, need: int, free: int) -> str:
+    return f"needs {bytes_text(need)} of memory ({bytes_text(peak)} of live activations); {bytes_text(free)} is free"

@@ -1,0 +1,117 @@
+"""Parameters and MACs of a torch module, by fvcore with handles of our own, and the cross-check with the ONNX graph.
+
+Out of the box fvcore adds pooling and normalisation elements to multiply-accumulates, and passes over element-wise ops and
+fused attention in silence. Here each handle says which of the two it counts, and an op without a handle is named.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from fvcore.nn import FlopCountAnalysis, jit_handles
+from torch import nn
+
+MACS, ELEMENTS = "macs", "elements"
+
+Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
+
+ELEMENTWISE = (
+    "abs add add_ batch_norm celu clamp clamp_ clamp_min cos div div_ elu elu_ erf exp floor floor_divide gelu "
+    "hardsigmoid hardswish hardtanh hardtanh_ leaky_relu log maximum minimum mish mul mul_ neg pow prelu reciprocal relu "
+    "relu_ relu6 rsqrt rsub selu sigmoid sigmoid_ sign silu silu_ sin softplus sqrt square sub sub_ tan tanh where"
+).split()
+READS_INPUT = (
+    "adaptive_avg_pool2d adaptive_max_pool2d adaptive_avg_pool1d adaptive_max_pool1d amax amin argmax cumsum group_norm "
+    "instance_norm layer_norm linalg_vector_norm max mean min norm std sum var"
+).split()
+WINDOWS = ("avg_pool2d", "max_pool2d")
+MOVES = (
+    "alias cat chunk clone constant_pad_nd contiguous detach expand expand_as flatten flip gather index index_select narrow "
+    "new_zeros pad pixel_shuffle reflection_pad2d repeat reshape roll select slice split split_with_sizes squeeze stack t "
+    "to transpose unbind unsqueeze upsample_nearest2d view feature_dropout dropout permute zeros ones zeros_like size"
+).split()
+
+
+@dataclass(frozen=True)
+class TorchCounts:
+    """What torch's side says of a module: parameters, MACs, and ops without a handle. MACs are ``None`` if not traced."""
+
+    params: int
+    macs: int | None
+    uncounted: tuple[str, ...] = ()
+
+
+def parameters_of(module: nn.Module) -> int:
+    """Number of parameters; a shared one counts once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_torch(module: nn.Module, shape: tuple[int, ...]) -> TorchCounts:
+    """Count a module by tracing it once on zeros of this shape; it runs for real, so its tensors must fit in memory."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused kernel hides its matrix products
+    try:
+        with torch.no_grad():
+            analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape))
+            analysis.set_op_handle(**_handles())
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+            logging.getLogger("fvcore").setLevel(logging.ERROR)
+            totals = analysis.by_operator()
+            unknown = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    return TorchCounts(parameters_of(module), int(totals.get(MACS, 0)), unknown)
+
+
+def _handles() -> dict[str, Handle]:
+    handles: dict[str, Handle] = {}
+    for op, count in (
+        ("_convolution", jit_handles.conv_flop_jit),
+        ("addmm", jit_handles.addmm_flop_jit),
+        ("linear", jit_handles.linear_flop_jit),
+        ("matmul", _matmul),
+        ("mm", _matmul),
+        ("bmm", _matmul),
+        ("einsum", jit_handles.einsum_flop_jit),
+        ("scaled_dot_product_attention", _attention),
+    ):
+        handles[f"aten::{op}"] = _as(MACS, count)
+    handles |= {f"aten::{op}": _as(ELEMENTS, _written) for op in (*ELEMENTWISE, *WINDOWS)}
+    handles |= {f"aten::{op}": _as(ELEMENTS, _read) for op in READS_INPUT}
+    handles |= {f"aten::{op}": _as(ELEMENTS, lambda inputs, outputs: 5 * _written(inputs, outputs)) for op in ("softmax",)}
+    handles |= {f"aten::{op}": _as(ELEMENTS, lambda _inputs, _outputs: 0) for op in MOVES}
+    return handles
+
+
+def _as(kind: str, count: Callable[[Sequence[Any], Sequence[Any]], Any]) -> Handle:
+    def handle(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+        counted = count(inputs, outputs)
+        return Counter({kind: int(sum(counted.values()) if isinstance(counted, Counter) else counted)})
+
+    return handle
+
+
+def _shape(value: Any) -> list[int]:
+    return jit_handles.get_shape(value) or []
+
+
+def _written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    shape = _shape(outputs[0])
+    return prod(shape) if shape else 0  # numbers of the tracer's own shape arithmetic have no shape
+
+
+def _read(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
+    return prod(_shape(inputs[0]))
+
+
+def _matmul(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    return prod(_shape(outputs[0])) * _shape(inputs[0])[-1]
+
+
+def _attention(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
+    query, key, value = (_shape(value) for value in inputs[:3])
+    return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])

@@ -1,0 +1,108 @@
+"""What the figures depend on: the machine, the software, and what else goes on. Read, never changed.
+
+No torch here: versions come from the installed distributions' metadata.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+KERNEL_FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "asimd")
+EXPORTER, OPSET = "torch.onnx dynamo", 18
+"""The one exporter and opset in use: recorded in every run, never mixed within a comparison."""
+
+CANONICAL_PASS = 1
+"""Version of the canonicalising pass."""
+
+DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "fvcore", "numpy")
+
+
+def machine() -> dict[str, Any]:
+    """CPU, cores granted to this process, memory, system, load; and a short id of what decides speed."""
+    info = _cpu_info()
+    facts: dict[str, Any] = {
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "kernel_flags": [flag for flag in KERNEL_FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": total_memory(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+    facts["id"] = _short_hash(facts)
+    facts["load"] = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return facts
+
+
+def software() -> dict[str, Any]:
+    """Versions that decide what is exported and run; a short id of them; and the commit they ran from."""
+    versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
+    versions |= {name: version(name) for name in DISTRIBUTIONS}
+    versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS}
+    versions["id"] = _short_hash(versions)
+    versions["commit"] = _commit()
+    return versions
+
+
+def version(distribution: str) -> str:
+    """An installed distribution's version, or ``not installed``."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def total_memory() -> int:
+    """Bytes of memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def free_memory() -> int:
+    """Bytes that a new process could take without swapping, within the container's limit where there is one."""
+    available = total_memory()
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) * 1024
+    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    return available if limit is None or used is None else min(available, max(0, limit - used))
+
+
+def _cgroup(name: str) -> int | None:
+    try:
+        text = Path("/sys/fs/cgroup", name).read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _cpu_info() -> dict[str, str]:
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _commit() -> str:
+    """The git commit of the working folder, with a mark where it has changes; empty outside a repository."""
+    try:
+        done = subprocess.run(  # noqa: S603  a fixed command line
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607  the user's own git
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _short_hash(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:10]

@@ -1,0 +1,57 @@
+"""The canonicalising pass: one spelling for graphs that compute the same.
+
+The exporter writes a global pooling as a reduction over height and width; vendors' tool chains and ONNX Runtime's blocked
+layout know it as ``GlobalAveragePool`` and ``GlobalMaxPool``. The pass turns those back, folds constants, and removes
+identities and what nothing reads. Its version (``environment.CANONICAL_PASS``) is part of every run: graphs of two
+versions are never compared.
+"""
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript import optimizer
+
+GLOBAL_POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+
+
+def canonicalise(model: ir.Model) -> ir.Model:
+    """Rewrite the model in place and return it."""
+    optimizer.fold_constants(model)
+    for node in list(model.graph):
+        if reduces_the_plane(node):
+            _use_global_pool(model.graph, node)
+    tidy(model)
+    return model
+
+
+def tidy(model: ir.Model) -> None:
+    """Remove identities, unused nodes and unused weights; constants become initializers. Nothing computed changes."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.IdentityEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+
+
+def reduces_the_plane(node: ir.Node) -> bool:
+    """Whether a reduction takes exactly height and width of an ``[N, C, H, W]`` tensor and keeps its rank."""
+    if node.op_type not in GLOBAL_POOLS or node.domain not in ("", "ai.onnx"):
+        return False
+    value = node.inputs[0]
+    keepdims = node.attributes.get_int("keepdims", 1)
+    if value is None or value.shape is None or len(value.shape) != 4 or not keepdims:
+        return False
+    return sorted(axis % 4 for axis in reduction_axes(node) or ()) == [2, 3]
+
+
+def reduction_axes(node: ir.Node) -> tuple[int, ...] | None:
+    """The axes of a reduction, from its attribute or its constant input; ``None`` where they are not constant or all."""
+    if "axes" in node.attributes:
+        return tuple(node.attributes["axes"].as_ints())
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        constant = ir.convenience.get_const_tensor(node.inputs[1])
+        return None if constant is None else tuple(int(axis) for axis in constant.numpy().reshape(-1))
+    return None
+
+
+def _use_global_pool(graph: ir.Graph, node: ir.Node) -> None:
+    pool = ir.node(GLOBAL_POOLS[node.op_type], inputs=[node.inputs[0]], num_outputs=1, name=node.name)
+    ir.convenience.replace_nodes_and_values(graph, node, [node], [pool], [node.outputs[0]], [pool.outputs[0]])

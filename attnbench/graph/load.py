@@ -1,0 +1,133 @@
+"""ONNX bytes and files to models with static shapes, and the user's mistakes to one clear line each.
+
+A model travels as bytes and is parsed anew for each use: ``onnx_ir`` keeps the ``TensorProto`` it was given, so renaming
+an initializer of a parsed model would rename it in the cached message as well.
+"""
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from attnbench.errors import CaseFailure, InputError
+
+STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "attnbench")
+
+
+def parse(data: bytes) -> ir.Model:
+    """A fresh model from serialised bytes."""
+    return ir.from_proto(onnx.load_model_from_string(data))
+
+
+def serialise(model: ir.Model) -> bytes:
+    """The model as protobuf bytes."""
+    return ir.to_proto(model).SerializeToString()
+
+
+def verify(data: bytes, stage: str) -> None:
+    """Hold a model to ONNX's checker with full, strict shape inference; raises ``CaseFailure`` at the stage."""
+    try:
+        onnx.checker.check_model(data, full_check=True)
+    except Exception as error:  # the checker raises ValidationError, InferenceError and RuntimeError
+        raise CaseFailure(stage, f"the ONNX checker refuses the graph: {_first_line(error)}") from error
+
+
+def read_host_file(path: str) -> bytes:
+    """A user's ONNX file as bytes, with shapes inferred and weights inside.
+
+    Raises ``InputError`` for a file that is missing, empty, truncated, not ONNX, has dynamic input dimensions, more than
+    one input, missing external data, or ops of a domain that ONNX does not define.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"host '{path}': there is no such file")
+    proto = _read_proto(file)
+    _check_ops(proto, path)
+    _load_external(proto, file)
+    _check_input(proto, path)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except Exception as error:
+        raise InputError(f"host '{path}': the ONNX checker refuses it: {_first_line(error)}") from error
+    return proto.SerializeToString()
+
+
+def file_size(path: str) -> tuple[int, int]:
+    """Height and width of a host file's image input."""
+    dims = _image_input(_read_proto(Path(path)), path).type.tensor_type.shape.dim
+    return dims[2].dim_value, dims[3].dim_value
+
+
+def input_shape(model: ir.Model) -> tuple[int, ...]:
+    """The static shape of the model's first input."""
+    return static_shape(model.graph.inputs[0])
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """A value's shape as integers; raises ``CaseFailure`` where it is not known."""
+    if value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        raise CaseFailure("build", f"tensor '{value.name}' has no static shape ({value.shape})")
+    return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
+
+
+def _read_proto(file: Path) -> onnx.ModelProto:
+    if not file.is_file():
+        raise InputError(f"host '{file}': there is no such file")
+    data = file.read_bytes()
+    if not data:
+        raise InputError(f"host '{file}': the file is empty")
+    try:
+        proto = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise InputError(f"host '{file}': not an ONNX model, or a truncated one (protobuf does not decode)") from error
+    if not proto.graph.node or not proto.opset_import:
+        raise InputError(f"host '{file}': not an ONNX model (it holds no graph)")
+    return proto
+
+
+def _check_ops(proto: onnx.ModelProto, path: str) -> None:
+    functions = {(f.domain, f.name) for f in proto.functions}
+    foreign = {
+        f"{node.domain}::{node.op_type}"
+        for node in proto.graph.node
+        if node.domain not in STANDARD_DOMAINS and (node.domain, node.op_type) not in functions
+    }
+    if foreign:
+        raise InputError(f"host '{path}': ops of a custom domain cannot be counted or checked: {', '.join(sorted(foreign))}")
+
+
+def _load_external(proto: onnx.ModelProto, file: Path) -> None:
+    try:
+        onnx.load_external_data_for_model(proto, str(file.parent))
+    except Exception as error:
+        raise InputError(f"host '{file}': its external data cannot be read: {_first_line(error)}") from error
+
+
+def _image_input(proto: onnx.ModelProto, path: str) -> onnx.ValueInfoProto:
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise InputError(f"host '{path}': takes {len(inputs)} inputs ({', '.join(v.name for v in inputs)}); one is needed")
+    if len(inputs[0].type.tensor_type.shape.dim) != 4:
+        raise InputError(f"host '{path}': input '{inputs[0].name}' is not an image [N, C, H, W]")
+    return inputs[0]
+
+
+def _check_input(proto: onnx.ModelProto, path: str) -> None:
+    value = _image_input(proto, path)
+    dims = value.type.tensor_type.shape.dim
+    dynamic = [f"{axis}={d.dim_param or '?'}" for axis, d in zip("NCHW", dims, strict=True) if d.dim_value < 1]
+    if dynamic:
+        raise InputError(
+            f"host '{path}': input '{value.name}' has dynamic dimensions ({', '.join(dynamic)}): fix them first, "
+            f"for example with python -m onnxruntime.tools.make_dynamic_shape_fixed"
+        )
+    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise InputError(f"host '{path}': input '{value.name}' is not float32")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,125 @@
+"""Graph surgery: markers in, modules in their place, or nothing in their place.
+
+A host's graph carries a marker node ``attnbench::Site`` at each site. A variant replaces the markers by modules, whose
+nodes, weights and tensors get a prefix that names the site (see ``naming``); that prefix is how an inserted node is known
+for ever after. The baseline is the same graph with every marker taken out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import onnx_ir as ir
+
+from attnbench.errors import CaseFailure, UnknownName
+from attnbench.graph.canonicalise import tidy
+from attnbench.graph.load import parse, static_shape
+from attnbench.naming import insertion_prefix
+
+MARKER_DOMAIN = "attnbench"
+MARKER_OP = "Site"
+
+
+def markers(model: ir.Model) -> dict[str, ir.Node]:
+    """The marker nodes of a graph by site, in the graph's order."""
+    found: dict[str, ir.Node] = {}
+    for node in model.graph:
+        if node.domain == MARKER_DOMAIN and node.op_type == MARKER_OP:
+            site = node.attributes["site"].as_string()
+            if site in found:
+                raise CaseFailure("export", f"site '{site}' is passed through twice: a site must stand at one tensor")
+            found[site] = node
+    return found
+
+
+def planes(model: ir.Model) -> dict[str, tuple[int, ...]]:
+    """The shape at each site, ``(N, C, H, W)``."""
+    return {site: static_shape(node.inputs[0]) for site, node in markers(model).items() if node.inputs[0] is not None}
+
+
+def tensors(model: ir.Model) -> list[str]:
+    """The tensors of a graph where a module could stand: float maps ``[N, C, H, W]`` that a node makes."""
+    return [
+        value.name
+        for node in model.graph
+        for value in node.outputs
+        if value.name and value.dtype == ir.DataType.FLOAT and value.shape is not None and len(value.shape) == 4
+    ]
+
+
+def mark_tensors(model: ir.Model, names: Iterable[str]) -> None:
+    """Put a marker behind each named tensor, in place, with the tensor's name as the site's."""
+    by_name = {value.name: value for node in model.graph for value in node.outputs}
+    for name in names:
+        value = by_name.get(name)
+        if value is None or name not in tensors(model):
+            raise UnknownName("tensor [N, C, H, W]", name, tensors(model))
+        producer = value.producer()
+        assert producer is not None  # noqa: S101  it stands in a node's outputs
+        marker = ir.node(MARKER_OP, [value], {"site": name}, domain=MARKER_DOMAIN, num_outputs=1, name=f"site {name}")
+        result = marker.outputs[0]
+        result.shape, result.type = value.shape, value.type
+        uses = [(use.node, use.idx) for use in value.uses() if use.node is not marker]
+        for node, index in uses:
+            node.replace_input_with(index, result)
+        _keep_graph_outputs(model.graph, value, result)
+        model.graph.insert_after(producer, marker)
+    model.graph.opset_imports[MARKER_DOMAIN] = 1
+
+
+def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) -> ir.Model:
+    """The host's graph with each site's modules in a row where its marker stood, all other markers removed.
+
+    ``occupants`` maps a site to (name, ONNX bytes) of its modules. Raises ``CaseFailure`` where a module's input or
+    output does not have the site's shape.
+    """
+    model = parse(host)
+    for site, marker in markers(model).items():
+        value = marker.inputs[0]
+        assert value is not None  # noqa: S101  a marker has one input
+        for position, (name, data) in enumerate(occupants.get(site, ())):
+            value = _insert(model, marker, value, insertion_prefix(site, position, name), data)
+        _remove_marker(model.graph, marker, value)
+    model.graph.opset_imports.pop(MARKER_DOMAIN, None)
+    tidy(model)
+    return model
+
+
+def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, data: bytes) -> ir.Value:
+    module = parse(data)
+    graph = module.graph
+    shape, taken, given = static_shape(value), static_shape(graph.inputs[0]), static_shape(graph.outputs[0])
+    if not shape == taken == given:
+        raise CaseFailure("splice", f"{prefix}: the site has shape {list(shape)}, the module {list(taken)} -> {list(given)}")
+    for number, node in enumerate(graph):
+        node.name = f"{prefix}{node.name or f'{node.op_type}_{number}'}"
+        for output in node.outputs:
+            output.name = f"{prefix}{output.name}"
+    weights = list(graph.initializers.values())
+    graph.initializers.clear()
+    for weight in weights:
+        weight.name = f"{prefix}{weight.name}"
+        model.graph.register_initializer(weight)
+    result = value if graph.outputs[0] is graph.inputs[0] else graph.outputs[0]
+    ir.convenience.replace_all_uses_with(graph.inputs[0], value)
+    nodes = list(graph)
+    graph.outputs.clear()
+    graph.remove(nodes)
+    model.graph.insert_before(marker, nodes)
+    for domain, version in graph.opset_imports.items():
+        model.graph.opset_imports.setdefault(domain, version)
+    return result
+
+
+def _remove_marker(graph: ir.Graph, marker: ir.Node, value: ir.Value) -> None:
+    result = marker.outputs[0]
+    ir.convenience.replace_all_uses_with(result, value)
+    _keep_graph_outputs(graph, result, value)
+    graph.remove(marker, safe=True)
+
+
+def _keep_graph_outputs(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
+    for index, output in enumerate(graph.outputs):
+        if output is old:
+            name = old.name
+            old.name = f"{name}/before"
+            new.name = name
+            graph.outputs[index] = new

@@ -1,0 +1,165 @@
+"""The hosts: networks with named sites. One file a network, ending in ``ENTRIES``; the user's own come by reference.
+
+This package's root imports no torch, so that hosts, sites and placements can be listed and checked without it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from attnbench.errors import InputError, UnknownName
+from attnbench.grammar import OptionValue, Spec, Variant, parse_spec
+from attnbench.registry import Registry, is_reference, merge_options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+HOSTS = Registry("host", "attnbench.hosts", "attnbench.hosts")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A registered network.
+
+    ``build(**options)`` makes an ``nn.Module`` that holds a ``Site`` for each name in ``sites``, whose value is
+    (channels, stride). ``placements`` name groups of sites. Sides of the input must be multiples of ``multiple``.
+    ``choices`` list what an option may be where it is not free.
+    """
+
+    name: str
+    build: Callable[..., "nn.Module"]
+    summary: str
+    source: str
+    sites: Mapping[str, tuple[int, int]]
+    placements: Mapping[str, tuple[str, ...]]
+    multiple: int = 1
+    input_channels: int = 3
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    choices: Mapping[str, tuple[OptionValue, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HostReference:
+    """A host as a study names it, complete enough to build it elsewhere.
+
+    ``spec`` is a registered name with options, ``path/to/file.py:factory`` or ``path/to/model.onnx``. ``sites`` maps the
+    user's site names to submodule paths (a factory's) and is empty for the other two kinds.
+    """
+
+    spec: str
+    sites: Mapping[str, str] = field(default_factory=dict)
+    input_channels: int = 3
+
+    @property
+    def kind(self) -> str:
+        """``registered``, ``factory`` or ``onnx``."""
+        if self.spec.endswith(".onnx"):
+            return "onnx"
+        return "factory" if is_reference(parse_spec(self.spec).name) else "registered"
+
+
+def check_host(reference: HostReference) -> None:
+    """Raise ``InputError`` where a registered host, an option or a choice does not exist; imports no torch."""
+    if reference.kind == "registered":
+        if reference.sites:
+            raise InputError(f"host '{reference.spec}' has its own sites: --site is for a host from your own factory")
+        host_options(parse_spec(reference.spec))
+
+
+def host_options(spec: Spec) -> dict[str, OptionValue]:
+    """A registered host's options with the spec's own in place, each held to its choices."""
+    described = HOSTS.describe()
+    if spec.name not in described:
+        raise UnknownName("host", spec.name, described, "your own: path/to/file.py:factory or path/to/model.onnx")
+    description = described[spec.name]
+    options = merge_options("host", spec, description.get("options") or {})
+    for key, allowed in (description.get("choices") or {}).items():
+        if options[key] not in allowed:
+            raise InputError(
+                f"option {key} of host '{spec.name}' is one of {', '.join(map(str, allowed))}, not '{options[key]}'"
+            )
+    return options
+
+
+def check_size(reference: HostReference, height: int, width: int) -> None:
+    """Raise ``InputError`` for a size that a registered host cannot take; imports no torch."""
+    if reference.kind != "registered":
+        return
+    description = HOSTS.describe()[parse_spec(reference.spec).name]
+    multiple = description.get("multiple", 1)
+    if height % multiple or width % multiple:
+        near = f"{max(1, round(height / multiple)) * multiple}x{max(1, round(width / multiple)) * multiple}"
+        raise InputError(
+            f"host '{reference.spec}' takes sides that are multiples of {multiple}, not {height}x{width}: try {near}"
+        )
+
+
+def declared_sites(reference: HostReference) -> tuple[str, ...] | None:
+    """The site names known without building the host; ``None`` for an ONNX file, whose tensors are its sites."""
+    match reference.kind:
+        case "registered":
+            return tuple(HOSTS.describe()[parse_spec(reference.spec).name].get("sites") or ())
+        case "factory":
+            return tuple(reference.sites)
+    return None
+
+
+def declared_placements(reference: HostReference) -> Mapping[str, tuple[str, ...]]:
+    """The named groups of sites of a registered host."""
+    if reference.kind != "registered":
+        return {}
+    return HOSTS.describe()[parse_spec(reference.spec).name].get("placements") or {}
+
+
+def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tuple[str, ...]], host: str) -> list[str]:
+    """The sites a place stands for: a site's own name, a placement's members, or all that a glob matches.
+
+    Raises ``UnknownName`` with the nearest names, or ``InputError`` for a glob that matches nothing.
+    """
+    known = list(sites)
+    if place in known:
+        return [place]
+    if place in placements:
+        return [site for part in placements[place] for site in resolve_place(part, known, {}, host)]
+    if any(sign in place for sign in "*?["):
+        matched = [site for site in known if fnmatchcase(site, place)]
+        if not matched:
+            raise InputError(f"place '{place}' matches no site of host '{host}' (sites: {', '.join(known)})")
+        return matched
+    raise UnknownName(f"place of host '{host}'", place, [*known, *placements])
+
+
+def modules_by_site(
+    variant: Variant, sites: Iterable[str], placements: Mapping[str, tuple[str, ...]], host: str
+) -> dict[str, tuple[Spec, ...]]:
+    """What stands at each site, in the row's order; a site assigned twice gets both, in the order written."""
+    known = list(sites)
+    found: dict[str, tuple[Spec, ...]] = {}
+    for assignment in variant.assignments:
+        for place in assignment.places:
+            for site in resolve_place(place, known, placements, host):
+                found[site] = (*found.get(site, ()), *assignment.modules)
+    return found
+
+
+def describe_sites(name: str) -> list[dict[str, Any]]:
+    """One row a site or placement of a registered host: name, channels, stride and members."""
+    described = HOSTS.describe()
+    if name not in described:
+        raise UnknownName("host", name, described)
+    sites: Mapping[str, tuple[int, int]] = described[name].get("sites") or {}
+    rows: list[dict[str, Any]] = [
+        {"place": site, "channels": channels, "stride": stride, "members": ""}
+        for site, (channels, stride) in sites.items()
+    ]
+    rows += [
+        {
+            "place": placement,
+            "channels": None,
+            "stride": None,
+            "members": " ".join(s for part in parts for s in resolve_place(part, sites, {}, name)),
+        }
+        for placement, parts in (described[name].get("placements") or {}).items()
+    ]
+    return rows

@@ -1,0 +1,94 @@
+"""A named place in a host where a module can stand.
+
+A ``Site`` is an identity that can do two other things: hold an *occupant*, so that a whole network can be built the
+ordinary way with modules inside (the oracle of the splicing), or leave a *marker* node ``attnbench::Site`` in an ONNX
+export, so that modules can be spliced in later.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from attnbench.errors import InputError
+
+MARKER_DOMAIN = "attnbench"
+MARKER_OP = "Site"
+
+
+class Site(nn.Module):
+    """Identity with a name; ``[N, C, H, W]`` in and out."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.occupant: nn.Module | None = None
+        self.marking = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The input itself, what the occupant makes of it, or a marker with the site's name."""
+        if not isinstance(x, torch.Tensor) or x.dim() != 4:
+            found = "x".join(map(str, x.shape)) if isinstance(x, torch.Tensor) else type(x).__name__
+            raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {found}: choose another submodule")
+        if self.occupant is not None:
+            return self.occupant(x)
+        if self.marking:
+            return torch.onnx.ops.symbolic(
+                f"{MARKER_DOMAIN}::{MARKER_OP}", (x,), {"site": self.name}, dtype=x.dtype, shape=x.shape, version=1
+            )
+        return x
+
+
+def sites_of(host: nn.Module) -> dict[str, Site]:
+    """The host's sites by name, in the order of its modules."""
+    found: dict[str, Site] = {}
+    for module in host.modules():
+        if isinstance(module, Site):
+            if module.name in found:
+                raise InputError(f"the host has two sites named '{module.name}'")
+            found[module.name] = module
+    return found
+
+
+@contextmanager
+def marked(host: nn.Module) -> Iterator[nn.Module]:
+    """The host with every site leaving its marker, for the length of one export."""
+    sites = sites_of(host).values()
+    for site in sites:
+        site.marking = True
+    try:
+        yield host
+    finally:
+        for site in sites:
+            site.marking = False
+
+
+def occupy(host: nn.Module, occupants: Mapping[str, nn.Module]) -> nn.Module:
+    """Put a module at each named site of the host, in place, and return the host."""
+    sites = sites_of(host)
+    for name, occupant in occupants.items():
+        sites[name].occupant = occupant
+    return host
+
+
+def attach_sites(host: nn.Module, paths: Mapping[str, str]) -> nn.Module:
+    """Give a foreign host sites: each name stands on the output of the submodule at its path.
+
+    The sites are registered on the host, and a forward hook leads the submodule's output through them, so that indexing
+    into and type checks on the host's own submodules keep working. Raises ``InputError`` naming a path that is not there.
+    """
+    sites = nn.ModuleDict()
+    for number, (name, path) in enumerate(paths.items()):
+        try:
+            submodule = host.get_submodule(path)
+        except AttributeError as error:
+            known = [known for known, _ in host.named_modules() if known]
+            shown = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
+            raise InputError(f"site '{name}': the host has no submodule '{path}' (it has: {shown})") from error
+        site = Site(name)
+        sites[f"site{number}"] = site
+        submodule.register_forward_hook(lambda _module, _inputs, output, site=site: site(output))
+    host.add_module("attnbench_sites", sites)
+    return host
+

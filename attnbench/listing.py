@@ -1,0 +1,69 @@
+"""What exists, as tables: read from the entries' plain data, without torch."""
+
+import pandas as pd
+
+from attnbench.hosts import HOSTS, describe_sites
+from attnbench.modules import MODULES
+from attnbench.targets import load_target, target_names
+from attnbench.units import MISSING
+
+
+def modules() -> pd.DataFrame:
+    """The attention modules with what they do, their options and defaults, and where they come from."""
+    return pd.DataFrame(
+        {
+            "module": name,
+            "what it does": entry.get("summary", ""),
+            "options": _options(entry.get("options") or {}),
+            "paper": entry.get("paper", MISSING),
+            "after": entry.get("source", entry.origin),
+        }
+        for name, entry in sorted(MODULES.describe().items())
+    )
+
+
+def hosts() -> pd.DataFrame:
+    """The hosts with their options, choices and number of sites."""
+    return pd.DataFrame(
+        {
+            "host": name,
+            "what it is": entry.get("summary", ""),
+            "options": _options(entry.get("options") or {}, entry.get("choices") or {}),
+            "sites": len(entry.get("sites") or {}) or MISSING,
+            "sides": f"multiples of {entry.get('multiple', 1)}",
+            "after": entry.get("source", entry.origin),
+        }
+        for name, entry in sorted(HOSTS.describe().items())
+    )
+
+
+def placements(host: str) -> pd.DataFrame:
+    """A host's sites with channels and stride, and its named groups with their members."""
+    rows = describe_sites(host)
+    return pd.DataFrame(
+        {key: MISSING if value in (None, "") else value for key, value in row.items()} for row in rows
+    )
+
+
+def targets() -> pd.DataFrame:
+    """The NPU targets with version, date, number of rules, and what an op they do not list means."""
+    return pd.DataFrame(
+        {
+            "target": target.name,
+            "what it is": target.title,
+            "version": target.version,
+            "date": target.date,
+            "rules": len(target.rules),
+            "unlisted ops": target.unlisted,
+            "from": target.document,
+        }
+        for target in map(load_target, target_names())
+    )
+
+
+def _options(options: dict[str, object], choices: dict[str, tuple[object, ...]] | None = None) -> str:
+    texts = []
+    for key, value in options.items():
+        allowed = (choices or {}).get(key)
+        texts.append(f"{key}={value}" + (f" ({'|'.join(map(str, allowed))})" if allowed else ""))
+    return ", ".join(texts) or MISSING

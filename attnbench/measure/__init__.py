@@ -1,0 +1,3 @@
+"""Timing. The parent's side starts fresh processes and does arithmetic; the child's side (``python -m attnbench.measure``)
+imports onnxruntime and numpy, and never torch.
+"""

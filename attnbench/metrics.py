@@ -1,0 +1,50 @@
+"""The quantities a record can hold: each name's unit, better direction and whether it is exact, written once.
+
+Only the measuring side imports this; a stored measurement carries all of it.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from attnbench.records import Measurement
+from attnbench.statistics import Estimate
+
+
+class Metric(NamedTuple):
+    """Unit in base units (``1`` counts and ratios, ``B`` bytes, ``s`` seconds), direction, exactness."""
+
+    unit: str
+    better: Literal["lower", "higher", "neither"]
+    exact: bool
+
+
+METRICS: dict[str, Metric] = {
+    "params": Metric("1", "lower", exact=True),
+    "macs": Metric("1", "lower", exact=True),
+    "flops": Metric("1", "lower", exact=True),
+    "elementwise_ops": Metric("1", "lower", exact=True),
+    "bytes_moved": Metric("B", "lower", exact=True),
+    "activation_peak": Metric("B", "lower", exact=True),
+    "largest_activation": Metric("B", "lower", exact=True),
+    "weights": Metric("B", "lower", exact=True),
+    "macs_fvcore": Metric("1", "lower", exact=True),
+    "latency": Metric("s", "lower", exact=False),
+    "latency_p90": Metric("s", "lower", exact=False),
+    "overhead": Metric("1", "lower", exact=False),
+    "paired": Metric("1", "lower", exact=False),
+    "paired_wall": Metric("1", "lower", exact=False),
+    "aligned": Metric("1", "higher", exact=False),
+    "parity_error": Metric("1", "lower", exact=False),
+    "parity_tolerance": Metric("1", "neither", exact=True),
+}
+
+
+def measurement(
+    metric: str, value: float | Estimate | None, samples: Sequence[float] = (), note: str = "", suffix: str = ""
+) -> Measurement:
+    """A measurement of a known metric; an estimate brings its interval. ``suffix`` tells repetitions apart."""
+    unit, better, exact = METRICS[metric]
+    low = high = None
+    if isinstance(value, Estimate):
+        value, low, high = value.value, value.low, value.high
+    return Measurement(f"{metric}{suffix}", value, unit, better, exact, low, high, tuple(samples), note)

@@ -1,0 +1,100 @@
+"""The attention modules, one file a paper. A file ends in ``ENTRIES``; to add a module, add a file.
+
+This package's root imports no torch, so that the modules can be listed without it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from attnbench.errors import CaseRefused, InputError
+from attnbench.grammar import OptionValue, Spec
+from attnbench.registry import Registry, accepted, is_reference, load_object, merge_options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MODULES = Registry("module", "attnbench.modules", "attnbench.modules")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The tensor a module is put on: ``channels`` maps of ``height`` x ``width``."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def positions(self) -> int:
+        """Height times width, the N of the papers."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True)
+class AttentionModule:
+    """A registered module: ``[N, C, H, W]`` in, the same shape out.
+
+    ``build(channels, [height, width,] **options)`` makes the ``nn.Module``. ``params(plane, **options)`` and
+    ``macs(plane, **options)`` are the closed forms, written from the paper and not from the code, that tests hold the
+    code to; MACs are those of convolutions, linear layers and matrix products. ``refuses`` says why a plane or an option
+    is out of the module's own definition, or nothing. ``source`` is the authors' code or the document it follows.
+    """
+
+    name: str
+    build: Callable[..., "nn.Module"]
+    summary: str
+    paper: str
+    year: int
+    source: str
+    params: Callable[..., int]
+    macs: Callable[..., int]
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    refuses: Callable[..., str] | None = None
+
+
+def build_module(spec: Spec, plane: Plane) -> "nn.Module":
+    """The module that a spec names, built for this plane.
+
+    Raises ``UnknownName`` or ``InputError`` for a spec that means nothing, ``CaseRefused`` for a plane that the module's
+    definition excludes, and ``CaseFailure`` through the caller for whatever the user's own code raises.
+    """
+    size = {"channels": plane.channels, "height": plane.height, "width": plane.width}
+    if is_reference(spec.name):
+        return _build_user_module(spec, size)
+    entry: AttentionModule = MODULES.load(spec.name)
+    options = merge_options("module", spec, entry.options)
+    reason = entry.refuses(plane, **options) if entry.refuses else ""
+    if reason:
+        raise CaseRefused("build", f"{spec} at {plane.channels}x{plane.height}x{plane.width}: {reason}")
+    return entry.build(**accepted(entry.build, size), **options)
+
+
+def check_spec(spec: Spec) -> None:
+    """Raise ``InputError`` where a spec names no module or an option it does not have; imports no torch."""
+    if is_reference(spec.name):
+        return
+    described = MODULES.describe()
+    if spec.name not in described:
+        MODULES.load(spec.name)
+    known = described[spec.name].get("options")
+    if known is not None:
+        merge_options("module", spec, known)
+
+
+def _build_user_module(spec: Spec, size: dict[str, int]) -> "nn.Module":
+    from torch import nn  # noqa: PLC0415  this package's root is listed without torch
+
+    factory = load_object(spec.name, "module")
+    if not callable(factory):
+        raise InputError(f"module '{spec.name}' is a {type(factory).__name__}: it must be a class or a function")
+    taken = accepted(factory, size)
+    if "channels" not in taken:
+        raise InputError(f"module '{spec.name}' takes no argument 'channels': it must take channels [, height, width]")
+    unknown = set(spec.options) - set(accepted(factory, spec.options))
+    if unknown:
+        raise InputError(f"module '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+    built: Any = factory(**taken, **spec.options)
+    if not isinstance(built, nn.Module):
+        raise InputError(f"module '{spec.name}' gave a {type(built).__name__}: it must give a torch.nn.Module")
+    return built

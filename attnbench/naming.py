@@ -1,0 +1,36 @@
+"""How inserted nodes are named: ``@<site>@<position>.<module>@/<node>``.
+
+The name is the one thing that survives ONNX Runtime's optimiser, so it carries where a node stands and what it belongs to.
+"""
+
+import re
+
+_INSERTED = re.compile(r"@(?P<site>.+)@(?P<position>\d+)\.(?P<module>.+)@/(?P<node>.*)", re.DOTALL)
+
+
+def insertion_prefix(site: str, position: int, module: str) -> str:
+    """The prefix of all that the module at this position of a site's row brings in."""
+    return f"@{site}@{position}.{module}@/"
+
+
+def is_inserted(node: str) -> bool:
+    """Whether a variant inserted the node."""
+    return _INSERTED.match(node) is not None
+
+
+def inserted_site(node: str) -> str:
+    """The site a node was inserted at; empty for a node of the host."""
+    match = _INSERTED.match(node)
+    return match["site"] if match else ""
+
+
+def inserted_module(node: str) -> str:
+    """The module an inserted node belongs to; empty for a node of the host."""
+    match = _INSERTED.match(node)
+    return match["module"] if match else ""
+
+
+def plain_name(node: str) -> str:
+    """The node's name within its module, or as it is for a node of the host."""
+    match = _INSERTED.match(node)
+    return match["node"] if match else node

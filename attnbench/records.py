@@ -1,0 +1,241 @@
+"""The records that flow through the tool: a case goes in, a record comes out, a run is a header and its records.
+
+Everything here is frozen and made of plain values, so that it can cross a process, a file or a machine unchanged. Values
+are in base units: seconds, bytes, plain ratios. No torch, no onnx, no formatting.
+
+Rejected: one class per kind of measurement. A measurement says itself what unit it has, which direction is better and
+whether it is exact, so reports and comparisons need no table of metrics and old files stay readable.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
+
+BASELINE = "baseline"
+
+Status = Literal["ok", "refused", "skipped", "failed"]
+Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One question: this variant of this host at this input size. The key of every comparison."""
+
+    host: str
+    variant: str
+    size: str
+    batch: int = 1
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the host without any module."""
+        return self.variant == BASELINE
+
+    @property
+    def baseline(self) -> "Case":
+        """The case that this one's overhead is counted from."""
+        return Case(self.host, BASELINE, self.size, self.batch)
+
+    @property
+    def label(self) -> str:
+        """The case in one line, as the tables and ``explain`` name it."""
+        batch = f" batch {self.batch}" if self.batch != 1 else ""
+        return f"{self.host} {self.size}{batch} {self.variant}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure with all that is needed to read and compare it.
+
+    ``value`` is in ``unit`` (``s``, ``B``, ``1``); ``low`` and ``high`` bound it with 95 % confidence where it is noisy.
+    ``samples`` are the raw values it was derived from. ``note`` says how it was had where that may differ.
+    """
+
+    metric: str
+    value: float | None
+    unit: str = "1"
+    better: Literal["lower", "higher", "neither"] = "lower"
+    exact: bool = False
+    low: float | None = None
+    high: float | None = None
+    samples: tuple[float, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a target says of one node, and why. ``inserted`` tells the variant's own nodes from the host's."""
+
+    target: str
+    level: Level
+    rule: str
+    node: str
+    op: str
+    measured: str
+    limit: str
+    reason: str
+    evidence: str
+    source: str
+    site: str = ""
+    inserted: bool = False
+
+
+@dataclass(frozen=True)
+class NodeShare:
+    """A node's part in an overhead: seconds per run, and the share of the baseline's time (a ratio)."""
+
+    node: str
+    op: str
+    site: str
+    kind: Literal["added", "layout", "removed"]
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case has no figures: the stage it ended at, the kind of error and its message."""
+
+    stage: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a deployment checklist: passed, failed (``False``) or not run (``None``), and what was seen."""
+
+    name: str
+    passed: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A case's graph on disk and all that is known of it without a clock.
+
+    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went.
+    """
+
+    path: str
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+    uncounted: tuple[str, ...]
+    notes: tuple[str, ...]
+    skip: str
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known of one case. The one thing that is stored, compared and exported."""
+
+    case: Case
+    status: Status
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    nodes: tuple[NodeShare, ...] = ()
+    checks: tuple[Check, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def get(self, metric: str) -> Measurement | None:
+        """The measurement of that name, or ``None``."""
+        return next((m for m in self.measurements if m.metric == metric), None)
+
+    def value(self, metric: str) -> float | None:
+        """The value of that metric, or ``None`` where it was not had."""
+        found = self.get(metric)
+        return None if found is None else found.value
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values; fields that hold nothing are left out."""
+        return {name: value for name, value in asdict(self).items() if value not in ((), {}, None)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The record that ``to_json`` wrote; keys of a newer minor schema are passed over."""
+        failure = data.get("failure")
+        return cls(
+            case=_of(Case, data["case"]),
+            status=data["status"],
+            measurements=tuple(_measurement(m) for m in data.get("measurements", ())),
+            findings=tuple(_of(Finding, f) for f in data.get("findings", ())),
+            nodes=tuple(_of(NodeShare, n) for n in data.get("nodes", ())),
+            checks=tuple(_of(Check, c) for c in data.get("checks", ())),
+            uncounted=tuple(data.get("uncounted", ())),
+            failure=None if failure is None else _of(Failure, failure),
+            notes=tuple(data.get("notes", ())),
+            seconds=dict(data.get("seconds", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a case is measured; a case and its settings are enough to run it anywhere.
+
+    ``processes`` fresh timing processes are profiled for ``repeat`` runs after ``warmup``; ``rounds`` interleaved pairs
+    of baseline and variant are timed as the cross-check. ``threads`` are the counts at which absolute latency is taken.
+    ``canonical`` turns the canonicalising pass on. One timing step stops early after ``step_seconds`` once it has its
+    smallest sample, and is killed after ``timeout_seconds``.
+    """
+
+    processes: int = 3
+    warmup: int = 3
+    repeat: int = 10
+    rounds: int = 20
+    threads: tuple[int, ...] = (1,)
+    seed: int = 0
+    canonical: bool = True
+    step_seconds: float = 60.0
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class RunHeader:
+    """The first line of a run file: what was asked, with which software, on which machine."""
+
+    schema: int
+    attnbench: str
+    started: str
+    study: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    software: Mapping[str, Any]
+    cases: tuple[Case, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The header as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The header that ``to_json`` wrote."""
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        values["cases"] = tuple(_of(Case, c) for c in data.get("cases", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A header and the records so far, in the order of the header's cases."""
+
+    header: RunHeader
+    records: tuple[Record, ...]
+
+    def record(self, case: Case) -> Record | None:
+        """The record of a case, or ``None`` where it has not been run."""
+        return next((r for r in self.records if r.case == case), None)
+
+
+def _of(kind: type, data: Mapping[str, Any]) -> Any:
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: value for name, value in data.items() if name in known})
+
+
+def _measurement(data: Mapping[str, Any]) -> Measurement:
+    return _of(Measurement, {**data, "samples": tuple(data.get("samples", ()))})

@@ -1,0 +1,19 @@
+"""Records to text: tables and files. One file a format, ending in ``ENTRIES``. No torch, no onnx here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from attnbench.records import Run
+from attnbench.registry import Registry
+
+FORMATS = Registry("format", "attnbench.report", "attnbench.formats")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way of writing a run down: its name, its file in a run's folder, and the function that makes the text."""
+
+    name: str
+    file: str
+    render: Callable[[Run], str]
+    summary: str

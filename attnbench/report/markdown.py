@@ -1,0 +1,81 @@
+"""The report a person reads: the machine, the baseline, the claims held against measurements, and everything behind them."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from attnbench.records import Run
+from attnbench.report import Format, tables
+from attnbench.report.frame import to_frame
+from attnbench.report.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
+from attnbench.units import bytes_text, seconds_text
+
+HOW_TO_READ = f"""\
+**How to read the figures.** An overhead is attributed: the time of the nodes that a variant adds over the time of those it
+shares with the baseline, inside one profiled run, at one thread, pinned. The brackets hold 95 % of the spread over fresh
+processes. What attribution cannot see (dispatch, caches) is bounded by ±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure, and that is added
+before a claim is judged: *confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where
+none of it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed
+share of the baseline's median latency. NPU verdicts are on the nodes a variant adds; *unknown* is not *supported*."""
+
+
+def render(run: Run) -> str:
+    """The run as one Markdown page."""
+    return "\n\n".join(_sections(run)) + "\n"
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """A DataFrame of text as a Markdown table."""
+    safe = table.map(lambda value: str(value).replace("|", "\\|"))
+    return safe.to_markdown(index=False, disable_numparse=True)
+
+
+def _sections(run: Run) -> Iterator[str]:
+    frame = to_frame(run)
+    study = run.header.study
+    yield f"# {study.get('title') or study['name']}"
+    yield _machine(run)
+    yield HOW_TO_READ
+    yield from _section("Baseline", tables.baselines(frame))
+    yield from _section("Priority and cost", tables.priorities(run, frame))
+    yield from _section("Claims", tables.claims(run, frame))
+    yield from _section("Stages", tables.stages(run, frame))
+    for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
+        yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(frame, host, size))
+        yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(frame, host, size))
+    yield from _section("Ops that are refused or unknown, by module", tables.refused_ops(run))
+    yield from _section("Deployment checklist", tables.checklist(run))
+    yield from _section("Cases whose two clocks disagree", tables.disagreements(frame))
+    yield from _section("Cases without figures", tables.failures(frame))
+
+
+def _section(title: str, table: pd.DataFrame) -> Iterator[str]:
+    if not table.empty:
+        yield f"## {title}"
+        yield table_text(table)
+
+
+def _machine(run: Run) -> str:
+    header = run.header
+    machine, software, settings = header.machine, header.software, header.settings
+    spent = {stage: sum(record.seconds.get(stage, 0.0) for record in run.records) for stage in ("build", "lint", "ort")}
+    rest = sum(record.seconds.get("total", 0.0) for record in run.records) - sum(spent.values())
+    chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
+    commit = f", commit {software['commit']}" if software.get("commit") else ""
+    return "\n".join(
+        (
+            f"- Run of {header.started} with attnbench {header.attnbench}{commit}; "
+            f"{len(run.records)} of {len(header.cases)} cases",
+            f"- Machine: {machine['cpu']}, {machine['cores']} cores granted, {bytes_text(machine['memory_bytes'])}, "
+            f"{machine['system']}, load {machine['load']} at the start (id {machine['id']})",
+            f"- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']}, "
+            f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']}, "
+            f"canonical pass {software['canonical_pass']} (id {software['id']})",
+            f"- Settings: {chosen}",
+            f"- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])}, "
+            f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
+        )
+    )
+
+
+ENTRIES = (Format(name="md", file="report.md", render=render, summary="the whole report as Markdown"),)

@@ -1,0 +1,360 @@
+"""A study: which cases, with which settings, against which targets, and which claims they test. TOML or flags to a plan.
+
+    name, title, hosts, sizes, batch, targets     what the study is about
+    [settings]                                    the fields of ``records.Settings``
+    [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
+    [[case]]    variant, settings, priority, place, module, stage, claim
+                                                  one variant; where ``claim`` is a table or a list of tables
+                                                  {metric, value, source, relation, tolerance, text}
+
+Every mistake is one line that names the file and the key. Planning imports no torch.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from attnbench.errors import InputError, UnknownName
+from attnbench.grammar import parse_size, parse_spec, parse_variant, quote
+from attnbench.hosts import (
+    HostReference,
+    check_host,
+    check_size,
+    declared_placements,
+    declared_sites,
+    modules_by_site,
+)
+from attnbench.modules import MODULES, check_spec
+from attnbench.records import BASELINE, Case, Settings
+from attnbench.targets import load_target
+
+EACH, ALL = "each", "all"
+DEFAULT_SIZE = "384x640"
+QUICK = {"processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
+
+CLAIM_METRICS = (
+    "overhead_pct",
+    "overhead_ms",
+    "macs_delta_pct",
+    "params_delta_pct",
+    "activation_peak_bytes",
+    "largest_activation_bytes",
+    "npu_verdict",
+)
+RELATIONS = ("about", "below")
+
+_STUDY_KEYS: dict[str, tuple[type, ...]] = {
+    "name": (str,), "title": (str,), "hosts": (list,), "sizes": (list,), "batch": (int,), "targets": (list,),
+    "settings": (dict,), "matrix": (list,), "case": (list,),
+}  # fmt: skip
+_HOST_KEYS: dict[str, tuple[type, ...]] = {"spec": (str,), "sites": (dict,), "input_channels": (int,)}
+_MATRIX_KEYS: dict[str, tuple[type, ...]] = {"modules": (list, str), "places": (list, str), "settings": (dict,)}
+_CASE_KEYS: dict[str, tuple[type, ...]] = {
+    "variant": (str,), "settings": (dict,), "priority": (int,), "place": (str,), "module": (str,), "stage": (str,),
+    "claim": (dict, list), "sizes": (list,), "host": (str,),
+}  # fmt: skip
+_CLAIM_KEYS: dict[str, tuple[type, ...]] = {
+    "metric": (str,), "value": (int, float, str), "source": (str,), "relation": (str,), "tolerance": (int, float),
+    "text": (str,),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case with all that is needed to run it: the host as it was named, and the settings."""
+
+    case: Case
+    host: HostReference
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do. ``document`` is the study as the report needs it, in plain values."""
+
+    name: str
+    cases: tuple[PlannedCase, ...]
+    targets: tuple[str, ...]
+    settings: Settings
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+def packaged_study(name: str = "report") -> Path:
+    """The path of a study that comes with the package: beside it once installed, in ``benchmarks/`` in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "studies" / f"{name}.toml"
+    return installed if installed.exists() else package.parent / "benchmarks" / f"{name}.toml"
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """A study file's content, its keys and types held to the schema."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"study: there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise InputError(f"study: {path} is a folder, not a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"study {path}: not valid TOML: {error}") from error
+    _hold(data, _STUDY_KEYS, f"study {path}")
+    data.setdefault("name", path.stem)
+    for index, table in enumerate(data.get("matrix", [])):
+        _hold(table, _MATRIX_KEYS, f"study {path}: [[matrix]] {index + 1}")
+    for index, table in enumerate(data.get("case", [])):
+        where = f"study {path}: [[case]] {index + 1}"
+        _hold(table, _CASE_KEYS, where)
+        if "variant" not in table:
+            raise InputError(f"{where} lacks the key 'variant'")
+        for claim in _claims(table):
+            _hold_claim(claim, where)
+    return data
+
+
+def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """The cases of a study in running order: for each host and size the baseline first, then its variants.
+
+    ``overrides`` are settings from the command line; they hold for every case. ``quick`` is a set of them.
+    """
+    where = f"study '{data.get('name', 'study')}'"
+    forced = {**(QUICK if quick else {}), **(overrides or {})}
+    settings = make_settings({**data.get("settings", {}), **forced}, f"{where}: [settings]")
+    targets = tuple(data.get("targets", ["aimotive"]))
+    for target in targets:
+        load_target(target)
+    cases: dict[Case, PlannedCase] = {}
+    for host in _hosts(data, where):
+        for size in _sizes(data, host):
+            for variant, own, only in _variants(data, host, where):
+                if only and size not in only:
+                    continue
+                chosen = make_settings({**asdict(settings), **own, **forced}, where) if own else settings
+                case = Case(host.spec, variant, size, data.get("batch", 1))
+                known = cases.get(case)
+                if known is None or known.settings.processes < chosen.processes:
+                    cases[case] = PlannedCase(case, host, chosen)
+    if not cases:
+        raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]]")
+    return Plan(data.get("name", "study"), tuple(cases.values()), targets, settings, _document(data, targets))
+
+
+def make_settings(values: Mapping[str, Any], where: str) -> Settings:
+    """Settings from plain values; an unknown name, a wrong type or a number out of range is an ``InputError``."""
+    defaults = asdict(Settings())
+    chosen: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in defaults:
+            raise UnknownName(f"key in {where}", key, defaults)
+        if key == "threads":
+            value = tuple(value) if isinstance(value, list | tuple) else (value,)  # noqa: PLW2901
+            if not value or not all(_is_number(v, int) and v >= 1 for v in value):
+                raise InputError(f"{where}: threads are whole numbers from 1, not {value}")
+        elif not _is_number(value, type(defaults[key])):
+            raise InputError(f"{where}: {key} must be a {type(defaults[key]).__name__}, not '{value}'")
+        elif value < (0 if key in ("seed", "rounds", "canonical") else 1):
+            raise InputError(f"{where}: {key} must be at least 1, not {value}")
+        chosen[key] = value
+    return replace(Settings(), **chosen)
+
+
+def _hosts(data: Mapping[str, Any], where: str) -> list[HostReference]:
+    references = []
+    for entry in data.get("hosts", ["resnetsan01"]):
+        if isinstance(entry, dict):
+            _hold(entry, _HOST_KEYS, f"{where}: hosts")
+            reference = HostReference(**entry)
+        else:
+            reference = HostReference(str(entry))
+        if reference.kind != "onnx":
+            reference = replace(reference, spec=str(parse_spec(reference.spec)))
+        check_host(reference)
+        if reference.kind == "factory" and not reference.sites:
+            raise InputError(f"host '{reference.spec}' has no sites: name some with --site submodule.path=name")
+        references.append(reference)
+    if not references:
+        raise InputError(f"{where} names no host")
+    return references
+
+
+def _sizes(data: Mapping[str, Any], host: HostReference) -> list[str]:
+    sizes = data.get("sizes")
+    if host.kind == "onnx" and not sizes:
+        from attnbench.graph.load import file_size  # noqa: PLC0415  onnx is slow to import and mostly not needed here
+
+        return ["x".join(map(str, file_size(host.spec)))]
+    written = []
+    for size in sizes or [DEFAULT_SIZE]:
+        height, width = parse_size(str(size))
+        check_size(host, height, width)
+        written.append(f"{height}x{width}")
+    return written
+
+
+def _variants(
+    data: Mapping[str, Any], host: HostReference, where: str
+) -> Iterable[tuple[str, Mapping[str, Any], list[str] | None]]:
+    own: Mapping[str, Any] = {}
+    explicit = [table for table in data.get("case", []) if table.get("host", host.spec) == host.spec]
+    for table in explicit:
+        own = max(own, table.get("settings", {}), key=lambda s: s.get("processes", 0))
+    yield BASELINE, own, None
+    for table in explicit:
+        yield _normal(table["variant"], host), table.get("settings", {}), table.get("sizes")
+    for table in data.get("matrix", []):
+        for place in _places(table.get("places", EACH), host, where):
+            for module in _modules(table.get("modules", ALL)):
+                yield _normal(f"{place}={module}", host), table.get("settings", {}), None
+
+
+def _modules(modules: list[str] | str) -> list[str]:
+    names = [modules] if isinstance(modules, str) else modules
+    return [name for module in names for name in (MODULES.names() if module == ALL else [str(parse_spec(module))])]
+
+
+def _places(places: list[str] | str, host: HostReference, where: str) -> list[str]:
+    found: list[str] = []
+    for place in [places] if isinstance(places, str) else places:
+        if place != EACH:
+            found.append(place)
+            continue
+        sites = declared_sites(host)
+        if sites is None:
+            raise InputError(f"{where}: 'each' needs a host with named sites; name the tensors of '{host.spec}' instead")
+        found += map(quote, sites)
+    return found
+
+
+def _normal(text: str, host: HostReference) -> str:
+    """The variant as it is stored, after every name in it has been found."""
+    variant = parse_variant(text)
+    for assignment in variant.assignments:
+        for module in assignment.modules:
+            check_spec(module)
+    sites = declared_sites(host)
+    if sites is not None:
+        modules_by_site(variant, sites, declared_placements(host), host.spec)
+    else:
+        _check_tensors(host, [place for a in variant.assignments for place in a.places])
+    return str(variant)
+
+
+def _check_tensors(host: HostReference, places: list[str]) -> None:
+    from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is slow to import, mostly not needed here
+    from attnbench.graph.splice import tensors  # noqa: PLC0415
+
+    known = tensors(parse(read_host_file(host.spec)))
+    for place in places:
+        if place not in known:
+            raise UnknownName(f"tensor [N, C, H, W] of host '{host.spec}'", place, known)
+
+
+def _document(data: Mapping[str, Any], targets: tuple[str, ...]) -> dict[str, Any]:
+    cases = [
+        {
+            **{key: value for key, value in table.items() if key not in ("claim", "settings")},
+            "variant": str(parse_variant(table["variant"])),
+            "claims": [{"relation": "about", **claim} for claim in _claims(table)],
+        }
+        for table in data.get("case", [])
+    ]
+    return {
+        "name": data.get("name", "study"),
+        "title": data.get("title", ""),
+        "targets": list(targets),
+        "matrix": [{k: v for k, v in table.items() if k != "settings"} for table in data.get("matrix", [])],
+        "cases": cases,
+    }
+
+
+def _claims(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    claims = table.get("claim", [])
+    return [claims] if isinstance(claims, dict) else claims
+
+
+def _hold_claim(claim: Any, where: str) -> None:
+    if not isinstance(claim, dict):
+        raise InputError(f"{where}: claim must be a table like {{metric = \"overhead_pct\", value = 3, source = \"...\"}}")
+    _hold(claim, _CLAIM_KEYS, f"{where}: claim")
+    missing = {"metric", "value", "source"} - set(claim)
+    if missing:
+        raise InputError(f"{where}: claim lacks {', '.join(sorted(missing))}")
+    if claim["metric"] not in CLAIM_METRICS:
+        raise UnknownName(f"metric in {where}: claim", claim["metric"], CLAIM_METRICS)
+    if claim.get("relation", "about") not in RELATIONS:
+        raise UnknownName(f"relation in {where}: claim", claim["relation"], RELATIONS)
+
+
+def _hold(table: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
+    if not isinstance(table, dict):
+        raise InputError(f"{where} must be a table, not {type(table).__name__}")
+    for key, value in table.items():
+        if key not in keys:
+            raise UnknownName(f"key in {where}", key, keys)
+        if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
+            wanted = " or ".join(kind.__name__ for kind in keys[key])
+            raise InputError(f"{where}: key '{key}' must be {wanted}, not {type(value).__name__} ({value!r})")
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
+
+
+def find_study(name: str) -> Path:
+    """The file of a study: a path, or the name of a packaged one."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    packaged = packaged_study(name)
+    if not packaged.exists():
+        known = [file.stem for file in packaged.parent.glob("*.toml")]
+        raise UnknownName("study", name, known, "your own: path/to/study.toml")
+    return packaged
+
+
+def host_from_flags(spec: str, sites: list[str], input_channels: int) -> HostReference:
+    """The host that ``--host``, ``--site`` and ``--input-channels`` name."""
+    named: dict[str, str] = {}
+    for text in sites:
+        path, equals, name = text.partition("=")
+        if not equals or not path or not name:
+            raise InputError(f"--site '{text}' is not SUBMODULE.PATH=NAME: write it like backbone.layer3=layer3")
+        if name in named:
+            raise InputError(f"--site names '{name}' twice")
+        named[name] = path
+    return HostReference(spec, named, input_channels)
+
+
+def from_flags(  # noqa: PLR0913  one parameter a flag
+    study: str | None,
+    hosts: list[HostReference],
+    modules: list[str],
+    places: list[str],
+    variants: list[str],
+    sizes: list[str],
+    targets: list[str],
+    batch: int | None,
+) -> dict[str, Any]:
+    """The study of a file or name, with hosts, sizes, targets and batch from flags; or what flags alone describe.
+
+    No flag and no study is the packaged report study.
+    """
+    alone = bool(modules or places or variants)
+    if alone and study is not None:
+        raise InputError("give a study, or --module with --place or --variant, but not both")
+    if modules and not places:
+        raise InputError("--module needs --place: name where it stands, or --place each for every site")
+    if places and not modules:
+        raise InputError("--place needs --module: name what stands there, or --module all for every module")
+    if alone:
+        data: dict[str, Any] = {"name": "sweep", "case": [{"variant": variant} for variant in variants]}
+        if modules:
+            data["matrix"] = [{"modules": modules, "places": places}]
+    elif study is None and hosts:
+        raise InputError("--host needs --module with --place, or --variant: name what to put where")
+    else:
+        data = read_study(find_study(study or "report"))
+    given = {"hosts": [asdict(h) for h in hosts], "sizes": sizes, "targets": targets, "batch": batch}
+    return {**data, **{key: value for key, value in given.items() if value}}
