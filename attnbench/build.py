@@ -21,14 +21,14 @@ from attnbench.export import to_onnx
 from attnbench.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import GraphCost, activation_peak, graph_cost
-from attnbench.graph.lint import deployment_checklist, lint
 from attnbench.graph.load import input_shape, parse, read_host_file, serialise, static_shape, verify
-from attnbench.graph.splice import mark_tensors, planes, splice
+from attnbench.graph.splice import mark_tensors, planes, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
 from attnbench.hosts.site import attach_sites, marked, sites_of
+from attnbench.lint import deployment_checklist, lint
 from attnbench.metrics import measurement
 from attnbench.modules import Plane, build_module
-from attnbench.parity import Parity, compare
+from attnbench.parity import Parity, compare, compare_graphs
 from attnbench.records import Built, Case, Measurement
 from attnbench.registry import accepted, load_object
 from attnbench.targets import load_target
@@ -68,9 +68,7 @@ class CaseBuilder:
             mark_tensors(marked_model, sites)
             graph = serialise(marked_model)
         shapes = planes(parse(graph))
-        parts = {
-            site: [(spec, self.module(spec, shapes[site])) for spec in specs] for site, specs in sites.items()
-        }
+        parts = {site: [(spec, self.module(spec, shapes[site])) for spec in specs] for site, specs in sites.items()}
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
         data = serialise(model)
         verify(data, "splice")
@@ -82,27 +80,24 @@ class CaseBuilder:
         """The host's graph with markers at its sites, exported and compared once per size."""
         key = (case.host, case.size, case.batch)
         if key not in self.hosts:
-            build = _onnx_host if reference.kind == "onnx" else _torch_host
-            self.hosts[key] = build(case, reference, self.seed, self.canonical)
+            self.hosts[key] = (
+                _onnx_host(case, reference, self.seed, canonical=self.canonical)
+                if reference.kind == "onnx"
+                else _torch_host(case, reference, self.seed, canonical=self.canonical)
+            )
         return self.hosts[key]
 
     def module(self, spec: Spec, shape: tuple[int, ...]) -> Part:
         """A module's graph for a shape, exported, counted and compared once."""
         key = (spec, shape)
         if key not in self.modules:
-            self.modules[key] = _module_part(spec, shape, self.seed, self.canonical)
+            self.modules[key] = _module_part(spec, shape, self.seed, canonical=self.canonical)
         return self.modules[key]
 
     def _occupied(self, case: Case, reference: HostReference, host: Part) -> dict[str, tuple[Spec, ...]]:
-        variant = parse_variant(case.variant)
-        if reference.kind == "onnx":
-            return {
-                place: tuple(spec for a in variant.assignments if place in a.places for spec in a.modules)
-                for assignment in variant.assignments
-                for place in assignment.places
-            }
-        known = list(planes(parse(host.graph)))
-        return modules_by_site(variant, known, declared_placements(reference), case.host)
+        model = parse(host.graph)
+        known = tensors(model) if reference.kind == "onnx" else planes(model)
+        return modules_by_site(parse_variant(case.variant), known, declared_placements(reference), case.host)
 
     def _describe(self, model: ir.Model, path: str, parts: list[Part], targets: tuple[str, ...]) -> Built:
         cost = graph_cost(model)
@@ -112,7 +107,8 @@ class CaseBuilder:
             notes.append(f"the counters disagree: fvcore {torch_macs:,} MACs, ONNX graph {cost.macs:,}")
         uncounted = {op for part in parts if part.counts for op in part.counts.uncounted} | set(cost.uncounted)
         started = time.perf_counter()
-        findings = tuple(finding for name in targets for finding in lint(model, load_target(name)))
+        judged = [finding for name in targets for finding in lint(model, load_target(name))]
+        added = tuple(finding for finding in judged if finding.inserted)
         checks = tuple(deployment_checklist(model))
         lint_seconds = time.perf_counter() - started
         need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes
@@ -120,7 +116,7 @@ class CaseBuilder:
         return Built(
             path=path,
             measurements=_measurements(cost, parts, torch_macs),
-            findings=findings,
+            findings=added or tuple(judged),
             checks=checks,
             uncounted=tuple(sorted(uncounted)),
             notes=tuple(dict.fromkeys(notes)),
@@ -129,7 +125,7 @@ class CaseBuilder:
         )
 
 
-def _torch_host(case: Case, reference: HostReference, seed: int, canonical: bool) -> Part:
+def _torch_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
     spec = parse_spec(reference.spec)
     torch.manual_seed(seed)
     channels = reference.input_channels
@@ -154,24 +150,29 @@ def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> n
     factory = load_object(spec.name, "host")
     if not callable(factory):
         raise InputError(f"host '{spec.name}' is a {type(factory).__name__}: it must be a function that builds a module")
-    offered = {"height": size[0], "width": size[1], **spec.options}
-    host = factory(**accepted(factory, offered))
+    unknown = set(spec.options) - set(accepted(factory, spec.options))
+    if unknown:
+        raise InputError(f"host '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+    host = factory(**accepted(factory, {"image_size": size}), **spec.options)
     if not isinstance(host, nn.Module):
         raise InputError(f"host '{spec.name}' gave a {type(host).__name__}: it must give a torch.nn.Module")
     return attach_sites(host.eval(), reference.sites)
 
 
-def _onnx_host(case: Case, reference: HostReference, seed: int, canonical: bool) -> Part:
-    model = parse(read_host_file(reference.spec))
-    if canonical:
-        canonicalise(model)
+def _onnx_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
+    data = read_host_file(reference.spec)
+    model = parse(data)
     shape = input_shape(model)
     if shape[2:] != parse_size(case.size) or shape[0] != case.batch:
         raise InputError(f"host '{reference.spec}' is made for input {list(shape)}, not {case.size} with batch {case.batch}")
-    return Part(serialise(model), None, None, ("host from an ONNX file: counted on the graph alone",))
+    notes = ("host from an ONNX file: counted on the graph alone",)
+    if not canonical:
+        return Part(data, None, None, notes)
+    graph = serialise(canonicalise(model))
+    return Part(graph, None, compare_graphs(data, graph, shape, seed), notes)
 
 
-def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, canonical: bool) -> Part:
+def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, *, canonical: bool) -> Part:
     torch.manual_seed(seed)
     module = _guarded(lambda: build_module(spec, Plane(*shape[1:])), f"module {spec}").eval()
     graph = to_onnx(module, shape, canonical=canonical)
@@ -201,8 +202,11 @@ def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) ->
     counted = [part.counts.params if part.counts else None for part in parts]
     params = _summed(counted)
     found = [
-        measurement("params", cost.weight_elements if params is None else params,
-                    note="float weights of the graph" if params is None else ""),
+        measurement(
+            "params",
+            cost.weight_elements if params is None else params,
+            note="float weights of the graph" if params is None else "",
+        ),
         measurement("macs", cost.macs),
         measurement("flops", 2 * cost.macs),
         measurement("elementwise_ops", cost.elements),

@@ -46,9 +46,7 @@ class Builder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end(kill=error is not None)
 
     def preflight(self, planned: Iterable[PlannedCase]) -> None:
@@ -148,7 +146,7 @@ def _build(planned: PlannedCase, folder: str, targets: tuple[str, ...]) -> Built
         return _Refusal(type(failure).__name__, failure.stage, failure.reason)
     except AttnbenchError as error:
         return _Refusal("CaseFailure", "build", str(error))
-    except Exception as error:  # whatever it is, it is this case's and not the sweep's
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this case's and not the sweep's
         return _Refusal("CaseFailure", "build", f"{type(error).__name__}: {error}")
     lint_seconds = built.seconds["lint"]
     return replace(built, seconds={"build": time.perf_counter() - started - lint_seconds, "lint": lint_seconds})
@@ -157,4 +155,3 @@ def _build(planned: PlannedCase, folder: str, targets: tuple[str, ...]) -> Built
 def _failure(refusal: _Refusal) -> CaseFailure:
     kinds = {kind.__name__: kind for kind in (CaseFailure, CaseRefused, CaseSkipped)}
     return kinds.get(refusal.kind, CaseFailure)(refusal.stage, refusal.message)
-

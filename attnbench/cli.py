@@ -13,8 +13,11 @@ import typer
 from attnbench.errors import AttnbenchError, InputError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pandas as pd
 
+    from attnbench.bench import Observer
     from attnbench.records import Run
     from attnbench.study import Plan
 
@@ -39,7 +42,7 @@ class Listing(StrEnum):
 
 
 @app.command()
-def sweep(  # noqa: PLR0913  one parameter an option
+def sweep(
     study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
     host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
     module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
@@ -128,16 +131,18 @@ def explain(
     case: Annotated[str, typer.Argument(help="A case's variant, or enough of its label to tell it apart.")],
     results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
 ) -> None:
-    """Show which nodes an overhead is made of, the largest first."""
-    from attnbench.report.tables import explanation  # noqa: PLC0415
+    """Show which nodes an overhead is made of, the largest first, and what the NPU target says of each."""
+    from attnbench.report.tables import explanation, node_findings  # noqa: PLC0415
     from attnbench.store import find_case  # noqa: PLC0415
+    from attnbench.units import fixed  # noqa: PLC0415
 
     record = find_case(_load(run, results), case)
-    title = record.case.label
-    overhead = record.get("overhead")
-    if overhead is not None and overhead.value is not None:
-        title += f": {100 * overhead.value:.3f} % of the baseline's time"
+    overhead = record.value("overhead")
+    title = record.case.label + (f": {fixed(100 * overhead, 3)} % of the baseline's time" if overhead is not None else "")
+    if record.failure:
+        typer.echo(f"{record.case.label} was {record.status}: {record.failure.stage}: {record.failure.message}")
     _print(explanation(record), title)
+    _print(node_findings(record), "NPU verdicts, node by node")
 
 
 @app.command()
@@ -181,7 +186,7 @@ def _threads(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
 
 
-def _observer(plan: "Plan", quiet: bool):  # noqa: ANN202  one of three observers, each a context
+def _observer(plan: "Plan", quiet: bool) -> "AbstractContextManager[Observer]":
     from contextlib import nullcontext  # noqa: PLC0415
 
     from attnbench.progress import Bar, Lines, Silent  # noqa: PLC0415
@@ -209,12 +214,12 @@ def _save(path: Path, text: str) -> None:
 
 
 def _show(run: "Run") -> None:
-    from attnbench.report import tables  # noqa: PLC0415
+    from attnbench.report import claims, tables  # noqa: PLC0415
     from attnbench.report.frame import to_frame  # noqa: PLC0415
 
     frame = to_frame(run)
     _print(tables.baselines(frame), "Baseline")
-    matrix = tables.priorities(run, frame)
+    matrix = claims.priorities(run, frame)
     if matrix.empty:
         _print(tables.cases_table(frame[frame["variant"] != "baseline"]), "Cases")
     else:
@@ -238,4 +243,4 @@ def _print(table: "pd.DataFrame", title: str = "") -> None:
     from tabulate import tabulate  # noqa: PLC0415
 
     typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
-    typer.echo(tabulate(table, headers="keys", showindex=False, disable_numparse=True))
+    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))

@@ -11,7 +11,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-KERNEL_FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "asimd")
+KERNEL_FLAGS = (
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_int8",
+    "asimd",
+)
 EXPORTER, OPSET = "torch.onnx dynamo", 18
 """The one exporter and opset in use: recorded in every run, never mixed within a comparison."""
 
@@ -92,7 +103,7 @@ def _cpu_info() -> dict[str, str]:
 def _commit() -> str:
     """The git commit of the working folder, with a mark where it has changes; empty outside a repository."""
     try:
-        done = subprocess.run(  # noqa: S603  a fixed command line
+        done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607  the user's own git
             capture_output=True,
             text=True,

@@ -38,11 +38,20 @@ def hosts() -> pd.DataFrame:
 
 
 def placements(host: str) -> pd.DataFrame:
-    """A host's sites with channels and stride, and its named groups with their members."""
-    rows = describe_sites(host)
+    """A host's sites with channels and stride, and its named groups; of an ONNX file, the tensors it can stand at."""
+    if host.endswith(".onnx"):
+        return _tensors(host)
     return pd.DataFrame(
-        {key: MISSING if value in (None, "") else value for key, value in row.items()} for row in rows
+        {key: MISSING if value in (None, "") else value for key, value in row.items()} for row in describe_sites(host)
     )
+
+
+def _tensors(path: str) -> pd.DataFrame:
+    from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is only needed for a file
+    from attnbench.graph.splice import tensors  # noqa: PLC0415
+
+    shapes = tensors(parse(read_host_file(path)))
+    return pd.DataFrame({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
 
 
 def targets() -> pd.DataFrame:

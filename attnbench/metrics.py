@@ -44,7 +44,7 @@ def measurement(
 ) -> Measurement:
     """A measurement of a known metric; an estimate brings its interval. ``suffix`` tells repetitions apart."""
     unit, better, exact = METRICS[metric]
-    low = high = None
+    name = f"{metric}{suffix}"
     if isinstance(value, Estimate):
-        value, low, high = value.value, value.low, value.high
-    return Measurement(f"{metric}{suffix}", value, unit, better, exact, low, high, tuple(samples), note)
+        return Measurement(name, value.value, unit, better, exact, value.low, value.high, tuple(samples), note)
+    return Measurement(name, value, unit, better, exact, samples=tuple(samples), note=note)

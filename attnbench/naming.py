@@ -34,3 +34,9 @@ def plain_name(node: str) -> str:
     """The node's name within its module, or as it is for a node of the host."""
     match = _INSERTED.match(node)
     return match["node"] if match else node
+
+
+def display_name(node: str) -> str:
+    """The node as a reader should see it: ``node``, or ``module/node at site`` for an inserted one."""
+    match = _INSERTED.match(node)
+    return f"{match['module']}/{match['node']} at {match['site']}" if match else node

@@ -23,19 +23,31 @@ class Parity:
 
 def compare(module: nn.Module, graph: bytes, shape: tuple[int, ...], seed: int, what: str) -> Parity:
     """Run both on the same seeded noise; raises ``CaseFailure`` at stage ``parity`` beyond tolerance or on a NaN."""
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.randn(shape, generator=generator)
+    image = _noise(shape, seed)
     with torch.no_grad():
         expected = _tensors(module.eval()(image))
+    return _hold(expected, _run(graph, image.numpy(), what), what)
+
+
+def compare_graphs(original: bytes, rewritten: bytes, shape: tuple[int, ...], seed: int) -> Parity:
+    """The same for a user's ONNX file and what the canonicalising pass made of it."""
+    image = _noise(shape, seed).numpy()
+    return _hold(_run(original, image, "host file"), _run(rewritten, image, "canonical host"), "canonical host")
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _run(graph: bytes, image: np.ndarray, what: str) -> list[np.ndarray]:
     options = ort.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        given = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+        return session.run(None, {session.get_inputs()[0].name: image})
     except Exception as error:  # onnxruntime raises types of its own, none public
         raise CaseFailure("parity", f"{what}: ONNX Runtime does not run it: {str(error).splitlines()[0]}") from error
-    return _hold(expected, given, what)
 
 
 def _hold(expected: list[np.ndarray], given: list[np.ndarray], what: str) -> Parity:

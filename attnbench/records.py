@@ -129,7 +129,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is known of one case. The one thing that is stored, compared and exported."""
+    """All that is known of one case. The one thing that is stored, compared and exported.
+
+    A variant's findings are those on the nodes it adds; the host's own stand in its baseline's record.
+    """
 
     case: Case
     status: Status

@@ -126,9 +126,7 @@ def _described(package: str) -> dict[str, Description]:
             continue
         for description in _read_entries(path, f"{package}.{path.stem}"):
             if description.name in found:
-                raise InputError(
-                    f"'{description.name}' is registered twice: in {found[description.name].origin} and {path}"
-                )
+                raise InputError(f"'{description.name}' is registered twice: in {found[description.name].origin} and {path}")
             found[description.name] = description
     return found
 

@@ -8,7 +8,7 @@ were independent (runs of one process share its memory layout).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 
@@ -21,7 +21,7 @@ class Estimate:
     low: float | None
     high: float | None
 
-    def map(self, function) -> "Estimate":
+    def map(self, function: Callable[[float], float]) -> "Estimate":
         """The estimate under an increasing function."""
         ends = (None if end is None else function(end) for end in (self.low, self.high))
         return Estimate(function(self.value), *ends)

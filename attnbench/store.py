@@ -63,8 +63,9 @@ class RunWriter:
         """Write one line. Raises ``InputError`` where the disk takes no more; the file then ends as it did before."""
         end = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-            self._file.flush()
+            left = memoryview(json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            while left:
+                left = left[self._file.write(left) :]  # a filling disk takes a part first and refuses the next
             os.fsync(self._file.fileno())
         except OSError as error:
             _cut(self._file, end)
@@ -112,7 +113,9 @@ def find_case(run: Run, text: str) -> Record:
     if not partial:
         raise UnknownName("case", text, [r.case.variant for r in run.records])
     if len(partial) > 1:
-        raise InputError(f"case '{text}' fits {len(partial)}: {'; '.join(r.case.label for r in partial[:5])}: say more of it")
+        raise InputError(
+            f"case '{text}' fits {len(partial)}: {'; '.join(r.case.label for r in partial[:5])}: say more of it"
+        )
     return partial[0]
 
 

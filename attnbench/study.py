@@ -1,19 +1,10 @@
-"""A study: which cases, with which settings, against which targets, and which claims they test. TOML or flags to a plan.
+"""A study to a plan: which cases, with which settings, against which targets. Planning imports no torch.
 
-    name, title, hosts, sizes, batch, targets     what the study is about
-    [settings]                                    the fields of ``records.Settings``
-    [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
-    [[case]]    variant, settings, priority, place, module, stage, claim
-                                                  one variant; where ``claim`` is a table or a list of tables
-                                                  {metric, value, source, relation, tolerance, text}
-
-Every mistake is one line that names the file and the key. Planning imports no torch.
+``study_file`` says what a study may hold; the command line's flags make the same mapping.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from attnbench.errors import InputError, UnknownName
@@ -28,37 +19,12 @@ from attnbench.hosts import (
 )
 from attnbench.modules import MODULES, check_spec
 from attnbench.records import BASELINE, Case, Settings
+from attnbench.study_file import HOST_KEYS, claims_of, find_study, hold, read_study
 from attnbench.targets import load_target
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
 QUICK = {"processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
-
-CLAIM_METRICS = (
-    "overhead_pct",
-    "overhead_ms",
-    "macs_delta_pct",
-    "params_delta_pct",
-    "activation_peak_bytes",
-    "largest_activation_bytes",
-    "npu_verdict",
-)
-RELATIONS = ("about", "below")
-
-_STUDY_KEYS: dict[str, tuple[type, ...]] = {
-    "name": (str,), "title": (str,), "hosts": (list,), "sizes": (list,), "batch": (int,), "targets": (list,),
-    "settings": (dict,), "matrix": (list,), "case": (list,),
-}  # fmt: skip
-_HOST_KEYS: dict[str, tuple[type, ...]] = {"spec": (str,), "sites": (dict,), "input_channels": (int,)}
-_MATRIX_KEYS: dict[str, tuple[type, ...]] = {"modules": (list, str), "places": (list, str), "settings": (dict,)}
-_CASE_KEYS: dict[str, tuple[type, ...]] = {
-    "variant": (str,), "settings": (dict,), "priority": (int,), "place": (str,), "module": (str,), "stage": (str,),
-    "claim": (dict, list), "sizes": (list,), "host": (str,),
-}  # fmt: skip
-_CLAIM_KEYS: dict[str, tuple[type, ...]] = {
-    "metric": (str,), "value": (int, float, str), "source": (str,), "relation": (str,), "tolerance": (int, float),
-    "text": (str,),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,37 +45,6 @@ class Plan:
     targets: tuple[str, ...]
     settings: Settings
     document: Mapping[str, Any] = field(default_factory=dict)
-
-
-def packaged_study(name: str = "report") -> Path:
-    """The path of a study that comes with the package: beside it once installed, in ``benchmarks/`` in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "studies" / f"{name}.toml"
-    return installed if installed.exists() else package.parent / "benchmarks" / f"{name}.toml"
-
-
-def read_study(path: Path) -> dict[str, Any]:
-    """A study file's content, its keys and types held to the schema."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"study: there is no file {path}") from error
-    except IsADirectoryError as error:
-        raise InputError(f"study: {path} is a folder, not a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"study {path}: not valid TOML: {error}") from error
-    _hold(data, _STUDY_KEYS, f"study {path}")
-    data.setdefault("name", path.stem)
-    for index, table in enumerate(data.get("matrix", [])):
-        _hold(table, _MATRIX_KEYS, f"study {path}: [[matrix]] {index + 1}")
-    for index, table in enumerate(data.get("case", [])):
-        where = f"study {path}: [[case]] {index + 1}"
-        _hold(table, _CASE_KEYS, where)
-        if "variant" not in table:
-            raise InputError(f"{where} lacks the key 'variant'")
-        for claim in _claims(table):
-            _hold_claim(claim, where)
-    return data
 
 
 def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Plan:
@@ -162,7 +97,7 @@ def _hosts(data: Mapping[str, Any], where: str) -> list[HostReference]:
     references = []
     for entry in data.get("hosts", ["resnetsan01"]):
         if isinstance(entry, dict):
-            _hold(entry, _HOST_KEYS, f"{where}: hosts")
+            hold(entry, HOST_KEYS, f"{where}: hosts")
             reference = HostReference(**entry)
         else:
             reference = HostReference(str(entry))
@@ -254,7 +189,7 @@ def _document(data: Mapping[str, Any], targets: tuple[str, ...]) -> dict[str, An
         {
             **{key: value for key, value in table.items() if key not in ("claim", "settings")},
             "variant": str(parse_variant(table["variant"])),
-            "claims": [{"relation": "about", **claim} for claim in _claims(table)],
+            "claims": [{"relation": "about", **claim} for claim in claims_of(table)],
         }
         for table in data.get("case", [])
     ]
@@ -267,51 +202,10 @@ def _document(data: Mapping[str, Any], targets: tuple[str, ...]) -> dict[str, An
     }
 
 
-def _claims(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    claims = table.get("claim", [])
-    return [claims] if isinstance(claims, dict) else claims
-
-
-def _hold_claim(claim: Any, where: str) -> None:
-    if not isinstance(claim, dict):
-        raise InputError(f"{where}: claim must be a table like {{metric = \"overhead_pct\", value = 3, source = \"...\"}}")
-    _hold(claim, _CLAIM_KEYS, f"{where}: claim")
-    missing = {"metric", "value", "source"} - set(claim)
-    if missing:
-        raise InputError(f"{where}: claim lacks {', '.join(sorted(missing))}")
-    if claim["metric"] not in CLAIM_METRICS:
-        raise UnknownName(f"metric in {where}: claim", claim["metric"], CLAIM_METRICS)
-    if claim.get("relation", "about") not in RELATIONS:
-        raise UnknownName(f"relation in {where}: claim", claim["relation"], RELATIONS)
-
-
-def _hold(table: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
-    if not isinstance(table, dict):
-        raise InputError(f"{where} must be a table, not {type(table).__name__}")
-    for key, value in table.items():
-        if key not in keys:
-            raise UnknownName(f"key in {where}", key, keys)
-        if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
-            wanted = " or ".join(kind.__name__ for kind in keys[key])
-            raise InputError(f"{where}: key '{key}' must be {wanted}, not {type(value).__name__} ({value!r})")
-
-
 def _is_number(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, kind) or (kind is float and isinstance(value, int))
-
-
-def find_study(name: str) -> Path:
-    """The file of a study: a path, or the name of a packaged one."""
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    packaged = packaged_study(name)
-    if not packaged.exists():
-        known = [file.stem for file in packaged.parent.glob("*.toml")]
-        raise UnknownName("study", name, known, "your own: path/to/study.toml")
-    return packaged
 
 
 def host_from_flags(spec: str, sites: list[str], input_channels: int) -> HostReference:
@@ -327,7 +221,7 @@ def host_from_flags(spec: str, sites: list[str], input_channels: int) -> HostRef
     return HostReference(spec, named, input_channels)
 
 
-def from_flags(  # noqa: PLR0913  one parameter a flag
+def from_flags(
     study: str | None,
     hosts: list[HostReference],
     modules: list[str],

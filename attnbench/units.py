@@ -13,7 +13,7 @@ def decimals_for(half_width: float | None, default: int = 2, most: int = 3) -> i
     """How many decimals a value deserves whose interval has this half width: two significant digits of the half width."""
     if half_width is None or not math.isfinite(half_width) or half_width <= 0:
         return default
-    return max(0, min(most, 1 - math.floor(math.log10(half_width))))
+    return max(0, min(most, 1 - math.floor(math.log10(half_width) + 1e-9)))
 
 
 def fixed(value: float | None, decimals: int = 2, sign: bool = False) -> str:

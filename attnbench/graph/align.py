@@ -38,9 +38,7 @@ class Alignment:
 def align(baseline: Sequence[ExecutedNode], variant: Sequence[ExecutedNode]) -> Alignment:
     """Align two executed sequences. Nodes with our prefix are never shared, whatever they look like."""
     candidates = [i for i, node in enumerate(variant) if not is_inserted(node.name)]
-    pairs = _longest_common(
-        [node.key for node in baseline], [variant[i].key for i in candidates]
-    )
+    pairs = _longest_common([node.key for node in baseline], [variant[i].key for i in candidates])
     shared = tuple((left, candidates[right]) for left, right in pairs)
     kept_left, kept_right = {left for left, _ in shared}, {right for _, right in shared}
     return Alignment(

@@ -35,14 +35,14 @@ def planes(model: ir.Model) -> dict[str, tuple[int, ...]]:
     return {site: static_shape(node.inputs[0]) for site, node in markers(model).items() if node.inputs[0] is not None}
 
 
-def tensors(model: ir.Model) -> list[str]:
-    """The tensors of a graph where a module could stand: float maps ``[N, C, H, W]`` that a node makes."""
-    return [
-        value.name
+def tensors(model: ir.Model) -> dict[str, tuple[int, ...]]:
+    """The tensors of a graph where a module could stand, with their shapes: float maps ``[N, C, H, W]`` of a node."""
+    return {
+        value.name: static_shape(value)
         for node in model.graph
         for value in node.outputs
         if value.name and value.dtype == ir.DataType.FLOAT and value.shape is not None and len(value.shape) == 4
-    ]
+    }
 
 
 def mark_tensors(model: ir.Model, names: Iterable[str]) -> None:
@@ -111,8 +111,8 @@ def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, data
 
 def _remove_marker(graph: ir.Graph, marker: ir.Node, value: ir.Value) -> None:
     result = marker.outputs[0]
-    ir.convenience.replace_all_uses_with(result, value)
     _keep_graph_outputs(graph, result, value)
+    ir.convenience.replace_all_uses_with(result, value)
     graph.remove(marker, safe=True)
 
 

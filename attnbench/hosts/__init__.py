@@ -150,8 +150,7 @@ def describe_sites(name: str) -> list[dict[str, Any]]:
         raise UnknownName("host", name, described)
     sites: Mapping[str, tuple[int, int]] = described[name].get("sites") or {}
     rows: list[dict[str, Any]] = [
-        {"place": site, "channels": channels, "stride": stride, "members": ""}
-        for site, (channels, stride) in sites.items()
+        {"place": site, "channels": channels, "stride": stride, "members": ""} for site, (channels, stride) in sites.items()
     ]
     rows += [
         {

@@ -25,6 +25,11 @@ def conv_block(inputs: int, outputs: int, block: str) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU())
 
 
+def head(inputs: int, block: str) -> nn.Conv2d:
+    """A 3x3 convolution to one channel, padded as the blocks are."""
+    return nn.Conv2d(inputs, 1, 3, padding=1, padding_mode="reflect" if block == "elu" else "zeros")
+
+
 class PlainSkip(nn.Module):
     """Concatenation of the decoder's and the encoder's feature."""
 
@@ -94,9 +99,8 @@ class ResNetSAN01(nn.Module):
         for number in range(4, -1, -1):
             inputs = widths[-1] if number == 4 else DECODER_CHANNELS[number + 1]
             self.levels.append(Level(number, inputs, widths[number - 1] if number else 0, block, skip))
-        padding = {"padding": 1, "padding_mode": "reflect" if block == "elu" else "zeros"}
-        self.integer = nn.ModuleList(nn.Conv2d(DECODER_CHANNELS[s], 1, 3, **padding) for s in range(scales))
-        self.fractional = nn.ModuleList(nn.Conv2d(DECODER_CHANNELS[s], 1, 3, **padding) for s in range(scales))
+        self.integer = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
+        self.fractional = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
         initialise(self)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -5,8 +5,9 @@ ordinary way with modules inside (the oracle of the splicing), or leave a *marke
 export, so that modules can be spliced in later.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -72,23 +73,33 @@ def occupy(host: nn.Module, occupants: Mapping[str, nn.Module]) -> nn.Module:
     return host
 
 
-def attach_sites(host: nn.Module, paths: Mapping[str, str]) -> nn.Module:
+class Sited(nn.Module):
+    """A foreign host with sites of its own beside it, so that nothing is added to the host's own submodules."""
+
+    def __init__(self, host: nn.Module, sites: Iterable[Site]) -> None:
+        super().__init__()
+        self.host = host
+        self.sites = nn.ModuleList(sites)
+
+    def forward(self, image: torch.Tensor) -> Any:
+        """What the host makes of the image."""
+        return self.host(image)
+
+
+def attach_sites(host: nn.Module, paths: Mapping[str, str]) -> Sited:
     """Give a foreign host sites: each name stands on the output of the submodule at its path.
 
-    The sites are registered on the host, and a forward hook leads the submodule's output through them, so that indexing
-    into and type checks on the host's own submodules keep working. Raises ``InputError`` naming a path that is not there.
+    A forward hook leads the submodule's output through the site, so that indexing into and type checks on the host's own
+    submodules keep working. Raises ``InputError`` naming a path that is not there.
     """
-    sites = nn.ModuleDict()
-    for number, (name, path) in enumerate(paths.items()):
+    sites = []
+    for name, path in paths.items():
         try:
             submodule = host.get_submodule(path)
         except AttributeError as error:
             known = [known for known, _ in host.named_modules() if known]
             shown = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
             raise InputError(f"site '{name}': the host has no submodule '{path}' (it has: {shown})") from error
-        site = Site(name)
-        sites[f"site{number}"] = site
-        submodule.register_forward_hook(lambda _module, _inputs, output, site=site: site(output))
-    host.add_module("attnbench_sites", sites)
-    return host
-
+        sites.append(Site(name))
+        submodule.register_forward_hook(lambda _module, _inputs, output, site=sites[-1]: site(output))
+    return Sited(host, sites)

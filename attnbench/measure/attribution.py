@@ -10,7 +10,7 @@ see a module that costs 1 % on a machine whose clock wanders by 5.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
 from attnbench.graph.align import Alignment, ExecutedNode, align
 from attnbench.naming import inserted_site, is_inserted
@@ -47,9 +47,7 @@ def attribute(baseline: Sequence[Profile], variant: Sequence[Profile]) -> Attrib
     alignment = align(baseline[0].nodes, variant[0].nodes)
     removed = fmean(_ratio(p, alignment.removed, [left for left, _ in alignment.shared]) for p in baseline)
     shared = [right for _, right in alignment.shared]
-    replicates = tuple(
-        (_ratio(profile, alignment.added, shared) - removed) / (1 + removed) for profile in variant
-    )
+    replicates = tuple((_ratio(profile, alignment.added, shared) - removed) / (1 + removed) for profile in variant)
     return Attribution(
         overhead=replicate_interval(replicates),
         replicates=replicates,
@@ -75,7 +73,7 @@ def _added_nodes(profiles: Sequence[Profile], alignment: Alignment, removed: flo
         node = profiles[0].nodes[index]
         seconds = fmean(median(run[index] for run in profile.runs) for profile in profiles)
         share = fmean(_ratio(profile, [index], shared) for profile in profiles) / (1 + removed)
-        kind = "added" if is_inserted(node.name) else "layout"
+        kind: Literal["added", "layout"] = "added" if is_inserted(node.name) else "layout"
         nodes.append(NodeShare(node.name, node.op, sites[index], kind, seconds, share))
     return sorted(nodes, key=lambda node: -node.share)
 

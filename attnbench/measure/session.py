@@ -10,6 +10,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,13 @@ def pairs(job: dict[str, Any]) -> dict[str, Any]:
     draw = random.Random(job["seed"])  # noqa: S311  an order of runs, not a secret
     wall: list[tuple[float, float]] = []
     cpu: list[tuple[float, float]] = []
-    for session, data in zip(sessions, inputs, strict=True):
-        _repeat(lambda session=session, data=data: session.run(None, data), job["warmup"], None)
+    sides = [partial(session.run, None, data) for session, data in zip(sessions, inputs, strict=True)]
+    for side in sides:
+        _repeat(side, job["warmup"], None)
 
     def one_round() -> None:
-        order = [0, 1] if draw.random() < 0.5 else [1, 0]  # noqa: PLR2004  a fair coin
-        seen = {side: _timed(lambda side=side: sessions[side].run(None, inputs[side])) for side in order}
+        order = (0, 1) if draw.random() < 0.5 else (1, 0)
+        seen = {number: _timed(sides[number]) for number in order}
         wall.append((seen[0][0], seen[1][0]))
         cpu.append((seen[0][1], seen[1][1]))
 
@@ -125,9 +127,7 @@ def _runs_of(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[l
     kernels.sort(key=lambda event: event["ts"])
     if not kernels:
         raise RuntimeError("the profile holds no node")
-    length = next(
-        (i for i, event in enumerate(kernels) if i and event["name"] == kernels[0]["name"]), len(kernels)
-    )
+    length = next((i for i, event in enumerate(kernels) if i and event["name"] == kernels[0]["name"]), len(kernels))
     rows = [kernels[start : start + length] for start in range(0, len(kernels), length)]
     if any([e["name"] for e in row] != [e["name"] for e in rows[0]] for row in rows):
         raise RuntimeError("the profile's runs do not hold the same nodes")

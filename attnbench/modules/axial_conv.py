@@ -27,7 +27,7 @@ class AxialConv(nn.Module):
         return torch.relu(self.norm(self.column(x) + self.row(x) + x))
 
 
-def _refuses(plane: Plane, kernel: int) -> str:
+def _refuses(_plane: Plane, kernel: int) -> str:
     return "" if kernel % 2 else f"kernel must be odd, not {kernel}"
 
 

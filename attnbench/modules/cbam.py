@@ -22,9 +22,7 @@ class CBAM(nn.Module):
         self.mean = nn.AdaptiveAvgPool2d(1)
         self.peak = nn.AdaptiveMaxPool2d(1)
         hidden = channels // reduction
-        self.bottleneck = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
-        )
+        self.bottleneck = nn.Sequential(nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
         self.spatial = nn.Sequential(nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -45,9 +43,7 @@ class NpuCBAM(nn.Module):
         self.bottleneck = nn.Sequential(
             nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)
         )
-        self.spatial = (
-            nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False) if channels <= spatial_limit else None
-        )
+        self.spatial = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False) if channels <= spatial_limit else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[N, C, H, W]`` to the same shape."""
@@ -91,9 +87,7 @@ ENTRIES = (
         params=lambda p, reduction, kernel: (
             2 * p.channels * (p.channels // reduction) + p.channels // reduction + p.channels + 2 * kernel**2 + 2
         ),
-        macs=lambda p, reduction, kernel: (
-            4 * p.channels * (p.channels // reduction) + 2 * kernel**2 * p.positions
-        ),
+        macs=lambda p, reduction, kernel: 4 * p.channels * (p.channels // reduction) + 2 * kernel**2 * p.positions,
         refuses=_refuses,
     ),
     AttentionModule(
@@ -106,6 +100,6 @@ ENTRIES = (
         options={"reduction": 16, "minimum": 8, "kernel": 7, "spatial_limit": 256},
         params=_npu_params,
         macs=_npu_macs,
-        refuses=lambda p, kernel, **_: "" if kernel % 2 else f"kernel must be odd, not {kernel}",
+        refuses=lambda _p, kernel, **_: "" if kernel % 2 else f"kernel must be odd, not {kernel}",
     ),
 )

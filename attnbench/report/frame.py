@@ -119,7 +119,7 @@ def row_of(record: Record, baseline: Record | None, target: str, study: Mapping[
         whole = baseline.value(metric) if baseline else None
         row[f"{column}_pct"] = 100 * row[column] / whole if whole and row[column] is not None else None
     row |= _timing(record, baseline)
-    row |= _npu(record, target)
+    row |= _npu(record, baseline, target)
     row |= _claim(row, study)
     return row
 
@@ -144,14 +144,15 @@ def _timing(record: Record, baseline: Record | None) -> dict[str, Any]:
     return row
 
 
-def _npu(record: Record, target: str) -> dict[str, Any]:
+def _npu(record: Record, baseline: Record | None, target: str) -> dict[str, Any]:
     findings = [finding for finding in record.findings if finding.target == target]
     if not findings:
         return {}
     added = [finding for finding in findings if finding.inserted]
+    hosts = [finding for finding in baseline.findings if finding.target == target] if baseline else []
     return {
         "npu_verdict": npu_verdict(findings if record.case.is_baseline else added),
-        "npu_verdict_graph": npu_verdict(findings),
+        "npu_verdict_graph": npu_verdict([*hosts, *added]) if hosts else None,
         "npu_refused_added": sum(finding.level in ("refused", "fallback") for finding in added),
         "npu_unknown_added": sum(finding.level == "unknown" for finding in added),
     }

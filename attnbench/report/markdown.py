@@ -5,18 +5,22 @@ from collections.abc import Iterator
 import pandas as pd
 
 from attnbench.records import Run
-from attnbench.report import Format, tables
+from attnbench.report import Format, claims, tables
 from attnbench.report.frame import to_frame
 from attnbench.report.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.units import bytes_text, seconds_text
 
-HOW_TO_READ = f"""\
-**How to read the figures.** An overhead is attributed: the time of the nodes that a variant adds over the time of those it
-shares with the baseline, inside one profiled run, at one thread, pinned. The brackets hold 95 % of the spread over fresh
-processes. What attribution cannot see (dispatch, caches) is bounded by ±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure, and that is added
-before a claim is judged: *confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where
-none of it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed
-share of the baseline's median latency. NPU verdicts are on the nodes a variant adds; *unknown* is not *supported*."""
+HOW_TO_READ = " ".join(
+    (
+        "**How to read the figures.** An overhead is attributed: the time of the nodes that a variant adds, over the time",
+        "of those it shares with the baseline, inside one profiled run, at one thread, pinned. The brackets hold 95 % of",
+        "the spread over fresh processes. What attribution cannot see (dispatch, caches) is bounded by",
+        f"±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure; that is added before a claim is judged:",
+        f'*confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where none of',
+        "it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed",
+        "part of the baseline's median latency. NPU verdicts are on the nodes a variant adds; *unknown* is not *supported*.",
+    )
+)
 
 
 def render(run: Run) -> str:
@@ -37,12 +41,12 @@ def _sections(run: Run) -> Iterator[str]:
     yield _machine(run)
     yield HOW_TO_READ
     yield from _section("Baseline", tables.baselines(frame))
-    yield from _section("Priority and cost", tables.priorities(run, frame))
-    yield from _section("Claims", tables.claims(run, frame))
-    yield from _section("Stages", tables.stages(run, frame))
+    yield from _section("Priority and cost", claims.priorities(run, frame))
+    yield from _section("Claims", claims.claims(run, frame))
+    yield from _section("Stages", claims.stages(run, frame))
     for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
-        yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(frame, host, size))
-        yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(frame, host, size))
+        yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(run, frame, host, size))
+        yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(run, frame, host, size))
     yield from _section("Ops that are refused or unknown, by module", tables.refused_ops(run))
     yield from _section("Deployment checklist", tables.checklist(run))
     yield from _section("Cases whose two clocks disagree", tables.disagreements(frame))
@@ -62,20 +66,19 @@ def _machine(run: Run) -> str:
     rest = sum(record.seconds.get("total", 0.0) for record in run.records) - sum(spent.values())
     chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
     commit = f", commit {software['commit']}" if software.get("commit") else ""
-    return "\n".join(
-        (
-            f"- Run of {header.started} with attnbench {header.attnbench}{commit}; "
-            f"{len(run.records)} of {len(header.cases)} cases",
-            f"- Machine: {machine['cpu']}, {machine['cores']} cores granted, {bytes_text(machine['memory_bytes'])}, "
-            f"{machine['system']}, load {machine['load']} at the start (id {machine['id']})",
-            f"- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']}, "
-            f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']}, "
-            f"canonical pass {software['canonical_pass']} (id {software['id']})",
-            f"- Settings: {chosen}",
-            f"- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])}, "
-            f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
-        )
+    lines = (
+        f"Run of {header.started} with attnbench {header.attnbench}{commit};",
+        f"{len(run.records)} of {len(header.cases)} cases",
+        f"\n- Machine: {machine['cpu']}, {machine['cores']} cores granted, {bytes_text(machine['memory_bytes'])},",
+        f"{machine['system']}, load {machine['load']} at the start (id {machine['id']})",
+        f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
+        f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
+        f"canonical pass {software['canonical_pass']} (id {software['id']})",
+        f"\n- Settings: {chosen}",
+        f"\n- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])},",
+        f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
     )
+    return ("- " + " ".join(lines)).replace(" \n", "\n")
 
 
 ENTRIES = (Format(name="md", file="report.md", render=render, summary="the whole report as Markdown"),)

@@ -1,30 +1,17 @@
 """The tables of a report, as DataFrames of text: what to show, from the cases table and the records."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from attnbench.errors import InputError
 from attnbench.grammar import parse_variant
-from attnbench.naming import inserted_module, plain_name
+from attnbench.naming import display_name, inserted_module, plain_name
 from attnbench.records import Record, Run
-from attnbench.report.verdicts import Judged, judge
-from attnbench.units import MISSING, bytes_text, count, fixed, scaled, significant, with_interval
+from attnbench.units import MISSING, count, fixed, scaled, with_interval
 
 Row = Mapping[str, Any]
-
-CLAIM_UNITS = {
-    "overhead_pct": "% time",
-    "overhead_ms": "ms",
-    "macs_delta_pct": "% MACs",
-    "params_delta_pct": "% params",
-    "activation_peak_bytes": "live activations",
-    "largest_activation_bytes": "largest activation",
-    "npu_verdict": "NPU",
-}
-"""How a claim's metric is named beside its figure."""
 
 
 def baselines(frame: pd.DataFrame) -> pd.DataFrame:
@@ -33,116 +20,55 @@ def baselines(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "host": row["host"],
             "size": row["size"],
-            "params (M)": scaled(_value(row, "params"), 1e6, 3),
-            "MACs (G)": scaled(_value(row, "macs"), 1e9, 3),
-            "activation peak (MB)": scaled(_value(row, "activation_peak_bytes"), 1e6, 1),
-            "weights (MB)": scaled(_value(row, "weight_bytes"), 1e6, 1),
-            "latency median (ms)": fixed(_value(row, "latency_median_ms"), 1),
-            "p90 (ms)": fixed(_value(row, "latency_p90_ms"), 1),
-            "status": _status(row),
+            "params (M)": scaled(number(row, "params"), 1e6, 3),
+            "MACs (G)": scaled(number(row, "macs"), 1e9, 3),
+            "activation peak (MB)": scaled(number(row, "activation_peak_bytes"), 1e6, 1),
+            "weights (MB)": scaled(number(row, "weight_bytes"), 1e6, 1),
+            "latency median (ms)": fixed(number(row, "latency_median_ms"), 1),
+            "p90 (ms)": fixed(number(row, "latency_p90_ms"), 1),
+            "status": row["status"],
             "NPU, whole graph": row["npu_verdict_graph"] or MISSING,
         }
-        for row in _rows(frame)
+        for row in rows_of(frame)
         if row["variant"] == "baseline"
     )
 
 
-def priorities(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """The priority/cost matrix: the study's cases that have a priority, each claim beside what was measured."""
-    shown = []
-    for case, row in _claimed(run, frame):
-        if "priority" not in case:
-            continue
-        judged = [(claim, judge(claim, row)) for claim in case["claims"]]
-        shown.append(
-            {
-                "priority": case["priority"],
-                "place": case.get("place", case["variant"].partition("=")[0]),
-                "module": case.get("module", case["variant"].partition("=")[2]),
-                "claimed": "; ".join(_claim_text(claim) for claim, _ in judged) or MISSING,
-                "time overhead (%)": overhead_text(row),
-                "params (+%)": significant(_value(row, "params_delta_pct"), 2),
-                "MACs (+%)": significant(_value(row, "macs_delta_pct"), 2),
-                "peak memory (+MB)": scaled(_value(row, "activation_peak_delta_bytes"), 1e6, 1),
-                "latency (+ms)": fixed(_value(row, "overhead_ms"), 2),
-                "NPU": _npu_text(row),
-                "claim": "; ".join(_verdict_text(claim, result, len(judged)) for claim, result in judged) or MISSING,
-            }
-        )
-    return pd.DataFrame(shown)
+def matrix(run: Run, frame: pd.DataFrame, host: str, size: str) -> pd.DataFrame:
+    """Places against modules, each cell the overhead in % with its interval, or why there is none."""
+    return _crossed(run, frame, (host, size), overhead_text)
 
 
-def claims(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """Every claim of the study, with the interval it was held against and where it was made."""
-    return pd.DataFrame(
-        {
-            "claim": _claim_text(claim),
-            "of": case["variant"],
-            "measured": _judged_text(claim, result),
-            "verdict": result.verdict,
-            "source": claim["source"],
-        }
-        for case, row in _claimed(run, frame)
-        for claim in case["claims"]
-        for result in [judge(claim, row)]
-    )
+def npu_matrix(run: Run, frame: pd.DataFrame, host: str, size: str) -> pd.DataFrame:
+    """Places against modules, each cell the target's verdict and the number of refused nodes that the module adds."""
+    return _crossed(run, frame, (host, size), npu_text)
 
 
-def stages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """The experiment's stages, each on top of the one before, with what it adds in time and whether that was promised."""
-    shown = []
-    for case, row in _claimed(run, frame):
-        if "stage" not in case:
-            continue
-        promised = [(c, judge(c, row)) for c in case["claims"] if c["metric"] == "overhead_ms"]
-        shown.append(
-            {
-                "stage": case["stage"],
-                "variant": case["variant"],
-                "latency median (ms)": fixed(_value(row, "latency_median_ms"), 1),
-                "overhead (%)": overhead_text(row),
-                "overhead (ms)": fixed(_value(row, "overhead_ms"), 2),
-                "activation peak (MB)": scaled(_value(row, "activation_peak_bytes"), 1e6, 1),
-                "NPU": _npu_text(row),
-                "promised": "; ".join(_claim_text(claim) for claim, _ in promised) or MISSING,
-                "verdict": "; ".join(result.verdict for _, result in promised) or MISSING,
-            }
-        )
-    return pd.DataFrame(shown)
-
-
-def matrix(frame: pd.DataFrame, host: str, size: str) -> pd.DataFrame:
-    """Modules against places, each cell the overhead in % with its interval, or why there is none."""
+def _crossed(run: Run, frame: pd.DataFrame, where: tuple[str, str], text: Callable[[Row], str]) -> pd.DataFrame:
+    """Variants of one assignment as a table of places and modules, in the order of the study's own matrices."""
     cells: dict[str, dict[str, str]] = {}
-    places: list[str] = []
-    for row in _rows(frame):
-        if row["host"] != host or row["size"] != size or row["variant"] == "baseline":
-            continue
+    for row in rows_of(frame):
         assignments = parse_variant(row["variant"]).assignments
-        if len(assignments) != 1:
-            continue
-        place, module = "+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))
-        cells.setdefault(module, {})[place] = overhead_text(row)
-        if place not in places:
-            places.append(place)
-    table = pd.DataFrame(
-        [{"place": place, **{module: row.get(place, MISSING) for module, row in cells.items()}} for place in places]
-    )
-    return table
-
-
-def npu_matrix(frame: pd.DataFrame, host: str, size: str) -> pd.DataFrame:
-    """Modules against places, each cell the target's verdict and the number of refused nodes that the module adds."""
-    cells: dict[str, dict[str, str]] = {}
-    for row in _rows(frame):
-        assignments = parse_variant(row["variant"]).assignments
-        if row["host"] == host and row["size"] == size and len(assignments) == 1:
+        if (row["host"], row["size"]) == where and len(assignments) == 1:
             place, module = "+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))
-            cells.setdefault(place, {})[module] = _npu_text(row)
-    modules = list(dict.fromkeys(module for row in cells.values() for module in row))
-    return pd.DataFrame(
-        [{"place": place, **{m: row.get(m, MISSING) for m in modules}} for place, row in cells.items()]
+            cells.setdefault(place, {})[module] = text(row)
+    tables = run.header.study.get("matrix", [])
+    places = _in_order(cells, [place for table in tables for place in _listed(table.get("places"))])
+    modules = _in_order(
+        dict.fromkeys(module for row in cells.values() for module in row),
+        [module for table in tables for module in _listed(table.get("modules"))],
     )
+    return pd.DataFrame([{"place": p, **{m: cells[p].get(m, MISSING) for m in modules}} for p in places])
+
+
+def _in_order(found: Iterable[str], first: list[str]) -> list[str]:
+    """What was found, that which the study lists first in its order, the rest as it came."""
+    rank = {name: index for index, name in enumerate(dict.fromkeys(first))}
+    return sorted(found, key=lambda name: rank.get(name, len(rank)))
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
 
 
 def refused_ops(run: Run) -> pd.DataFrame:
@@ -178,10 +104,10 @@ def checklist(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "variant": record.case.variant,
-            **{c.name: marks[c.passed] + (f" ({c.detail})" if c.passed is False and c.detail else "") for c in checks},
+            **{c.name: marks[c.passed] + (f": {c.detail}" if c.passed is False else "") for c in record.checks},
         }
         for record in run.records
-        if (checks := [_brief(check) for check in record.checks])
+        if record.checks
     )
 
 
@@ -189,7 +115,7 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     """Cases without figures, and why."""
     return pd.DataFrame(
         {"variant": row["variant"], "size": row["size"], "status": row["status"], "reason": row["reason"]}
-        for row in _rows(frame)
+        for row in rows_of(frame)
         if row["status"] != "ok"
     )
 
@@ -200,17 +126,15 @@ def disagreements(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "variant": row["variant"],
             "attributed (%)": overhead_text(row),
-            "paired (%)": with_interval(*(_value(row, c) for c in ("paired_pct", "paired_pct_low", "paired_pct_high"))),
+            "paired (%)": interval_text(row, "paired_pct"),
         }
-        for row in _rows(frame)
+        for row in rows_of(frame)
         if row["agreement"] == "disagree"
     )
 
 
 def explanation(record: Record) -> pd.DataFrame:
     """The nodes an overhead consists of, the largest first."""
-    if not record.nodes:
-        raise InputError(f"{record.case.label} has no attributed nodes (status {record.status})")
     return pd.DataFrame(
         {
             "site": node.site or MISSING,
@@ -225,23 +149,41 @@ def explanation(record: Record) -> pd.DataFrame:
     )
 
 
+def node_findings(record: Record) -> pd.DataFrame:
+    """What each target says of each node that a variant adds (of every node, for the baseline)."""
+    return pd.DataFrame(
+        {
+            "target": finding.target,
+            "node": display_name(finding.node),
+            "op": finding.op,
+            "verdict": finding.level,
+            "measured": finding.measured or MISSING,
+            "limit": finding.limit or MISSING,
+            "evidence": finding.evidence or MISSING,
+            "reason": finding.reason,
+        }
+        for finding in record.findings
+        if finding.inserted or record.case.is_baseline
+    )
+
+
 def cases_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a case, for a terminal."""
     return pd.DataFrame(
         {
             "variant": row["variant"],
             "size": row["size"],
-            "status": _status(row),
+            "status": row["status"],
             "overhead (%)": overhead_text(row),
-            "(ms)": fixed(_value(row, "overhead_ms"), 2),
-            "params (+)": count(_value(row, "params_delta")),
-            "MACs (+M)": scaled(_value(row, "macs_delta"), 1e6, 2),
-            "peak (+MB)": scaled(_value(row, "activation_peak_delta_bytes"), 1e6, 1),
-            "latency (ms)": fixed(_value(row, "latency_median_ms"), 1),
-            "NPU": _npu_text(row),
+            "(ms)": fixed(number(row, "overhead_ms"), 2),
+            "params (+)": count(number(row, "params_delta")),
+            "MACs (+M)": scaled(number(row, "macs_delta"), 1e6, 2),
+            "peak (+MB)": scaled(number(row, "activation_peak_delta_bytes"), 1e6, 1),
+            "latency (ms)": fixed(number(row, "latency_median_ms"), 1),
+            "NPU": npu_text(row),
             "clocks": row["agreement"] or MISSING,
         }
-        for row in _rows(frame)
+        for row in rows_of(frame)
     )
 
 
@@ -249,70 +191,29 @@ def overhead_text(row: Row) -> str:
     """An overhead with its interval, or the status that stands in its place."""
     if row["status"] != "ok":
         return str(row["status"])
-    return with_interval(*(_value(row, column) for column in ("overhead_pct", "overhead_pct_low", "overhead_pct_high")))
+    return interval_text(row, "overhead_pct")
 
 
-def _claimed(run: Run, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Row]]:
-    """The study's cases with their rows in the table, one for each host and size they were run at."""
-    rows = list(_rows(frame))
-    for case in run.header.study.get("cases", []):
-        for row in rows:
-            if row["variant"] == case["variant"] and case.get("host", row["host"]) == row["host"]:
-                yield case, row
+def interval_text(row: Row, column: str) -> str:
+    """A figure with its interval, from the column and those of its ends."""
+    return with_interval(number(row, column), number(row, f"{column}_low"), number(row, f"{column}_high"))
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The table's rows as mappings, with None for what is missing."""
     for row in frame.to_dict("records"):
         yield {str(key): None if value is pd.NA or value != value else value for key, value in row.items()}  # noqa: PLR0124
 
 
-def _value(row: Row, column: str) -> float | None:
+def number(row: Row, column: str) -> float | None:
+    """A cell as a number, or None."""
     value = row.get(column)
     return None if value is None else float(value)
 
 
-def _status(row: Row) -> str:
-    return str(row["status"])
-
-
-def _npu_text(row: Row) -> str:
+def npu_text(row: Row) -> str:
+    """The NPU verdict on what a variant adds, with the number of refused nodes."""
     if not row["npu_verdict"]:
         return MISSING
-    refused = int(_value(row, "npu_refused_added") or 0)
+    refused = int(number(row, "npu_refused_added") or 0)
     return f"{row['npu_verdict']} ({refused} nodes)" if refused else str(row["npu_verdict"])
-
-
-def _claim_text(claim: Row) -> str:
-    if claim.get("text"):
-        return str(claim["text"])
-    sign = {"about": "about ", "below": "below "}[claim.get("relation", "about")]
-    if claim["metric"] == "npu_verdict":
-        return f"NPU {claim['value']}"
-    return f"{sign}{_claim_value(claim['metric'], float(claim['value']))}"
-
-
-def _claim_value(metric: str, value: float) -> str:
-    if metric.endswith("_bytes"):
-        return f"{bytes_text(value)} {CLAIM_UNITS[metric]}"
-    return f"{significant(value, 2)} {CLAIM_UNITS[metric]}"
-
-
-def _judged_text(claim: Row, judged: Judged) -> str:
-    if judged.value is None:
-        return MISSING
-    if isinstance(judged.value, str):
-        return judged.value
-    if judged.low is None or judged.low == judged.high:
-        return _claim_value(claim["metric"], judged.value)
-    return f"{with_interval(judged.value, judged.low, judged.high)} {CLAIM_UNITS[claim['metric']]}"
-
-
-def _verdict_text(claim: Row, judged: Judged, number: int) -> str:
-    return judged.verdict if number == 1 else f"{judged.verdict} ({CLAIM_UNITS[claim['metric']]})"
-
-
-def _brief(check: Any) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
-    names = [plain_name(part.strip()) for part in check.detail.split(", ")]
-    return replace(check, detail=", ".join(names))

@@ -5,7 +5,7 @@ The graph is the canonical one, with constants folded and shapes known. A node t
 
 import onnx_ir as ir
 
-from attnbench.naming import inserted_site, is_inserted
+from attnbench.naming import display_name, inserted_site, is_inserted
 from attnbench.records import Check, Finding, Level
 from attnbench.targets import Rule, Target
 from attnbench.targets.rules import PREDICATES, limit_text
@@ -23,17 +23,9 @@ def lint(model: ir.Model, target: Target) -> list[Finding]:
 def deployment_checklist(model: ir.Model) -> list[Check]:
     """The design report's checklist before deployment (section 6.2), read off the graph; the last line is never run here."""
     convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    reshapes = [node.name or node.op_type for node in model.graph if node.op_type in RESHAPES]
-    wide = [
-        f"{node.name} ({reading.measured})"
-        for node in convolutions
-        if not (reading := PREDICATES["kernel_at_most"](node, KERNEL_LIMIT)).within
-    ]
-    odd = [
-        f"{node.name} ({reading.measured})"
-        for node in convolutions
-        if not (reading := PREDICATES["output_channels_multiple_of"](node, CHANNEL_UNIT)).within
-    ]
+    reshapes = [display_name(node.name or node.op_type) for node in model.graph if node.op_type in RESHAPES]
+    wide = _beyond(convolutions, "kernel_at_most", KERNEL_LIMIT)
+    odd = _beyond(convolutions, "output_channels_multiple_of", CHANNEL_UNIT)
     return [
         Check("exports to ONNX", True, f"{len(list(model.graph))} nodes"),
         Check("no Reshape", not reshapes, _shown(reshapes)),
@@ -41,6 +33,12 @@ def deployment_checklist(model: ir.Model) -> list[Check]:
         Check(f"output channels a multiple of {CHANNEL_UNIT}", not odd, _shown(odd)),
         Check("vendor compiler", None, "not run"),
     ]
+
+
+def _beyond(nodes: list[ir.Node], predicate: str, limit: int) -> list[str]:
+    """The nodes that break a limit, each with what was measured."""
+    readings = [(node, PREDICATES[predicate](node, limit)) for node in nodes]
+    return [f"{display_name(node.name or '')}: {reading.measured}" for node, reading in readings if not reading.within]
 
 
 def _judge(node: ir.Node, target: Target) -> Finding:

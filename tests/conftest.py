@@ -1,0 +1,190 @@
+"""Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from attnbench.records import (
+    Case,
+    Check,
+    Failure,
+    Finding,
+    Measurement,
+    NodeShare,
+    Record,
+    Run,
+    RunHeader,
+    Settings,
+)
+
+USER_CODE = '''
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=16):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, 2, 1)
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.ReLU())
+        self.head = nn.Conv2d(width, 2, 1)
+
+    def forward(self, image):
+        return self.head(self.body(torch.relu(self.stem(image))))
+
+
+def build(width: int = 16):
+    return Net(width)
+
+
+class Gate(nn.Module):
+    def __init__(self, channels, scale: float = 1.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1, channels, 1, 1), float(scale)))
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.scale)
+
+
+class Shrinks(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        return x[:, :, ::2, ::2]
+
+
+class Crashes(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        import os
+        os.kill(os.getpid(), 11)
+
+
+class Hangs(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        import time
+        time.sleep(3600)
+
+
+class Raises(nn.Module):
+    def __init__(self, channels):
+        raise ValueError("no such luck")
+
+
+class Wrong(nn.Module):
+    """Gives one thing when traced by the exporter and another when run."""
+
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        return x + 1 if torch.compiler.is_exporting() else x
+
+
+not_callable = 3
+
+
+def not_a_module(channels):
+    return "text"
+'''
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    """A file with a host and modules, good and bad."""
+    path = tmp_path / "mine.py"
+    path.write_text(USER_CODE)
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The command line: arguments in; exit code, standard output and standard error out."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        from attnbench import cli
+
+        monkeypatch.setattr("sys.argv", ["attnbench", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        seen = capsys.readouterr()
+        return code, seen.out, seen.err
+
+    return call
+
+
+BASELINE = Case("resnetsan01", "baseline", "384x640")
+
+
+def case(variant: str) -> Case:
+    return Case("resnetsan01", variant, "384x640")
+
+
+def finding(op: str, level: str, variant_node: str = "", **values: str) -> Finding:
+    node = variant_node or f"node_{op}"
+    plain = {"rule": op.lower(), "measured": "", "limit": "", "reason": f"{op} reason", "evidence": "report"}
+    return Finding("aimotive", level, node=node, op=op, source="report, section 1", inserted=bool(variant_node),
+                   site="encoder.layer3" if variant_node else "", **{**plain, **values})  # fmt: skip
+
+
+def measurements(**values: float) -> tuple[Measurement, ...]:
+    return tuple(Measurement(metric, value, exact=metric != "latency") for metric, value in values.items())
+
+
+@pytest.fixture
+def run() -> Run:
+    """A run of five cases with round figures: a baseline, two that were measured, one skipped, one failed."""
+    base = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "elementwise_ops": 500, "bytes_moved": 4000,
+            "activation_peak": 8000, "largest_activation": 4000, "weights": 4000}  # fmt: skip
+    more = {**base, "params": 1010, "macs": 1_020_000, "flops": 2_040_000, "activation_peak": 9000}
+    node = "@encoder.layer3@0.cbam_npu@/node_mul"
+    records = (
+        Record(BASELINE, "ok", (*measurements(**base, latency=0.1, latency_p90=0.11),), (finding("Conv", "supported"),),
+               checks=(Check("no Reshape", True),)),
+        Record(
+            case("encoder.layer3=cbam_npu"), "ok",
+            (*measurements(**more, latency=0.103, latency_p90=0.12),
+             Measurement("overhead", 0.03, low=0.029, high=0.031, samples=(0.0295, 0.03, 0.0305)),
+             Measurement("paired", 0.028, low=0.02, high=0.04)),
+            (finding("Conv", "supported"), finding("Mul", "constrained", node)),
+            (NodeShare(node, "Mul", "encoder.layer3", "added", 0.003, 0.03),),
+            (Check("no Reshape", True),),
+        ),
+        Record(
+            case("encoder.layer3=eca"), "ok",
+            (*measurements(**base, latency=0.101),
+             Measurement("overhead", 0.001, low=0.0009, high=0.0011),
+             Measurement("paired", 0.05, low=0.04, high=0.06)),
+            (finding("Transpose", "refused", "@encoder.layer3@0.eca@/node_transpose"),),
+            checks=(Check("no Reshape", False, "eca/node_view at encoder.layer3"),),
+        ),
+        Record(case("encoder.stem=self_attention"), "skipped", measurements(**base ),
+               failure=Failure("memory", "CaseSkipped", "needs 41 GB of memory")),
+        Record(case("encoder.layer3=bad"), "failed", failure=Failure("export", "CaseFailure", "it | broke")),
+    )  # fmt: skip
+    study = {
+        "name": "made", "title": "A made run", "targets": ["aimotive"], "fingerprint": "0",
+        "matrix": [{"modules": ["eca", "cbam_npu"], "places": ["encoder.layer3"]}],
+        "cases": [
+            {"variant": "encoder.layer3=cbam_npu", "priority": 1, "place": "layer3", "module": "CBAM", "claims": [
+                {"metric": "overhead_pct", "value": 3, "relation": "about", "source": "3.2"},
+                {"metric": "macs_delta_pct", "value": 3, "relation": "about", "source": "3.2", "text": "~3 % MACs"}]},
+            {"variant": "encoder.layer3=cbam_npu", "stage": "Stage 1", "claims": [
+                {"metric": "overhead_ms", "value": 5, "relation": "below", "source": "6.1"}]},
+            {"variant": "encoder.layer3=eca", "claims": [
+                {"metric": "npu_verdict", "value": "ok", "relation": "about", "source": "2.6"}]},
+        ],
+    }  # fmt: skip
+    machine = {"cpu": "a CPU", "cores": 2, "memory_bytes": 16e9, "system": "Linux", "load": 0.1, "id": "m"}
+    software = {"python": "3.11", "torch": "2", "onnx": "1", "onnxruntime": "1", "exporter": "e", "opset": 18,
+                "canonical_pass": 1, "id": "s", "commit": "abc"}  # fmt: skip
+    cases = tuple(record.case for record in records)
+    settings = {**asdict(Settings()), "threads": [1]}
+    header = RunHeader(1, "0.1.0", "2026-01-01T00:00:00+00:00", study, settings, machine, software, cases)
+    return Run(header, records)

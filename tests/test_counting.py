@@ -1,0 +1,67 @@
+"""torch's side of the counting, and where other counters go wrong in silence."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from attnbench.counting import count_torch
+from attnbench.export import to_onnx
+from attnbench.graph.cost import graph_cost
+from attnbench.graph.load import parse
+
+
+class Fused(nn.Module):
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2).unsqueeze(1)
+        return functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.sinc(x)
+
+
+def test_fused_attention_is_counted_as_the_products_it_is():
+    assert count_torch(Fused(), (1, 8, 3, 4)).macs == 2 * 12 * 12 * 8
+
+
+def test_multi_head_attention_counts_projections_and_products_although_it_has_a_fast_path():
+    assert count_torch(Heads(), (1, 8, 3, 4)).macs == 12 * 8 * 24 + 2 * 12 * 12 * 8 + 12 * 8 * 8
+
+
+def test_an_op_without_a_handle_is_named():
+    assert count_torch(Odd(), (1, 8, 3, 4)).uncounted == ("sinc",)
+
+
+def test_a_shared_layer_has_its_weights_once_and_its_macs_twice():
+    layer = nn.Conv2d(4, 4, 1, bias=False)
+    counts = count_torch(nn.Sequential(layer, nn.ReLU(), layer), (1, 4, 5, 5))
+    assert (counts.params, counts.macs) == (16, 2 * 16 * 25)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2), nn.ConvTranspose2d(6, 4, 2, 2), nn.BatchNorm2d(6),
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)), nn.Upsample(scale_factor=2), nn.Hardswish(),
+        nn.Sequential(nn.Conv2d(6, 6, 1), nn.GELU(), nn.MaxPool2d(2)), Fused(), nn.PReLU(),
+    ],
+    ids=lambda m: type(m).__name__,
+)  # fmt: skip
+def test_both_counters_agree(module):
+    shape = (1, 6, 8, 10)
+    counts = count_torch(module, shape)
+    cost = graph_cost(parse(to_onnx(module, shape, canonical=True)))
+    assert counts.uncounted == cost.uncounted == ()
+    assert counts.macs == cost.macs

@@ -1,0 +1,195 @@
+"""What every host is held to, and the oracle of the splicing: a spliced graph equals a whole-model export."""
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from attnbench.errors import InputError, UnknownName
+from attnbench.export import to_onnx
+from attnbench.grammar import parse_spec, parse_variant
+from attnbench.graph.load import parse, serialise, verify
+from attnbench.graph.splice import planes, splice
+from attnbench.hosts import HOSTS, HostReference, check_host, check_size, host_options, modules_by_site, resolve_place
+from attnbench.hosts.site import Site, attach_sites, marked, occupy, sites_of
+from attnbench.modules import Plane, build_module
+
+SIZE = (64, 96)
+
+SPECS = ["resnetsan01", "resnetsan01[skip=attentive]", "resnetsan01[block=elu]", "resnetsan01[scales=4,output=depth]"]
+
+VARIANT = (
+    "encoder.stem=eca,encoder.layer1=axial_conv,encoder.layer3=cbam+se,encoder.layer4=self_attention,"
+    "decoder.fusion=se_npu,decoder.upconv0=coord,skip.*=cbam_npu,decoder.upconv4=linear_attention"
+)
+"""Every kind of module, several in a row, at every kind of place."""
+
+
+def build(text: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    spec = parse_spec(text)
+    return HOSTS.load(spec.name).build(**host_options(spec)).eval()
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def run(graph: bytes, image: torch.Tensor) -> list[np.ndarray]:
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: image.numpy()})
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def host(request):
+    """A host, its marked graph, and its name."""
+    module = build(request.param)
+    with marked(module):
+        graph = to_onnx(module, (1, 3, *SIZE), canonical=True)
+    return request.param, module, graph
+
+
+def test_sites_are_where_the_entry_says(host):
+    name, _, graph = host
+    entry = HOSTS.load(parse_spec(name).name)
+    found = {site: shape[1:] for site, shape in planes(parse(graph)).items()}
+    assert found == {
+        site: (channels, SIZE[0] // stride, SIZE[1] // stride) for site, (channels, stride) in entry.sites.items()
+    }
+
+
+def test_the_baseline_is_the_host(host):
+    _, module, graph = host
+    image = torch.randn(1, 3, *SIZE)
+    with torch.no_grad():
+        expected = module(image)
+    for mine, theirs in zip(run(serialise(splice(graph, {})), image), expected, strict=True):
+        assert np.abs(mine - theirs.numpy()).max() < 1e-4 * max(1, float(theirs.abs().max()))
+
+
+def test_a_spliced_variant_equals_a_whole_model_export(host):
+    name, module, graph = host
+    entry = HOSTS.load(parse_spec(name).name)
+    shapes = planes(parse(graph))
+    specs = modules_by_site(parse_variant(VARIANT), shapes, entry.placements, name)
+    torch.manual_seed(1)
+    rows = {
+        site: [(str(spec), build_module(spec, Plane(*shapes[site][1:])).eval()) for spec in row]
+        for site, row in specs.items()
+    }
+    parts = {site: [(label, to_onnx(m, shapes[site], canonical=True)) for label, m in row] for site, row in rows.items()}
+    spliced = serialise(splice(graph, parts))
+    verify(spliced, "splice")
+    occupy(module, {site: torch.nn.Sequential(*(m for _, m in row)) for site, row in rows.items()})
+    try:
+        whole = to_onnx(module, (1, 3, *SIZE), canonical=True)
+    finally:
+        for site in sites_of(module).values():
+            site.occupant = None
+    image = torch.randn(1, 3, *SIZE)
+    plain = run(serialise(splice(graph, {})), image)
+    for mine, theirs, without in zip(run(spliced, image), run(whole, image), plain, strict=True):
+        scale = max(1.0, float(np.abs(theirs).max()))
+        assert np.abs(mine - theirs).max() < 1e-4 * scale
+        assert np.abs(mine - without).max() > 1e-3 * scale, "the modules change the output at all"
+
+
+def test_resnetsan01_has_the_published_parameters():
+    host = build("resnetsan01[scales=4]")
+    assert parameters(host.encoder) == 11_176_512
+    assert parameters(host) - parameters(host.encoder) == 3_154_888
+
+
+def test_depth_is_integer_times_maximum_plus_fraction():
+    heads, depth = build("resnetsan01"), build("resnetsan01[output=depth,max_depth=10]")
+    image = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        integer, fractional = heads(image)
+        (metres,) = depth(image)
+    assert torch.allclose(metres, 10 * integer + fractional, atol=1e-5)
+    assert ((integer > 0) & (integer < 1)).all()
+
+
+def test_four_scales_halve_in_size():
+    with torch.no_grad():
+        outputs = build("resnetsan01[scales=4]")(torch.randn(1, 3, 64, 96))
+    assert [tuple(o.shape[2:]) for o in outputs[::2]] == [(64, 96), (32, 48), (16, 24), (8, 12)]
+
+
+def test_the_attentive_skip_narrows_the_convolution_behind_it():
+    plain, attentive = build("resnetsan01"), build("resnetsan01[skip=attentive]")
+    for level, other in zip(plain.levels, attentive.levels, strict=True):
+        expected = other.merge[0].out_channels
+        assert other.merge[0].in_channels == expected
+        assert level.merge[0].in_channels == expected + (level.fuse.outputs - expected if level.fuse else 0)
+
+
+def test_no_weight_is_subnormal_and_no_output_saturates():
+    host = build("resnetsan01")
+    tiny = torch.finfo(torch.float32).tiny
+    assert not any(((p != 0) & (p.abs() < tiny)).any() for p in host.parameters())
+    with torch.no_grad():
+        integer, _ = host(torch.randn(1, 3, 64, 64))
+    assert 0.01 < float(integer.std()) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [("resnetsan1", "did you mean 'resnetsan01'"), ("resnetsan01[skip=atentive]", "is one of plain, attentive"),
+     ("resnetsan01[scales=5]", "is one of 1, 2, 3, 4"), ("resnetsan01[scale=4]", "did you mean 'scales'")],
+)  # fmt: skip
+def test_a_host_that_does_not_exist_is_answered(spec, message):
+    with pytest.raises(InputError, match=message):
+        check_host(HostReference(spec))
+
+
+def test_a_size_the_host_refuses_is_one_line_with_a_way_out():
+    with pytest.raises(InputError, match="multiples of 32, not 33x65: try 32x64"):
+        check_size(HostReference("resnetsan01"), 33, 65)
+    check_size(HostReference("resnetsan01"), 384, 640)
+
+
+def test_places_resolve_by_name_group_and_glob():
+    entry = HOSTS.load("resnetsan01")
+    resolve = lambda place: resolve_place(place, entry.sites, entry.placements, "h")  # noqa: E731
+    assert resolve("encoder.layer3") == ["encoder.layer3"]
+    assert resolve("decoder.fusion") == [f"decoder.upconv{i}" for i in (4, 3, 2, 1)]
+    assert len(resolve("encoder.all")) == len(resolve("decoder.all")) == 5
+    assert resolve("encoder.layer*") == [f"encoder.layer{i}" for i in (1, 2, 3, 4)]
+    with pytest.raises(UnknownName, match="did you mean 'encoder.layer3'"):
+        resolve("encoder.layr3")
+    with pytest.raises(InputError, match="matches no site"):
+        resolve("neck.*")
+
+
+def test_a_site_assigned_twice_holds_both_in_order():
+    entry = HOSTS.load("resnetsan01")
+    found = modules_by_site(parse_variant("decoder.fusion=se,decoder.upconv2=eca"), entry.sites, entry.placements, "h")
+    assert [spec.name for spec in found["decoder.upconv2"]] == ["se", "eca"]
+    assert [spec.name for spec in found["decoder.upconv4"]] == ["se"]
+
+
+def test_foreign_hosts_get_sites_without_changing_what_they_compute():
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(torch.nn.Conv2d(4, 4, 1), torch.nn.ReLU())
+    ).eval()
+    image = torch.randn(1, 3, 8, 8)
+    before = net(image)
+    sited = attach_sites(net, {"first": "0", "inner": "1.0"})
+    assert torch.equal(sited(image), before)
+    with marked(sited):
+        assert list(planes(parse(to_onnx(sited, (1, 3, 8, 8), canonical=True)))) == ["first", "inner"]
+
+
+def test_a_submodule_that_is_not_there_or_gives_no_map_is_named():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    with pytest.raises(InputError, match="no submodule 'layer4'"):
+        attach_sites(net, {"x": "layer4"})
+    attach_sites(net, {"x": "1"})
+    with pytest.raises(InputError, match=r"site 'x' must be a tensor \[N, C, H, W\], not 1x3"):
+        net[1](torch.randn(1, 12))
+
+
+def test_two_sites_of_one_name_are_an_error():
+    with pytest.raises(InputError, match="two sites named 'a'"):
+        sites_of(torch.nn.Sequential(Site("a"), Site("a")))

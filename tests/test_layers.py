@@ -1,0 +1,113 @@
+"""The house holds: imports point down, siblings do not meet, and the reading side loads none of the heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attnbench
+
+PACKAGE = Path(attnbench.__file__).parent
+
+LAYERS = (
+    {"errors", "units", "naming"},
+    {"records", "statistics", "environment"},
+    {"grammar", "metrics"},
+    {"registry"},
+    {"modules", "graph", "store", "report", "study_file"},
+    {"hosts", "targets", "measure"},
+    {"export", "counting", "parity", "lint", "listing"},
+    {"study"},
+    {"build"},
+    {"builder"},
+    {"bench"},
+    {"progress", "sweep"},
+    {"api"},
+    {"cli", "__init__"},
+)
+"""Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
+
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """The parts of the package that a file imports at run time, wherever in it."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "attnbench":
+            parts = node.module.split(".")[1:]
+            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("attnbench.")}
+    return found
+
+
+def test_every_part_has_a_layer():
+    parts = {part_of(path) for path in PACKAGE.rglob("*.py")}
+    assert parts == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    own = part_of(path)
+    for other in imports_of(path) - {own}:
+        assert LEVEL[other] < LEVEL[own], f"{own} (layer {LEVEL[own]}) imports {other} (layer {LEVEL[other]})"
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules in memory after running some code in a fresh interpreter."""
+    script = (
+        f"import sys; sys.argv = ['attnbench']\n{code}\nprint('\\n' + ' '.join({{m.split('.')[0] for m in sys.modules}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import attnbench.cli",
+        "from attnbench import load_run, run_study",
+        "from attnbench import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
+        "import attnbench.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.tables",
+        "from attnbench.study import *; plan(read_study(find_study('report')))",
+    ],
+)
+def test_the_reading_side_loads_no_torch_and_no_runtime(code):
+    assert not loaded_after(code) & {"torch", "onnxruntime", "fvcore"}
+
+
+def test_help_loads_no_pandas_and_no_scipy():
+    assert not loaded_after("import attnbench.cli") & {"pandas", "scipy", "numpy", "onnx"}
+
+
+def test_the_timing_process_loads_no_torch():
+    loaded = loaded_after("import attnbench.measure.session")
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "fvcore", "pandas", "onnx", "scipy"}
+
+
+def test_the_public_names_are_these():
+    assert attnbench.__all__ == ["StoredRun", "load_run", "run_study"]
+    assert all(hasattr(attnbench, name) for name in attnbench.__all__)
+
+
+def test_files_and_functions_stay_small():
+    for path in PACKAGE.rglob("*.py"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 300, f"{path} has {len(lines)} lines"

@@ -1,0 +1,143 @@
+"""The timing processes on a real small graph, the attribution on profiles whose answer is known, and the time left."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from attnbench import progress
+from attnbench.errors import CaseFailure
+from attnbench.export import to_onnx
+from attnbench.graph.align import ExecutedNode
+from attnbench.measure.attribution import Profile, attribute
+from attnbench.measure.crosscheck import paired_overhead
+from attnbench.measure.process import time_in_process
+from attnbench.report.verdicts import agreement
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.Sigmoid())
+    path = tmp_path_factory.mktemp("graph") / "g.onnx"
+    path.write_bytes(to_onnx(module, (1, 3, 32, 32), canonical=True))
+    return str(path)
+
+
+def job(kind: str, **values):
+    return {"kind": kind, "warmup": 2, "seed": 0, "step_seconds": 30.0, **values}
+
+
+def test_a_profile_has_each_node_of_each_run_after_the_warm_ups(graph):
+    result = time_in_process(job("profile", model=graph, repeat=4), 60)
+    profile = Profile.from_result(result)
+    assert len(profile.runs) == 4
+    assert all(len(run) == len(profile.nodes) for run in profile.runs)
+    assert sum(node.op == "Conv" for node in profile.nodes) == 2
+    assert sum(sum(run) for run in profile.runs) > 0
+    assert result["finite"]
+    assert len(result["cores"]) <= 1
+
+
+def test_pairs_and_latencies_are_as_many_as_asked(graph):
+    pairs = time_in_process(job("pairs", baseline=graph, variant=graph, rounds=7), 60)
+    assert len(pairs["wall"]) == len(pairs["cpu"]) == 7
+    assert all(seconds > 0 for pair in pairs["wall"] for seconds in pair)
+    assert len(time_in_process(job("latency", model=graph, repeat=5, threads=2), 60)["wall"]) == 5
+
+
+def test_a_step_stops_early_but_not_below_its_smallest_sample(graph):
+    quick = {"step_seconds": 0.0}
+    assert len(time_in_process({**job("latency", model=graph, repeat=50, threads=1), **quick}, 60)["wall"]) == 3
+
+
+def test_a_timing_process_that_fails_hangs_or_crashes_is_a_reason(graph, tmp_path):
+    with pytest.raises(CaseFailure, match="latency process failed: .*"):
+        time_in_process(job("latency", model=str(tmp_path / "none.onnx"), repeat=1, threads=1), 60)
+    with pytest.raises(CaseFailure, match="did not end within 0 s and was killed"):
+        time_in_process(job("latency", model=graph, repeat=1, threads=1), 0.01)
+
+
+def made(*runs, names=("Conv", "Conv2", "@s@0.m@/Mul", "Reorder")) -> Profile:
+    nodes = tuple(ExecutedNode(name, name.split("/")[-1], "s", 0) for name in names)
+    return Profile(nodes, tuple(tuple(run) for run in runs))
+
+
+BASE = made((1.0, 3.0), (2.0, 6.0), names=("Conv", "Conv2"))
+
+
+def test_an_overhead_is_added_over_shared_whatever_the_machines_speed():
+    slow_and_fast = made((1.0, 3.0, 0.04, 0.04), (10.0, 30.0, 0.4, 0.4))
+    found = attribute([BASE], [slow_and_fast, slow_and_fast])
+    assert found.overhead.value == pytest.approx(0.02)
+    assert found.overhead.low == pytest.approx(0.02)
+    assert found.aligned == 1.0
+    assert {node.kind: node.site for node in found.nodes} == {"added": "s", "layout": "s"}
+    assert sum(node.share for node in found.nodes) == pytest.approx(0.02)
+
+
+def test_what_a_variant_removes_is_taken_off():
+    # the baseline ran a fused node of a fifth of its time that the variant replaced by two that take a quarter more
+    baseline = made((4.0, 1.0), names=("Conv", "Fused"))
+    variant = made((4.0, 0.75, 0.5), names=("Conv", "Part", "@s@0.m@/Relu"))
+    found = attribute([baseline], [variant])
+    assert found.overhead.value == pytest.approx((4.0 + 1.25) / 5.0 - 1)
+    assert found.aligned == pytest.approx(0.8)
+    assert [node.op for node in found.nodes if node.kind == "removed"] == ["Fused"]
+    assert found.overhead.low is None, "one process has no interval"
+
+
+def test_processes_are_the_unit_of_the_interval():
+    variants = [made((1.0, 3.0, a, 0.0)) for a in (0.04, 0.05, 0.06)]
+    found = attribute([BASE], variants)
+    assert found.replicates == pytest.approx((0.01, 0.0125, 0.015))
+    assert found.overhead.low < 0.01
+    assert found.overhead.high > 0.015
+
+
+def test_pairs_see_through_drift_that_multiplies_both():
+    draw = random.Random(1)
+    rounds = [(speed, speed * 1.05 * draw.uniform(0.999, 1.001)) for speed in (draw.uniform(1, 3) for _ in range(20))]
+    found = paired_overhead(rounds)
+    assert found.low <= 0.05 <= found.high
+    assert found.high - found.low < 0.002
+
+
+@pytest.mark.parametrize(
+    ("figures", "word"),
+    [
+        ((1.0, 0.5, 1.5), "agree"),
+        ((1.0, 1.2, 3.0), "agree"),
+        ((1.0, 1.5, 3.0), "disagree"),
+        ((1.0, None, None), ""),
+        ((None, 0, 1), ""),
+    ],
+)
+def test_the_two_clocks_agree_within_the_systematic_part(figures, word):
+    assert agreement(*figures) == word
+
+
+def test_the_time_left_follows_the_pace_so_far(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    left = progress.TimeLeft(40.0)
+    assert left.text() == "time left unknown yet"
+    now[0] = 110.0
+    left.add(10.0)
+    assert left.text() == "about 30 s left"
+    now[0] = 150.0
+    left.add(30.0)
+    assert left.text() == "about 0.0 s left"
+
+
+def test_a_line_a_case_says_what_came_of_it(run, capsys):
+    lines = progress.Lines(10)
+    lines.started("results/x", len(run.records), 2)
+    for record in run.records:
+        lines.recorded(replace(record), 2)
+    seen = capsys.readouterr().err
+    assert "2 of 5 cases kept from before" in seen
+    assert "encoder.layer3=cbam_npu: overhead 3.00 %" in seen
+    assert "skipped resnetsan01 384x640 encoder.stem=self_attention: memory: needs 41 GB" in seen

@@ -1,0 +1,180 @@
+"""What every attention module is held to, whatever file it comes from."""
+
+import pytest
+import torch
+
+from attnbench.counting import count_torch, parameters_of
+from attnbench.errors import CaseRefused, InputError
+from attnbench.export import to_onnx
+from attnbench.grammar import Spec, parse_spec
+from attnbench.graph.cost import graph_cost
+from attnbench.graph.load import parse, verify
+from attnbench.modules import MODULES, Plane, build_module, check_spec
+from attnbench.modules.eca import adaptive_kernel
+from attnbench.parity import compare
+
+NAMES = MODULES.names()
+PLANES = [Plane(32, 7, 5), Plane(64, 6, 10), Plane(256, 3, 4), Plane(512, 1, 2), Plane(16, 1, 1)]
+
+
+def built(name: str, plane: Plane, **options):
+    torch.manual_seed(0)
+    return build_module(Spec(name, options), plane).eval()
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_the_shape_is_kept_and_the_output_is_finite(name, plane):
+    x = torch.randn(2, plane.channels, plane.height, plane.width)
+    y = built(name, plane)(x)
+    assert y.shape == x.shape
+    assert torch.isfinite(y).all()
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_parameters_and_macs_equal_their_closed_forms(name, plane):
+    entry = MODULES.load(name)
+    module = built(name, plane)
+    assert parameters_of(module) == entry.params(plane, **entry.options)
+    counts = count_torch(module, (1, plane.channels, plane.height, plane.width))
+    assert counts.uncounted == ()
+    assert counts.macs == entry.macs(plane, **entry.options)
+
+
+def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
+    plane, shape = Plane(64, 6, 10), (1, 64, 6, 10)
+    entry, module = MODULES.load(name), built(name, plane)
+    graph = to_onnx(module, shape, canonical=True)
+    verify(graph, "export")
+    parity = compare(module, graph, shape, 1, name)
+    assert parity.error < 1e-5
+    cost = graph_cost(parse(graph))
+    assert cost.uncounted == ()
+    assert cost.macs == entry.macs(plane, **entry.options)
+
+
+def test_gradients_reach_every_parameter(name):
+    plane = Plane(64, 6, 10)
+    module = built(name, plane).train()
+    module(torch.randn(2, 64, 6, 10)).square().sum().backward()
+    for key, parameter in module.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+
+
+def test_batches_do_not_mix(name):
+    module, x = built(name, Plane(32, 6, 5)), torch.randn(3, 32, 6, 5)
+    with torch.no_grad():
+        assert torch.allclose(module(x)[1:2], module(x[1:2]), atol=1e-5)
+
+
+def test_the_entry_says_where_it_comes_from(name):
+    entry = MODULES.load(name)
+    assert entry.summary
+    assert entry.source
+    assert 2015 <= entry.year <= 2030
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "params"),
+    [  # from the authors' code
+        ("se", 64, 580), ("se", 256, 8464), ("se_linear", 64, 512), ("cbam", 64, 680), ("cbam", 128, 2284),
+        ("cbam", 256, 8564), ("cbam", 512, 33412), ("coord", 64, 1688), ("coord", 128, 3352), ("coord", 256, 6680),
+        ("coord", 512, 25648), ("eca", 64, 3), ("eca", 128, 5), ("eca", 2048, 7), ("axial_conv", 64, 38 * 64),
+        ("se_npu", 64, 1024), ("cbam_npu", 256, 8290), ("cbam_npu", 512, 32768), ("linear_attention", 64, 16640),
+    ],
+)  # fmt: skip
+def test_parameter_counts_as_published(name, channels, params):
+    assert parameters_of(built(name, Plane(channels, 4, 4))) == params
+
+
+def test_se_with_copied_weights_is_se_linear():
+    plane = Plane(64, 5, 6)
+    conv, linear = built("se", plane), built("se_linear", plane)
+    for mine, theirs in ((conv.reduce, linear.reduce), (conv.expand, linear.expand)):
+        mine.weight.data = theirs.weight.data[:, :, None, None].clone()
+        mine.bias.data.zero_()
+    x = torch.randn(2, 64, 5, 6)
+    assert torch.allclose(conv(x), linear(x), atol=1e-6)
+
+
+def test_eca_and_its_view_form_are_one_function():
+    plane = Plane(128, 5, 6)
+    one, two = built("eca", plane), built("eca_npu", plane)
+    two.neighbours.weight.data = one.neighbours.weight.data[:, :, None, :].clone()
+    x = torch.randn(2, 128, 5, 6)
+    assert torch.allclose(one(x), two(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(16, 3), (64, 3), (96, 3), (128, 5), (1024, 5), (2048, 7)])
+def test_ecas_kernel_follows_the_papers_rule(channels, kernel):
+    assert adaptive_kernel(channels) == kernel
+
+
+def test_cbam_npu_has_no_spatial_gate_above_its_limit():
+    assert built("cbam_npu", Plane(256, 4, 4)).spatial is not None
+    assert built("cbam_npu", Plane(257, 4, 4)).spatial is None
+    assert built("cbam_npu", Plane(512, 4, 4), spatial_limit=512).spatial is not None
+
+
+def test_one_axial_block_reaches_a_plus_and_not_a_square():
+    module = built("axial_conv", Plane(1, 41, 41))
+    x = torch.zeros(1, 1, 41, 41, requires_grad=True)
+    (module.column(x) + module.row(x) + x)[0, 0, 20, 20].backward()
+    reached = x.grad[0, 0].nonzero()
+    assert len(reached) == 33
+    assert (reached.amax(0) - reached.amin(0) + 1).tolist() == [17, 17]
+
+
+def test_self_attention_is_torchs_own():
+    module, x = built("self_attention", Plane(8, 3, 4)), torch.randn(2, 8, 3, 4)
+    query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (module.query, module.key, module.value))
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    assert torch.allclose(module(x), expected.transpose(1, 2).reshape(x.shape), atol=1e-6)
+
+
+def test_linear_attention_is_its_definition_written_as_a_full_map():
+    module, x = built("linear_attention", Plane(8, 3, 4), heads=2), torch.randn(1, 8, 3, 4)
+    elu = torch.nn.functional.elu
+    query, key = (elu(layer(x)).view(2, 4, 12) + 1 for layer in (module.query, module.key))
+    weights = torch.einsum("hcn,hcm->hnm", query, key)
+    weights = weights / (weights.sum(-1, keepdim=True) + 1e-6)
+    attended = torch.einsum("hnm,hcm->hcn", weights, module.value(x).view(2, 4, 12))
+    assert torch.allclose(module(x), module.project(attended.reshape(1, 8, 3, 4)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "channels"),
+    [("se", 8), ("cbam", 8), ("se_linear", 15), ("linear_attention[heads=3]", 64), ("self_attention[reduction=32]", 16),
+     ("eca[kernel=4]", 64), ("axial_conv[kernel=2]", 64)],
+)  # fmt: skip
+def test_a_plane_outside_the_definition_is_refused_with_a_reason(spec, channels):
+    with pytest.raises(CaseRefused, match="needs at least|must be"):
+        build_module(parse_spec(spec), Plane(channels, 4, 4))
+
+
+def test_specs_are_checked_without_building():
+    check_spec(parse_spec("se[reduction=8]"))
+    for text in ("see", "se[ratio=2]", "se[reduction=x]"):
+        with pytest.raises(InputError):
+            check_spec(parse_spec(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("not_callable", "must be a class or a function"), ("not_a_module", "must give a torch.nn.Module"),
+     ("build", "takes no argument 'channels'"), ("Gate[size=3]", "takes no option size")],
+)  # fmt: skip
+def test_a_users_module_that_is_none_is_named(user_file, name, message):
+    with pytest.raises(InputError, match=message):
+        build_module(parse_spec(f"{user_file}:{name}"), Plane(8, 4, 4))
+
+
+def test_a_users_module_gets_what_its_signature_takes_and_its_options(user_file):
+    module = build_module(parse_spec(f"{user_file}:Gate[scale=3]"), Plane(8, 4, 4))
+    assert module.scale.shape == (1, 8, 1, 1)
+    assert float(module.scale[0, 0]) == 3

@@ -1,0 +1,151 @@
+"""Tables and files from a run whose figures are known."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from attnbench.report import FORMATS, claims, tables
+from attnbench.report.frame import COLUMNS, to_frame
+from attnbench.report.verdicts import CONFIRMED, OPEN, REFUTED, judge
+
+ISSUE_COLUMNS = (
+    "host, variant, size, batch, status, reason, params, params_delta, params_delta_pct, macs, macs_delta, macs_delta_pct, "
+    "flops, flops_delta, elementwise_ops_delta, bytes_moved_delta, uncounted_ops, activation_peak_bytes, "
+    "activation_peak_delta_bytes, weight_bytes, latency_median_ms, latency_p90_ms, overhead_pct, overhead_pct_low, "
+    "overhead_pct_high, overhead_ms, paired_pct, paired_pct_low, paired_pct_high, agreement, target, npu_verdict, "
+    "npu_refused_added, claim_pct, claim_verdict, parity_max_abs_error"
+).split(", ")
+
+
+def row(run, variant):
+    return to_frame(run).set_index("variant").loc[variant]
+
+
+def test_the_columns_are_stable_and_each_is_explained():
+    assert list(COLUMNS)[: len(ISSUE_COLUMNS)] == ISSUE_COLUMNS
+    assert all(COLUMNS.values())
+
+
+def test_differences_to_the_baseline(run):
+    found = row(run, "encoder.layer3=cbam_npu")
+    assert found["params_delta"] == 10
+    assert found["params_delta_pct"] == pytest.approx(1.0)
+    assert found["macs_delta_pct"] == pytest.approx(2.0)
+    assert found["activation_peak_delta_bytes"] == 1000
+    assert found["overhead_pct"] == pytest.approx(3.0)
+    assert found["overhead_ms"] == pytest.approx(3.0)
+    assert found["agreement"] == "agree"
+    assert (found["claim_pct"], found["claim_verdict"]) == (3, CONFIRMED)
+
+
+def test_what_is_missing_stays_missing(run):
+    failed = row(run, "encoder.layer3=bad")
+    assert failed.isna()[["params", "overhead_pct", "latency_median_ms", "macs_delta"]].all()
+    assert failed["reason"] == "export: it | broke"
+    skipped = row(run, "encoder.stem=self_attention")
+    assert skipped["params_delta"] == 0
+    assert skipped.isna()["overhead_pct"]
+
+
+def test_the_csv_reads_back_as_the_same_table(run):
+    text = FORMATS.load("csv").render(run)
+    back = pd.read_csv(io.StringIO(text))
+    assert list(back.columns) == list(COLUMNS)
+    assert list(back["params"].astype("Int64")) == list(to_frame(run)["params"])
+    assert text.splitlines()[0].startswith("host,variant,size,batch,status,reason,params")
+
+
+def test_two_clocks_that_disagree_are_shown(run):
+    assert row(run, "encoder.layer3=eca")["agreement"] == "disagree"
+    assert list(tables.disagreements(to_frame(run))["variant"]) == ["encoder.layer3=eca"]
+
+
+def test_the_priority_matrix_holds_each_claim_against_its_figure(run):
+    (found,) = claims.priorities(run, to_frame(run)).to_dict("records")
+    assert found["place"] == "layer3"
+    assert found["claimed"] == "about 3.0 % time; ~3 % MACs"
+    assert found["time overhead (%)"] == "3.00 [2.90, 3.10]"
+    assert found["claim"] == "confirmed (% time); refuted (% MACs)"
+    assert found["NPU"] == "ok with constraint"
+
+
+def test_stages_judge_what_was_promised(run):
+    (found,) = claims.stages(run, to_frame(run)).to_dict("records")
+    assert (found["promised"], found["verdict"]) == ("below 5.0 ms", CONFIRMED)
+
+
+def test_the_matrix_follows_the_studys_order_and_shows_every_outcome(run):
+    table = tables.matrix(run, to_frame(run), "resnetsan01", "384x640")
+    assert list(table.columns)[:3] == ["place", "eca", "cbam_npu"]
+    cells = table.set_index("place")
+    assert cells.loc["encoder.stem", "self_attention"] == "skipped"
+    assert cells.loc["encoder.layer3", "bad"] == "failed"
+    assert cells.loc["encoder.stem", "eca"] == "–"
+
+
+def test_refused_ops_are_listed_by_module_with_reason_and_source(run):
+    (found,) = tables.refused_ops(run).to_dict("records")
+    assert (found["module"], found["op"], found["level"], found["cases"]) == ("eca", "Transpose", "refused", 1)
+    assert found["reason"] == "Transpose reason"
+    assert found["source"] == "report, section 1"
+
+
+def test_the_markdown_report_holds_every_section_once(run):
+    text = FORMATS.load("md").render(run)
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## Baseline", "## Priority and cost", "## Claims", "## Stages", "## Overhead in % of resnetsan01 at 384x640",
+        "## NPU verdicts, resnetsan01 at 384x640", "## Ops that are refused or unknown, by module",
+        "## Deployment checklist", "## Cases whose two clocks disagree", "## Cases without figures",
+    ]  # fmt: skip
+    assert text.startswith("# A made run\n")
+    assert r"it \| broke" in text
+    assert "no: eca/node_view at encoder.layer3" in text
+    assert "nan" not in text.lower().replace("resonan", "")
+    assert "5 of 5 cases" in text
+
+
+def test_an_explanation_lists_nodes_and_findings(run):
+    record = run.records[1]
+    (node,) = tables.explanation(record).to_dict("records")
+    assert (node["module"], node["op"], node["overhead (%)"]) == ("cbam_npu", "Mul", "3.000")
+    (verdict,) = tables.node_findings(record).to_dict("records")
+    assert verdict["verdict"] == "constrained"
+
+
+def overhead(value, low, high):
+    return {"overhead_pct": value, "overhead_pct_low": low, "overhead_pct_high": high, "overhead_ms": value * 2}
+
+
+@pytest.mark.parametrize(
+    ("claim", "figures", "verdict"),
+    [
+        ({"metric": "overhead_pct", "value": 3}, overhead(3.0, 2.95, 3.05), CONFIRMED),
+        ({"metric": "overhead_pct", "value": 3}, overhead(0.5, 0.48, 0.52), REFUTED),
+        ({"metric": "overhead_pct", "value": 3}, overhead(2.2, 2.1, 2.3), OPEN),
+        ({"metric": "overhead_pct", "value": 3}, overhead(3.0, 1.0, 5.0), OPEN),
+        ({"metric": "overhead_pct", "value": 3}, overhead(3.0, None, None), CONFIRMED),
+        ({"metric": "overhead_pct", "value": 3, "tolerance": 0.9}, overhead(2.0, 1.9, 2.1), CONFIRMED),
+        ({"metric": "overhead_pct", "value": 5, "relation": "below"}, overhead(3.0, 2.9, 3.1), CONFIRMED),
+        ({"metric": "overhead_pct", "value": 5, "relation": "below"}, overhead(6.0, 5.9, 6.1), REFUTED),
+        ({"metric": "overhead_ms", "value": 5, "relation": "below"}, overhead(2.3, 2.2, 2.4), OPEN),
+        ({"metric": "overhead_ms", "value": 5, "relation": "below"}, overhead(1.0, 0.9, 1.1), CONFIRMED),
+        ({"metric": "overhead_pct", "value": 3}, {}, OPEN),
+        ({"metric": "macs_delta_pct", "value": 1}, {"macs_delta_pct": 0.0003}, REFUTED),
+        ({"metric": "macs_delta_pct", "value": 1}, {"macs_delta_pct": 1.2}, CONFIRMED),
+        ({"metric": "npu_verdict", "value": "ok"}, {"npu_verdict": "ok with constraint"}, CONFIRMED),
+        ({"metric": "npu_verdict", "value": "refused"}, {"npu_verdict": "unknown"}, REFUTED),
+        ({"metric": "npu_verdict", "value": "refused"}, {}, OPEN),
+    ],
+)
+def test_a_claim_is_confirmed_refuted_or_left_open(claim, figures, verdict):
+    assert judge({"source": "", **claim}, figures).verdict == verdict
+
+
+def test_tables_of_an_empty_run_are_empty_and_the_report_still_renders(run):
+    from dataclasses import replace
+
+    empty = replace(run, records=())
+    assert claims.priorities(empty, to_frame(empty)).empty
+    assert FORMATS.load("md").render(empty).startswith("# A made run")

@@ -1,0 +1,238 @@
+"""Whole sweeps on a small host: every kind of outcome, resuming, killing, and the user's own parts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from attnbench import load_run, run_study
+from attnbench.errors import InputError
+from attnbench.records import Case
+from attnbench.report.frame import COLUMNS
+from attnbench.store import RUN_FILE
+
+FAST = {"processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
+
+
+def study(user_file, modules, places=("body",), **more):
+    host = {"spec": f"{user_file}:build", "sites": {"stem": "stem", "body": "body.1"}}
+    modules = [m if m.islower() else f"{user_file}:{m}" for m in modules]
+    return {
+        "name": "small",
+        "hosts": [host],
+        "sizes": ["32x48"],
+        "matrix": [{"modules": modules, "places": list(places)}],
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One sweep with every outcome, shared by the tests that read it."""
+    from conftest import USER_CODE
+
+    folder = tmp_path_factory.mktemp("sweep")
+    user_file = folder / "mine.py"
+    user_file.write_text(USER_CODE)
+    modules = [
+        "se_npu",
+        "eca",
+        "self_attention",
+        "cbam[reduction=32]",
+        "Gate",
+        "Shrinks",
+        "Raises",
+        "Wrong",
+        "Crashes",
+        "Hangs",
+    ]
+    asked = study(user_file, modules, ("body",), case=[{"variant": "stem=axial_conv+se_npu,body=coord"}])
+    return run_study(asked, out=folder / "out", threads=(1, 2), timeout_seconds=25, **FAST), user_file, folder
+
+
+def row(finished, variant):
+    frame = finished[0].to_frame()
+    found = frame[frame["variant"].str.endswith(variant)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_the_table_has_the_documented_columns_and_a_row_a_case(finished):
+    frame = finished[0].to_frame()
+    assert list(frame.columns)[: len(COLUMNS)] == list(COLUMNS)
+    assert len(frame) == 12
+    assert load_run(finished[2] / "out").to_frame().equals(frame)
+
+
+def test_a_measured_case_has_all_its_figures(finished):
+    base, found = row(finished, "baseline"), row(finished, "=se_npu")
+    assert base["status"] == found["status"] == "ok"
+    assert found["params_delta"] == 2 * 16 * 8
+    assert found["macs_delta"] == 2 * 16 * 8
+    assert found["flops"] == 2 * found["macs"]
+    assert found["macs_fvcore"] == found["macs"]
+    assert found["overhead_pct_low"] <= found["overhead_pct"] <= found["overhead_pct_high"]
+    assert found["overhead_pct"] > 0
+    assert found["paired_pct_low"] <= found["paired_pct_high"]
+    assert found["agreement"] in ("agree", "disagree")
+    assert found["latency_median_ms"] > 0
+    assert found["latency_median_ms_threads_2"] > 0
+    assert found["overhead_ms"] == pytest.approx(found["overhead_pct"] / 100 * base["latency_median_ms"])
+    assert found["parity_max_abs_error"] < found["parity_tolerance"]
+    assert found["npu_verdict"] == "ok"
+    assert found["npu_refused_added"] == 0
+    assert found["uncounted_ops"] == ""
+
+
+def test_modules_at_several_places_add_up(finished):
+    found = row(finished, "stem=axial_conv+se_npu,body=coord")
+    assert found["status"] == "ok"
+    assert found["params_delta"] == 38 * 16 + 256 + (3 * 16 * 8 + 24 + 32)
+    record = next(r for r in finished[0].records if r.case.variant == found["variant"])
+    assert {node.site for node in record.nodes} == {"stem", "body"}
+    assert sum(node.share for node in record.nodes) == pytest.approx(found["overhead_pct"] / 100, rel=0.2)
+
+
+def test_the_npu_verdict_is_on_what_the_variant_adds(finished):
+    assert row(finished, "=eca")["npu_verdict"] == "refused"
+    assert row(finished, "=eca")["npu_refused_added"] == 3
+    assert row(finished, "=self_attention")["npu_verdict"] == "refused"
+    assert row(finished, "baseline")["npu_refused_added"] == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "status", "reason"),
+    [
+        ("cbam[reduction=32]", "refused", r"build: cbam\[reduction=32\] at 16x16x24: needs at least 32 channels"),
+        (
+            "Shrinks",
+            "failed",
+            r"build: module .*Shrinks turns \[1, 16, 16, 24\] into \[1, 16, 8, 12\]: it must keep the shape",
+        ),
+        ("Raises", "failed", "build: module .*Raises: ValueError: no such luck"),
+        ("Wrong", "failed", "parity: module .*Wrong: ONNX differs from torch by 1, tolerance"),
+        ("Crashes", "failed", "build: the building process crashed"),
+        ("Hangs", "failed", "build: building did not end within 25 s and was killed"),
+    ],
+)
+def test_what_goes_wrong_is_a_row_with_stage_and_reason(finished, module, status, reason):
+    found = row(finished, module)
+    assert found["status"] == status
+    import re
+
+    assert re.match(reason, found["reason"])
+    assert found.isna()["overhead_pct"]
+
+
+def test_the_users_own_module_is_measured(finished):
+    found = row(finished, ":Gate")
+    assert found["status"] == "ok"
+    assert found["params_delta"] == 16
+
+
+def test_a_finished_run_is_read_and_not_run_again(finished):
+    stored, user_file, folder = finished
+    before = (folder / "out" / RUN_FILE).read_bytes()
+    modules = [
+        "se_npu",
+        "eca",
+        "self_attention",
+        "cbam[reduction=32]",
+        "Gate",
+        "Shrinks",
+        "Raises",
+        "Wrong",
+        "Crashes",
+        "Hangs",
+    ]
+    asked = study(user_file, modules, ("body",), case=[{"variant": "stem=axial_conv+se_npu,body=coord"}])
+    again = run_study(asked, out=folder / "out", threads=(1, 2), timeout_seconds=25, **FAST)
+    assert again.run == stored.run
+    assert (folder / "out" / RUN_FILE).read_bytes() == before
+
+
+def test_a_folder_of_another_run_is_not_touched(finished):
+    _, user_file, folder = finished
+    with pytest.raises(InputError, match="holds a run of another study"):
+        run_study(study(user_file, ["se"]), out=folder / "out", **FAST)
+
+
+def command_line(user_file, out, *more):
+    host = ["--host", f"{user_file}:build", "--site", "body.1=body"]
+    small = ["--processes", "2", "--warmup", "1", "--repeat", "3", "--rounds", "0"]
+    modules = [flag for module in ("se_npu", "eca", "coord") for flag in ("--module", module)]
+    return [sys.executable, "-c", "from attnbench.cli import main; main()", "sweep", *host, *modules, "--place", "body",
+            "--size", "32x32", "--out", str(out), *small, *more]  # fmt: skip
+
+
+def test_a_killed_sweep_loses_the_case_at_hand_and_goes_on_with_the_same_command(user_file, tmp_path):
+    out = tmp_path / "out"
+    child = subprocess.Popen(
+        command_line(user_file, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    wanted, deadline = 3, time.monotonic() + 120
+    while not (out / RUN_FILE).exists() or (out / RUN_FILE).read_bytes().count(b"\n") < wanted:
+        assert time.monotonic() < deadline
+        assert child.poll() is None, child.stderr.read()
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    kept = load_run(out).records
+    assert 2 <= len(kept) < 4
+    done = subprocess.run(command_line(user_file, out), capture_output=True, text=True, check=True)
+    assert f"{len(kept)} of 4 cases kept from before" in done.stderr
+    run = load_run(out)
+    assert run.records[: len(kept)] == kept
+    assert [record.status for record in run.records] == ["ok"] * 4
+    assert (out / "report.md").exists()
+    assert (out / "cases.csv").read_text().count("\n") == 5
+    assert "cbam" not in done.stdout
+    assert "body=coord" in done.stdout
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(user_file, tmp_path):
+    out = tmp_path / "out"
+    child = subprocess.Popen(command_line(user_file, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not (out / RUN_FILE).exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command goes on from there" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_wrong_name_in_the_users_file_is_known_before_anything_is_measured(user_file, tmp_path):
+    with pytest.raises(InputError, match="unknown module in .*mine.py 'Gat': did you mean 'Gate'"):
+        run_study(study(user_file, ["Gat"]), out=tmp_path / "out", **FAST)
+    host = {"spec": f"{user_file}:bild", "sites": {"a": "stem"}}
+    with pytest.raises(InputError, match="unknown host in .* 'bild': did you mean 'build'"):
+        run_study({"hosts": [host], "case": [{"variant": "a=se"}], "sizes": ["32x32"]}, out=tmp_path / "other", **FAST)
+
+
+def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path):
+    host = {"spec": f"{user_file}:build", "sites": {"a": "head.none"}}
+    stored = run_study({"hosts": [host], "case": [{"variant": "a=se"}], "sizes": ["32x32"]}, out=tmp_path / "out", **FAST)
+    reasons = list(stored.to_frame()["reason"])
+    assert reasons[0].startswith("build: site 'a': the host has no submodule 'head.none'")
+    assert reasons[1].startswith("baseline: the baseline failed at build: site 'a'")
+
+
+@pytest.mark.slow
+def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
+    asked = {"name": "big", "case": [{"variant": "decoder.upconv0=self_attention"}]}
+    stored = run_study(asked, out=tmp_path / "out", processes=1, warmup=1, repeat=3, rounds=0)
+    frame = stored.to_frame().set_index("variant")
+    found = frame.loc["decoder.upconv0=self_attention"]
+    assert found["status"] == "skipped"
+    assert "needs" in found["reason"]
+    assert "GB of live activations" in found["reason"]
+    assert found["largest_activation_bytes"] == (384 * 640) ** 2 * 4
+    assert found["macs_delta"] == 3 * 16 * 16 * 245760 + 2 * 16 * 245760**2
+    assert found["npu_verdict"] == "refused"
+    assert frame.loc["baseline", "macs"] == 16_031_416_320
+    assert Case("resnetsan01", "baseline", "384x640") in {record.case for record in stored.records}

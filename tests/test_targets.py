@@ -1,0 +1,165 @@
+"""Profiles, their predicates, and what they say of nodes."""
+
+import pytest
+from test_graph import floats, model_of
+
+from attnbench.errors import InputError
+from attnbench.lint import deployment_checklist, lint
+from attnbench.report.verdicts import npu_verdict
+from attnbench.targets import load_target, target_names
+from attnbench.targets.rules import PREDICATES, limit_text
+
+
+@pytest.fixture(scope="module")
+def aimotive():
+    return load_target("aimotive")
+
+
+def judged(target, *model):
+    return lint(model_of(*model), target)[0]
+
+
+def conv(channels: int, kernel: int, outputs: int = 8):
+    pads = [kernel // 2] * 4
+    return (
+        [("Conv", ["x", "w"], ["y"], {"pads": pads})], {"x": (1, channels, 20, 20)}, {"y": (1, outputs, 20, 20)},
+        {"w": floats(outputs, channels, kernel, kernel)},
+    )  # fmt: skip
+
+
+def reduction(op: str, axes: list[int], channels: int):
+    import numpy as np
+
+    shape = [1, channels, 4, 4]
+    out = tuple(1 if i in axes else d for i, d in enumerate(shape))
+    return [(op, ["x", "a"], ["y"], {})], {"x": tuple(shape)}, {"y": out}, {"a": np.array(axes, dtype=np.int64)}
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_profile_loads_and_names_its_evidence(name):
+    target = load_target(name)
+    assert target.name == name
+    for rule in target.rules:
+        assert rule.evidence
+        assert rule.section
+        assert rule.reason
+    assert len({rule.id for rule in target.rules}) == len(target.rules)
+
+
+@pytest.mark.parametrize("name", PREDICATES)
+def test_every_predicates_docstring_is_its_message(name):
+    assert "{limit}" in PREDICATES[name].__doc__
+    assert "{limit}" not in limit_text(name, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "measured"),
+    [
+        (conv(4, 17), "supported", "rank 4, kernel 17x17"),
+        (conv(4, 19), "refused", "kernel 19x19"),
+        (conv(4, 3, outputs=1), "efficiency", "1 output channels"),
+        (([("Conv", ["x", "w"], ["y"], {})], {"x": (1, 1, 9)}, {"y": (1, 1, 7)}, {"w": floats(1, 1, 3)}), "refused", "rank 3"),
+        (reduction("ReduceMax", [1], 256), "constrained", "axes [1], 256 channels"),
+        (reduction("ReduceMax", [1], 512), "refused", "512 channels"),
+        (reduction("ReduceMean", [3], 8), "refused", "axes [3]"),
+        (([("Concat", ["x", "x"], ["y"], {"axis": 1})], {"x": (1, 2, 3, 3)}, {"y": (1, 4, 3, 3)}), "supported", "axes [1]"),
+        (([("Concat", ["x", "x"], ["y"], {"axis": 2})], {"x": (1, 2, 3, 3)}, {"y": (1, 2, 6, 3)}), "unknown", "axes [2]"),
+        (([("Softmax", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}), "refused", ""),
+        (([("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}), "unknown", ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_report_says_of_a_node(aimotive, model, level, measured):
+    finding = judged(aimotive, *model)
+    assert finding.level == level
+    assert finding.measured.startswith(measured)
+    assert finding.source
+
+
+def test_a_refusal_carries_measured_limit_reason_and_section(aimotive):
+    finding = judged(aimotive, *reduction("ReduceMax", [1], 512))
+    assert (finding.measured, finding.limit) == ("512 channels", "at most 256 channels")
+    assert "section 2.3" in finding.source
+    assert finding.evidence == "report"
+
+
+def test_findings_add_up_to_the_worst(aimotive):
+    levels = lambda *names: [judged(aimotive, *n) for n in names]  # noqa: E731
+    good, tight, odd, bad = conv(4, 3), reduction("ReduceMax", [1], 8), conv(4, 3, 1), reduction("ReduceMax", [1], 512)
+    strange = ([("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)})
+    assert npu_verdict(levels(good)) == "ok"
+    assert npu_verdict(levels(good, tight)) == npu_verdict(levels(good, odd)) == "ok with constraint"
+    assert npu_verdict(levels(tight, strange)) == "unknown"
+    assert npu_verdict(levels(strange, bad)) == "refused"
+
+
+def test_the_deployment_checklist_names_what_breaks_it():
+    import numpy as np
+
+    nodes = [("Conv", ["x", "w"], ["a"], {"pads": [9] * 4}), ("Reshape", ["a", "s"], ["y"], {})]
+    model = model_of(nodes, {"x": (1, 2, 4, 4)}, {"y": (1, 48)}, {"w": floats(3, 2, 19, 19), "s": np.array([1, 48])})
+    checks = {check.name: check for check in deployment_checklist(model)}
+    assert [check.passed for check in checks.values()] == [True, False, False, False, None]
+    assert checks["no Reshape"].detail == "n1"
+    assert checks["every convolution kernel <= 17"].detail == "n0: kernel 19x19"
+    assert checks["vendor compiler"].detail == "not run"
+
+
+GOOD = """
+[target]
+name = "t"
+title = "T"
+vendor = "v"
+chip = "c"
+version = "1"
+date = "2026-01-01"
+document = "d"
+unlisted = "{unlisted}"
+
+[[rule]]
+id = "r"
+ops = ["Conv"]
+level = "{level}"
+evidence = "{evidence}"
+section = "1"
+reason = "because"
+{more}
+"""
+
+
+def written(tmp_path, unlisted="unknown", level="supported", evidence="vendor-doc", more=""):
+    path = tmp_path / "t.toml"
+    path.write_text(GOOD.format(unlisted=unlisted, level=level, evidence=evidence, more=more))
+    return str(path)
+
+
+def test_a_users_target_is_loaded_and_its_policy_for_unlisted_ops_holds(tmp_path):
+    target = load_target(written(tmp_path, unlisted="error", more="limits = { kernel_at_most = 3 }"))
+    assert judged(target, *conv(4, 5)).level == "refused"
+    assert judged(target, [("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}).level == "refused"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"level": "fine"}, "level is one of"), ({"evidence": "hearsay"}, "evidence is one of"),
+        ({"unlisted": "maybe"}, "unlisted is one of"), ({"more": "limits = { kernel_atmost = 3 }"}, "did you mean 'kernel_at_most'"),
+        ({"more": "limit = 3"}, "did you mean 'limits'"),
+    ],
+)  # fmt: skip
+def test_a_profile_with_a_mistake_names_file_and_rule(tmp_path, values, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_target(written(tmp_path, **values))
+    assert "t.toml" in str(caught.value)
+
+
+def test_unknown_targets_files_and_broken_toml_are_one_line(tmp_path):
+    broken = tmp_path / "x.toml"
+    broken.write_text("[target\n")
+    for name, message in [
+        ("aimotiv", "did you mean 'aimotive'"),
+        (str(tmp_path / "no.toml"), "there is no file"),
+        (str(broken), "not valid TOML"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_target(name)
