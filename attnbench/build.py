@@ -4,10 +4,11 @@ Runs in a process of its own (see ``sweep``), which holds torch and may crash wi
 exported once per size, modules once per (spec, shape); variants are spliced.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,13 +16,13 @@ import torch
 from torch import nn
 
 from attnbench.counting import TorchCounts, count_torch, parameters_of
-from attnbench.environment import free_memory
+from attnbench.environment import OPSET, free_memory
 from attnbench.errors import CaseFailure, InputError
 from attnbench.export import to_onnx
 from attnbench.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import GraphCost, activation_peak, graph_cost
-from attnbench.graph.load import input_shape, parse, read_host_file, serialise, static_shape, verify
+from attnbench.graph.load import input_shape, move_weights_out, parse, read_host_file, serialise, static_shape, verify
 from attnbench.graph.splice import mark_tensors, planes, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
 from attnbench.hosts.site import attach_sites, marked, sites_of
@@ -56,7 +57,7 @@ class CaseBuilder:
     canonical: bool
     folder: Path
     hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
-    modules: dict[tuple[Spec, tuple[int, ...]], Part] = field(default_factory=dict)
+    modules: dict[tuple[Spec, tuple[int, ...], int], Part] = field(default_factory=dict)
 
     def build(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         """The case's graph, verified and saved, with its counts and findings. Raises ``CaseFailure``."""
@@ -67,31 +68,30 @@ class CaseBuilder:
             marked_model = parse(graph)
             mark_tensors(marked_model, sites)
             graph = serialise(marked_model)
-        shapes = planes(parse(graph))
-        parts = {site: [(spec, self.module(spec, shapes[site])) for spec in specs] for site, specs in sites.items()}
+        with_sites = parse(graph)
+        shapes, opset = planes(with_sites), with_sites.opset_imports.get("", OPSET)
+        parts = {site: [(spec, self.module(spec, shapes[site], opset)) for spec in row] for site, row in sites.items()}
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
-        data = serialise(model)
-        verify(data, "splice")
-        path = self.folder / "variant.onnx" if not case.is_baseline else self.folder / "baseline.onnx"
-        path.write_bytes(data)
+        path = self.folder / f"{_short(case.label)}.onnx"
+        path.write_bytes(serialise(model))
+        verify(path, "splice")
         return self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, exported and compared once per size."""
         key = (case.host, case.size, case.batch)
         if key not in self.hosts:
-            self.hosts[key] = (
-                _onnx_host(case, reference, self.seed, canonical=self.canonical)
-                if reference.kind == "onnx"
-                else _torch_host(case, reference, self.seed, canonical=self.canonical)
-            )
+            build = _onnx_host if reference.kind == "onnx" else _torch_host
+            part = build(case, reference, self.seed, canonical=self.canonical)
+            weights = f"{_short(f'{key} {self.seed} {self.canonical}')}.weights"
+            self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, weights))
         return self.hosts[key]
 
-    def module(self, spec: Spec, shape: tuple[int, ...]) -> Part:
-        """A module's graph for a shape, exported, counted and compared once."""
-        key = (spec, shape)
+    def module(self, spec: Spec, shape: tuple[int, ...], opset: int) -> Part:
+        """A module's graph for a shape, exported at the host's opset, counted and compared once."""
+        key = (spec, shape, opset)
         if key not in self.modules:
-            self.modules[key] = _module_part(spec, shape, self.seed, canonical=self.canonical)
+            self.modules[key] = _module_part(spec, shape, self.seed, canonical=self.canonical, opset=opset)
         return self.modules[key]
 
     def _occupied(self, case: Case, reference: HostReference, host: Part) -> dict[str, tuple[Spec, ...]]:
@@ -160,22 +160,21 @@ def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> n
 
 
 def _onnx_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
-    data = read_host_file(reference.spec)
+    data = read_host_file(reference.spec, OPSET)
     model = parse(data)
     shape = input_shape(model)
     if shape[2:] != parse_size(case.size) or shape[0] != case.batch:
         raise InputError(f"host '{reference.spec}' is made for input {list(shape)}, not {case.size} with batch {case.batch}")
-    notes = ("host from an ONNX file: counted on the graph alone",)
-    if not canonical:
-        return Part(data, None, None, notes)
-    graph = serialise(canonicalise(model))
-    return Part(graph, None, compare_graphs(data, graph, shape, seed), notes)
+    opset = model.opset_imports.get("", OPSET)
+    graph = serialise(canonicalise(model)) if canonical else data
+    parity = compare_graphs(read_host_file(reference.spec), graph, shape, seed)
+    return Part(graph, None, parity, (f"host from an ONNX file, opset {opset}: counted on the graph alone",))
 
 
-def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, *, canonical: bool) -> Part:
+def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, *, canonical: bool, opset: int) -> Part:
     torch.manual_seed(seed)
     module = _guarded(lambda: build_module(spec, Plane(*shape[1:])), f"module {spec}").eval()
-    graph = to_onnx(module, shape, canonical=canonical)
+    graph = to_onnx(module, shape, canonical=canonical, opset=opset)
     model = parse(graph)
     given = [static_shape(output) for output in model.graph.outputs]
     if given != [shape]:
@@ -222,6 +221,11 @@ def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) ->
         found.append(measurement("parity_error", max(p.error for p in parities)))
         found.append(measurement("parity_tolerance", worst.tolerance))
     return tuple(found)
+
+
+def _short(text: str) -> str:
+    """A file name for a text of any length and signs."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _summed(values: list[int | None]) -> int | None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from attnbench.bench import Observer
     from attnbench.records import Run
     from attnbench.study import Plan
+    from attnbench.sweep import Observer
 
 app = typer.Typer(
     help="What an attention block costs at a place of a network, measured, and whether an NPU will run it.",
@@ -132,7 +132,7 @@ def explain(
     results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
 ) -> None:
     """Show which nodes an overhead is made of, the largest first, and what the NPU target says of each."""
-    from attnbench.report.tables import explanation, node_findings  # noqa: PLC0415
+    from attnbench.report.tables import checks, explanation, node_findings  # noqa: PLC0415
     from attnbench.store import find_case  # noqa: PLC0415
     from attnbench.units import fixed  # noqa: PLC0415
 
@@ -143,6 +143,7 @@ def explain(
         typer.echo(f"{record.case.label} was {record.status}: {record.failure.stage}: {record.failure.message}")
     _print(explanation(record), title)
     _print(node_findings(record), "NPU verdicts, node by node")
+    _print(checks(record), "Deployment checklist")
 
 
 @app.command()
@@ -190,9 +191,9 @@ def _observer(plan: "Plan", quiet: bool) -> "AbstractContextManager[Observer]":
     from contextlib import nullcontext  # noqa: PLC0415
 
     from attnbench.progress import Bar, Lines, Silent  # noqa: PLC0415
-    from attnbench.sweep import weight  # noqa: PLC0415
+    from attnbench.sweep import total_work  # noqa: PLC0415
 
-    total = sum(weight(planned.settings) for planned in plan.cases)
+    total = total_work(plan)
     if quiet:
         return nullcontext(Silent())
     return Bar(total) if sys.stderr.isatty() else nullcontext(Lines(total))

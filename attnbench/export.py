@@ -17,7 +17,7 @@ from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.load import serialise
 
 
-def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool) -> bytes:
+def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset: int = OPSET) -> bytes:
     """The module as serialised ONNX for one float input of this shape, in evaluation mode.
 
     Shapes are static; nothing is run, so that graphs whose tensors no memory could hold are exported all the same.
@@ -26,7 +26,7 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool) -> by
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                module.eval(), (torch.empty(shape),), dynamo=True, opset_version=OPSET, verbose=False
+                module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
             )
     except Exception as error:  # the exporter wraps whatever the module raises in one of several types
         raise CaseFailure("export", _cause(error)) from error

@@ -30,9 +30,9 @@ def compare(module: nn.Module, graph: bytes, shape: tuple[int, ...], seed: int, 
 
 
 def compare_graphs(original: bytes, rewritten: bytes, shape: tuple[int, ...], seed: int) -> Parity:
-    """The same for a user's ONNX file and what the canonicalising pass made of it."""
+    """The same for a user's ONNX file and what opset conversion and the canonicalising pass made of it."""
     image = _noise(shape, seed).numpy()
-    return _hold(_run(original, image, "host file"), _run(rewritten, image, "canonical host"), "canonical host")
+    return _hold(_run(original, image, "host file"), _run(rewritten, image, "rewritten host"), "rewritten host")
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:

@@ -16,13 +16,13 @@ from attnbench.units import fixed, seconds_text
 class Silent:
     """Shows nothing."""
 
-    def started(self, folder: Path, total: int, done: int) -> None:
+    def started(self, folder: Path, total: int, kept: int) -> None:
         """Nothing."""
 
-    def stage(self, case: Case, stage: str) -> None:
+    def at(self, case: Case, replicate: int) -> None:
         """Nothing."""
 
-    def recorded(self, record: Record, weight: float) -> None:
+    def recorded(self, record: Record, work: float) -> None:
         """Nothing."""
 
 
@@ -47,27 +47,29 @@ class TimeLeft:
 
 
 class Lines:
-    """A line a case on standard error."""
+    """A line a replicate on standard error."""
 
-    def __init__(self, waiting_weight: float) -> None:
-        self.time_left = TimeLeft(waiting_weight)
-        self.total = self.done = 0
+    def __init__(self, work: float) -> None:
+        self.time_left = TimeLeft(work)
+        self.total = self.finished = self.replicate = 0
 
-    def started(self, folder: Path, total: int, done: int) -> None:
+    def started(self, folder: Path, total: int, kept: int) -> None:
         """Say where the run is written and what it continues."""
-        self.total, self.done = total, done
-        kept = f", {done} of {total} cases kept from before" if done else f", {total} cases"
-        print(f"run {folder}{kept}", file=sys.stderr, flush=True)
+        self.total, self.finished = total, kept
+        before = f", {kept} of them finished before" if kept else ""
+        print(f"run {folder}: {total} cases{before}", file=sys.stderr, flush=True)
 
-    def stage(self, case: Case, stage: str) -> None:
-        """Nothing: a line a case is enough."""
+    def at(self, case: Case, replicate: int) -> None:  # noqa: ARG002  a bar shows the case at hand
+        """Note the replicate."""
+        self.replicate = replicate
 
-    def recorded(self, record: Record, weight: float) -> None:
-        """Count the case and say what came of it."""
-        self.done += 1
-        self.time_left.add(weight)
+    def recorded(self, record: Record, work: float) -> None:
+        """Say what came of it and how far the sweep is."""
+        self.finished += not record.pending
+        self.time_left.add(work)
         print(
-            f"[{self.done}/{self.total}] {record.status:<7} {record.case.label}{outcome(record)}; {self.time_left.text()}",
+            f"[{self.finished}/{self.total} done] replicate {self.replicate}: {record.status} {record.case.label}"
+            f"{outcome(record)}; {self.time_left.text()}",
             file=sys.stderr,
             flush=True,
         )
@@ -76,18 +78,18 @@ class Lines:
 class Bar:
     """A live bar with the case at hand and the counts so far; failures are printed above it as they come."""
 
-    def __init__(self, waiting_weight: float) -> None:
-        self.time_left = TimeLeft(waiting_weight)
-        self.failed = 0
+    def __init__(self, work: float) -> None:
+        self.time_left = TimeLeft(work)
+        self.total = self.finished = self.failed = 0
         self.progress = Progress(
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[counts]}"),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("[cyan]{task.description}"),
             console=Console(stderr=True),
         )
-        self.task = self.progress.add_task("starting", total=None, left="")
+        self.task = self.progress.add_task("starting", total=work, left="", counts="")
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -96,23 +98,28 @@ class Bar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
 
-    def started(self, folder: Path, total: int, done: int) -> None:
-        """Set the bar's length and say where the run is written."""
-        self.progress.console.print(f"run {folder}" + (f", {done} cases kept from before" if done else ""))
-        self.progress.update(self.task, total=total, completed=done)
+    def started(self, folder: Path, total: int, kept: int) -> None:
+        """Say where the run is written and what it continues."""
+        self.total, self.finished = total, kept
+        before = f", {kept} of them finished before" if kept else ""
+        self.progress.console.print(f"run {folder}: {total} cases{before}", highlight=False)
+        self.progress.update(self.task, counts=self._counts())
 
-    def stage(self, case: Case, stage: str) -> None:
+    def at(self, case: Case, replicate: int) -> None:
         """Show the case at hand."""
-        self.progress.update(self.task, description=f"{case.variant} {case.size}: {stage}")
+        self.progress.update(self.task, description=f"{case.variant} {case.size}, replicate {replicate}")
 
-    def recorded(self, record: Record, weight: float) -> None:
+    def recorded(self, record: Record, work: float) -> None:
         """Advance, and print what went wrong."""
-        self.time_left.add(weight)
+        self.time_left.add(work)
+        self.finished += not record.pending
         if record.failure:
             self.failed += record.status == "failed"
             self.progress.console.print(f"{record.status} {record.case.label}{outcome(record)}", highlight=False)
-        left = f"{self.time_left.text()}, {self.failed} failed"
-        self.progress.update(self.task, advance=1, left=left)
+        self.progress.update(self.task, advance=work, left=self.time_left.text(), counts=self._counts())
+
+    def _counts(self) -> str:
+        return f"{self.finished} done, {self.failed} failed, {self.total - self.finished} left"
 
 
 def outcome(record: Record) -> str:

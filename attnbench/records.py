@@ -131,7 +131,8 @@ class Built:
 class Record:
     """All that is known of one case. The one thing that is stored, compared and exported.
 
-    A variant's findings are those on the nodes it adds; the host's own stand in its baseline's record.
+    A variant's findings are those on the nodes it adds; the host's own stand in its baseline's record. ``pending`` counts
+    the replicates still to come: a case is recorded anew after each, and the last record holds.
     """
 
     case: Case
@@ -144,6 +145,7 @@ class Record:
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    pending: int = 0
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of that name, or ``None``."""
@@ -156,7 +158,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values; fields that hold nothing are left out."""
-        return {name: value for name, value in asdict(self).items() if value not in ((), {}, None)}
+        return {name: value for name, value in asdict(self).items() if value not in ((), {}, None, 0)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -173,6 +175,7 @@ class Record:
             failure=None if failure is None else _of(Failure, failure),
             notes=tuple(data.get("notes", ())),
             seconds=dict(data.get("seconds", {})),
+            pending=data.get("pending", 0),
         )
 
 
@@ -180,10 +183,10 @@ class Record:
 class Settings:
     """How a case is measured; a case and its settings are enough to run it anywhere.
 
-    ``processes`` fresh timing processes are profiled for ``repeat`` runs after ``warmup``; ``rounds`` interleaved pairs
-    of baseline and variant are timed as the cross-check. ``threads`` are the counts at which absolute latency is taken.
-    ``canonical`` turns the canonicalising pass on. One timing step stops early after ``step_seconds`` once it has its
-    smallest sample, and is killed after ``timeout_seconds``.
+    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs after ``warmup``; ``rounds``
+    interleaved pairs of baseline and variant are timed as the cross-check. ``threads`` are the counts at which absolute
+    latency is taken. ``canonical`` turns the canonicalising pass on. One timing step stops early after ``step_seconds``
+    once it has its smallest sample, and is killed after ``timeout_seconds``.
     """
 
     processes: int = 3

@@ -183,11 +183,14 @@ def _import_file(path: Path, kind: str) -> ModuleType:
         raise InputError(f"{kind}: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours, as a script may
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.path.pop(0)
     return module
 
 

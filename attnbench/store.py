@@ -119,14 +119,19 @@ def find_case(run: Run, text: str) -> Record:
     return partial[0]
 
 
+def finished(run: Run) -> bool:
+    """Whether every case of the header has its record, with no replicate still to come."""
+    return len(run.records) == len(run.header.cases) and not any(record.pending for record in run.records)
+
+
 def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None:
-    """The newest run folder of the same study, settings, machine and software that lacks records."""
+    """The newest run folder of the same study, settings, machine and software that is not finished."""
     for folder in sorted(results.glob(f"{prefix}-*"), reverse=True):
         try:
             run = load_run(folder)
         except InputError:
             continue
-        if run.header.study.get("fingerprint") == fingerprint and len(run.records) < len(run.header.cases):
+        if run.header.study.get("fingerprint") == fingerprint and not finished(run):
             return folder
     return None
 

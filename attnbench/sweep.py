@@ -12,41 +12,82 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import pandas as pd
 
 from attnbench import environment
-from attnbench.bench import Bench, Observer, timing_job
+from attnbench.bench import Bench, timing_job
 from attnbench.builder import Builder
 from attnbench.errors import InputError
 from attnbench.measure.process import time_in_process
-from attnbench.records import Case, Run, RunHeader, Settings
+from attnbench.records import Case, Record, Run, RunHeader, Settings
 from attnbench.store import RUN_FILE, SCHEMA, find_unfinished, load_run, open_run
-from attnbench.study import Plan
+from attnbench.study import Plan, PlannedCase
 from attnbench.units import seconds_text
+
+
+class Observer(Protocol):
+    """Told what happens, for a progress bar or a log."""
+
+    def started(self, folder: Path, total: int, kept: int) -> None:
+        """The run is open; so many cases in all, so many of them finished earlier."""
+
+    def at(self, case: Case, replicate: int) -> None:
+        """A replicate of a case begins, counted from 1."""
+
+    def recorded(self, record: Record, work: float) -> None:
+        """A record was stored; ``work`` is its part in all the work of ``total_work``."""
 
 
 def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
 
-    Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is continued,
-    or a new folder ``<study>-<time>`` is made.
+    The plan is gone through once for each replicate, so that a case's replicates lie as far apart in time as the sweep is
+    long. Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is
+    continued, or a new folder ``<study>-<time>`` is made.
     """
     header = make_header(plan)
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
-    done = _recorded(folder, header)
+    records = _recorded(folder, header)
     with open_run(folder, header) as writer, tempfile.TemporaryDirectory(prefix="attnbench-") as scratch:
-        observer.started(folder, len(plan.cases), len(done))
-        waiting = [planned for planned in plan.cases if planned.case not in done]
-        if waiting:
-            with Builder(Path(scratch), plan.targets) as builder:
-                builder.preflight(waiting)
-                bench = Bench(builder, observer, {planned.case: planned for planned in plan.cases})
+        observer.started(folder, len(plan.cases), sum(not record.pending for record in records.values()))
+        with Builder(Path(scratch), plan.targets) as builder:
+            waiting = [p for p in plan.cases if p.case not in records or records[p.case].pending]
+            builder.preflight(waiting)
+            bench = Bench(builder, {planned.case: planned for planned in plan.cases})
+            for number in range(max((planned.settings.processes for planned in waiting), default=0)):
                 for planned in waiting:
-                    record = bench.record(planned)
+                    earlier = records.get(planned.case)
+                    if replicates_of(planned, earlier) != number:
+                        continue
+                    observer.at(planned.case, number + 1)
+                    record = bench.replicate(planned, earlier)
                     writer.append(record.to_json())
-                    observer.recorded(record, weight(planned.settings))
+                    records[planned.case] = record
+                    observer.recorded(record, _work_done(planned, earlier, record))
     return load_run(folder), folder
+
+
+def replicates_of(planned: PlannedCase, record: Record | None) -> int:
+    """How many of a case's replicates are had; all of them for a case that will have no more."""
+    return 0 if record is None else planned.settings.processes - record.pending
+
+
+def total_work(plan: Plan) -> float:
+    """All the work of a plan, in runs of a network."""
+    return sum(_work(planned.settings, 0, planned.settings.processes) for planned in plan.cases)
+
+
+def _work_done(planned: PlannedCase, earlier: Record | None, record: Record) -> float:
+    """The work between two records of a case; what a failed case will not need any more is done as well."""
+    return _work(planned.settings, replicates_of(planned, earlier), replicates_of(planned, record))
+
+
+def _work(settings: Settings, first: int, last: int) -> float:
+    """Runs of a network for some replicates, with building and process starts counted as so many more."""
+    once = 2 * (settings.warmup + settings.rounds) + 10 if first == 0 else 0
+    return once + (last - first) * (settings.warmup + settings.repeat + 4)
 
 
 def make_header(plan: Plan) -> RunHeader:
@@ -74,11 +115,6 @@ def make_header(plan: Plan) -> RunHeader:
 def runs(settings: Settings) -> int:
     """How many runs of a network a case takes."""
     return settings.processes * (settings.warmup + settings.repeat) + 2 * (settings.warmup + settings.rounds)
-
-
-def weight(settings: Settings) -> float:
-    """How many runs of a network a case takes, with process starts and building counted as so many more."""
-    return runs(settings) + 4 * settings.processes + 12
 
 
 def estimate(plan: Plan) -> pd.DataFrame:
@@ -118,18 +154,18 @@ def _new_folder(results: Path, name: str) -> Path:
     return results / f"{name}-{stamp}"
 
 
-def _recorded(folder: Path, header: RunHeader) -> set[Case]:
+def _recorded(folder: Path, header: RunHeader) -> dict[Case, Record]:
     if not (folder / RUN_FILE).exists():
-        return set()
+        return {}
     try:
         run = load_run(folder)
     except InputError:
         if (folder / RUN_FILE).read_bytes().count(b"\n") == 0:
-            return set()  # torn within the header: nothing was recorded
+            return {}  # torn within the header: nothing was recorded
         raise
     if run.header.study.get("fingerprint") != header.study["fingerprint"]:
         raise InputError(
             f"{folder} holds a run of another study, other settings, another machine or other software: "
             f"choose another folder with --out"
         )
-    return {record.case for record in run.records}
+    return {record.case: record for record in run.records}

@@ -86,6 +86,7 @@ def test_report_and_explain_read_a_stored_run(command, stored, tmp_path):
     assert code == 0
     assert "3.000 % of the baseline's time" in out
     assert "constrained" in out
+    assert "Deployment checklist" in out
     code, out, _ = command("explain", stored, "self_attention")
     assert "was skipped: memory: needs 41 GB" in out
 

@@ -285,6 +285,26 @@ class TestHostFiles:
         assert file_size(str(onnx_file)) == (8, 8)
         assert tensors(parse(read_host_file(str(onnx_file))))
 
+    @pytest.mark.parametrize("opset", [11, 13, 17])
+    def test_an_older_file_is_brought_up_and_computes_the_same(self, tmp_path, opset):
+        nodes = [("Conv", ["x", "w"], ["a"], {}), ("ReduceMean", ["a"], ["y"], {"axes": [2, 3], "keepdims": 1})]
+        model = model_of(nodes, {"x": (1, 3, 4, 4)}, {"y": (1, 2, 1, 1)}, {"w": floats(2, 3, 1, 1)}, opset=opset)
+        path = tmp_path / "old.onnx"
+        path.write_bytes(serialise(model))
+        image = np.random.default_rng(0).standard_normal((1, 3, 4, 4), dtype=np.float32)
+        converted = read_host_file(str(path), 18)
+        assert parse(converted).opset_imports[""] == 18
+        before, after = (ort.InferenceSession(data).run(None, {"x": image})[0] for data in (path.read_bytes(), converted))
+        assert np.allclose(before, after, atol=1e-6)
+
+    def test_nodes_without_a_name_get_one(self, onnx_file, tmp_path):
+        proto = onnx.load(onnx_file)
+        for node in proto.graph.node:
+            node.name = ""
+        path = tmp_path / "nameless.onnx"
+        onnx.save(proto, path)
+        assert all(node.name for node in parse(read_host_file(str(path))).graph)
+
     def test_missing_empty_text_and_truncated_files(self, onnx_file, tmp_path):
         self.refused(tmp_path / "no.onnx", "no such file")
         path = tmp_path / "bad.onnx"

@@ -86,7 +86,15 @@ def test_what_a_variant_removes_is_taken_off():
     assert found.overhead.value == pytest.approx((4.0 + 1.25) / 5.0 - 1)
     assert found.aligned == pytest.approx(0.8)
     assert [node.op for node in found.nodes if node.kind == "removed"] == ["Fused"]
+    assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead.value)
     assert found.overhead.low is None, "one process has no interval"
+
+
+def test_the_nodes_add_up_to_the_overhead_even_if_each_has_its_own_slow_run():
+    runs = [(1.0, 3.0, 0.01, 0.04), (1.0, 3.0, 0.09, 0.01), (1.0, 3.0, 0.02, 0.05), (1.1, 3.0, 0.02, 0.02)]
+    for number in (3, 4):
+        found = attribute([BASE], [made(*runs[:number])])
+        assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead.value)
 
 
 def test_processes_are_the_unit_of_the_interval():
@@ -138,6 +146,6 @@ def test_a_line_a_case_says_what_came_of_it(run, capsys):
     for record in run.records:
         lines.recorded(replace(record), 2)
     seen = capsys.readouterr().err
-    assert "2 of 5 cases kept from before" in seen
+    assert "5 cases, 2 of them finished before" in seen
     assert "encoder.layer3=cbam_npu: overhead 3.00 %" in seen
     assert "skipped resnetsan01 384x640 encoder.stem=self_attention: memory: needs 41 GB" in seen

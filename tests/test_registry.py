@@ -81,6 +81,13 @@ def test_a_users_object_is_found_and_a_wrong_name_is_answered(user_file):
         load_object(f"{user_file}:Gat", "module")
 
 
+def test_a_users_file_may_import_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("VALUE = 7")
+    (tmp_path / "mine_too.py").write_text("from neighbour_of_mine import VALUE")
+    assert load_object(f"{tmp_path / 'mine_too.py'}:VALUE", "module") == 7
+    assert str(tmp_path) not in sys.path
+
+
 def test_what_cannot_be_imported_is_one_line(tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_library")

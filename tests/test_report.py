@@ -95,7 +95,7 @@ def test_the_markdown_report_holds_every_section_once(run):
     text = FORMATS.load("md").render(run)
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## Baseline", "## Priority and cost", "## Claims", "## Stages", "## Overhead in % of resnetsan01 at 384x640",
+        "## Baseline", "## Priority and cost", "## Claims", "## Stages", "## Where the time goes", "## Overhead in % of resnetsan01 at 384x640",
         "## NPU verdicts, resnetsan01 at 384x640", "## Ops that are refused or unknown, by module",
         "## Deployment checklist", "## Cases whose two clocks disagree", "## Cases without figures",
     ]  # fmt: skip
@@ -104,6 +104,11 @@ def test_the_markdown_report_holds_every_section_once(run):
     assert "no: eca/node_view at encoder.layer3" in text
     assert "nan" not in text.lower().replace("resonan", "")
     assert "5 of 5 cases" in text
+
+
+def test_an_overhead_is_broken_down_by_op(run):
+    (found,) = tables.ingredients(run).to_dict("records")
+    assert found["overhead in points of %, by op"] == "Mul 3.0"
 
 
 def test_an_explanation_lists_nodes_and_findings(run):

@@ -7,10 +7,14 @@ an initializer of a parsed model would rename it in the cached message as well.
 from pathlib import Path
 
 import onnx
+import onnx.version_converter
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from attnbench.errors import CaseFailure, InputError
+
+WEIGHT_THRESHOLD = 4096
+"""Bytes from which a host's weight is moved out; shapes and axes stay inside, where passes can read them."""
 
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "attnbench")
 
@@ -25,16 +29,25 @@ def serialise(model: ir.Model) -> bytes:
     return ir.to_proto(model).SerializeToString()
 
 
-def verify(data: bytes, stage: str) -> None:
+def move_weights_out(data: bytes, folder: Path, name: str) -> bytes:
+    """The model with its larger weights in a file beside it, so that a hundred variants share one copy of the host's."""
+    model = parse(data)
+    ir.external_data.unload_from_model(model, folder, name, size_threshold_bytes=WEIGHT_THRESHOLD)
+    return serialise(model)
+
+
+def verify(model: bytes | Path, stage: str) -> None:
     """Hold a model to ONNX's checker with full, strict shape inference; raises ``CaseFailure`` at the stage."""
     try:
-        onnx.checker.check_model(data, full_check=True)
+        onnx.checker.check_model(model if isinstance(model, bytes) else str(model), full_check=True)
     except Exception as error:  # the checker raises ValidationError, InferenceError and RuntimeError
         raise CaseFailure(stage, f"the ONNX checker refuses the graph: {_first_line(error)}") from error
 
 
-def read_host_file(path: str) -> bytes:
-    """A user's ONNX file as bytes, with shapes inferred and weights inside.
+def read_host_file(path: str, opset: int = 0) -> bytes:
+    """A user's ONNX file as bytes, with shapes inferred, weights inside and a name for every node.
+
+    A file of an older opset than the one given is converted up to it, so that modules of that opset can join.
 
     Raises ``InputError`` for a file that is missing, empty, truncated, not ONNX, has dynamic input dimensions, more than
     one input, missing external data, or ops of a domain that ONNX does not define.
@@ -46,12 +59,21 @@ def read_host_file(path: str) -> bytes:
     _check_ops(proto, path)
     _load_external(proto, file)
     _check_input(proto, path)
+    for number, node in enumerate(proto.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
     try:
         onnx.checker.check_model(proto, full_check=True)
+        if opset_of(proto) < opset:
+            proto = onnx.version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
         raise InputError(f"host '{path}': the ONNX checker refuses it: {_first_line(error)}") from error
     return proto.SerializeToString()
+
+
+def opset_of(proto: onnx.ModelProto) -> int:
+    """The version of the standard operators that a model is written in."""
+    return next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def file_size(path: str) -> tuple[int, int]:

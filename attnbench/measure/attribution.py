@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any, Literal
 
-from attnbench.graph.align import Alignment, ExecutedNode, align
+from attnbench.graph.align import ExecutedNode, align
 from attnbench.naming import inserted_site, is_inserted
 from attnbench.records import NodeShare
 from attnbench.statistics import Estimate, replicate_interval
@@ -43,39 +43,53 @@ class Attribution:
 
 
 def attribute(baseline: Sequence[Profile], variant: Sequence[Profile]) -> Attribution:
-    """The overhead of a variant over its baseline; each profile of the variant, a fresh process, is one replicate."""
+    """The overhead of a variant over its baseline; each profile of the variant, a fresh process, is one replicate.
+
+    The nodes' shares add up to the overhead.
+    """
     alignment = align(baseline[0].nodes, variant[0].nodes)
-    removed = fmean(_ratio(p, alignment.removed, [left for left, _ in alignment.shared]) for p in baseline)
-    shared = [right for _, right in alignment.shared]
-    replicates = tuple((_ratio(profile, alignment.added, shared) - removed) / (1 + removed) for profile in variant)
+    left, right = ([pair[side] for pair in alignment.shared] for side in (0, 1))
+    removed = [_shares(profile, alignment.removed, left) for profile in baseline]
+    added = [_shares(profile, alignment.added, right) for profile in variant]
+    lost = fmean(sum(shares) for shares in removed)
+    replicates = tuple((sum(shares) - lost) / (1 + lost) for shares in added)
     return Attribution(
         overhead=replicate_interval(replicates),
         replicates=replicates,
-        nodes=(*_added_nodes(variant, alignment, removed), *_removed_nodes(baseline, alignment)),
-        aligned=fmean(1 - _share_of(p, alignment.removed) for p in baseline),
+        nodes=(
+            *_nodes(variant, alignment.added, added, 1 / (1 + lost)),
+            *_nodes(baseline, alignment.removed, removed, -1 / (1 + lost)),
+        ),
+        aligned=1 / (1 + lost),
     )
 
 
-def _ratio(profile: Profile, part: Sequence[int], shared: Sequence[int]) -> float:
-    """Median over the runs of the time of some nodes over that of the shared ones."""
-    return median(sum(run[i] for i in part) / sum(run[i] for i in shared) for run in profile.runs)
+def _shares(profile: Profile, part: Sequence[int], shared: Sequence[int]) -> list[float]:
+    """Each node's time over that of the shared nodes, in the run whose sum of these is the median.
+
+    With an even number of runs, the mean of the two in the middle. So the sum is the median of the runs' sums.
+    """
+    ratios = [[run[i] / sum(run[j] for j in shared) for i in part] for run in profile.runs]
+    ordered = sorted(ratios, key=sum)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return [(a + b) / 2 for a, b in zip(low, high, strict=True)]
 
 
-def _share_of(profile: Profile, part: Sequence[int]) -> float:
-    return median(sum(run[i] for i in part) / sum(run) for run in profile.runs)
-
-
-def _added_nodes(profiles: Sequence[Profile], alignment: Alignment, removed: float) -> list[NodeShare]:
-    shared = [right for _, right in alignment.shared]
-    sites = _sites(profiles[0].nodes, alignment.added)
-    nodes = []
-    for index in alignment.added:
+def _nodes(
+    profiles: Sequence[Profile], part: Sequence[int], shares: Sequence[Sequence[float]], scale: float
+) -> list[NodeShare]:
+    """What each node of a part takes; a negative scale marks those that the variant no longer runs."""
+    sites = _sites(profiles[0].nodes, part)
+    found = []
+    for position, index in enumerate(part):
         node = profiles[0].nodes[index]
+        kind: Literal["added", "layout", "removed"] = "added" if is_inserted(node.name) else "layout"
         seconds = fmean(median(run[index] for run in profile.runs) for profile in profiles)
-        share = fmean(_ratio(profile, [index], shared) for profile in profiles) / (1 + removed)
-        kind: Literal["added", "layout"] = "added" if is_inserted(node.name) else "layout"
-        nodes.append(NodeShare(node.name, node.op, sites[index], kind, seconds, share))
-    return sorted(nodes, key=lambda node: -node.share)
+        share = scale * fmean(shares_of_one[position] for shares_of_one in shares)
+        if scale < 0:
+            kind, seconds = "removed", -seconds
+        found.append(NodeShare(node.name, node.op, sites[index], kind, seconds, share))
+    return found
 
 
 def _sites(nodes: Sequence[ExecutedNode], added: Sequence[int]) -> dict[int, str]:
@@ -84,13 +98,3 @@ def _sites(nodes: Sequence[ExecutedNode], added: Sequence[int]) -> dict[int, str
     if not known:
         return dict.fromkeys(added, "")
     return {index: known[min(known, key=lambda other: abs(other - index))] for index in added}
-
-
-def _removed_nodes(profiles: Sequence[Profile], alignment: Alignment) -> list[NodeShare]:
-    nodes = []
-    for index in alignment.removed:
-        node = profiles[0].nodes[index]
-        seconds = fmean(median(run[index] for run in profile.runs) for profile in profiles)
-        share = -fmean(_share_of(profile, [index]) for profile in profiles)
-        nodes.append(NodeShare(node.name, node.op, "", "removed", -seconds, share))
-    return nodes

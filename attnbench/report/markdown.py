@@ -44,6 +44,7 @@ def _sections(run: Run) -> Iterator[str]:
     yield from _section("Priority and cost", claims.priorities(run, frame))
     yield from _section("Claims", claims.claims(run, frame))
     yield from _section("Stages", claims.stages(run, frame))
+    yield from _section("Where the time goes", tables.ingredients(run))
     for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
         yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(run, frame, host, size))
         yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(run, frame, host, size))

@@ -1,6 +1,6 @@
 """The tables of a report, as DataFrames of text: what to show, from the cases table and the records."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,8 +8,8 @@ import pandas as pd
 
 from attnbench.grammar import parse_variant
 from attnbench.naming import display_name, inserted_module, plain_name
-from attnbench.records import Record, Run
-from attnbench.units import MISSING, count, fixed, scaled, with_interval
+from attnbench.records import Check, Record, Run
+from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
 
 Row = Mapping[str, Any]
 
@@ -100,15 +100,22 @@ def refused_ops(run: Run) -> pd.DataFrame:
 
 def checklist(run: Run) -> pd.DataFrame:
     """The deployment checklist, one row a case."""
-    marks = {True: "yes", False: "no", None: "not run"}
     return pd.DataFrame(
-        {
-            "variant": record.case.variant,
-            **{c.name: marks[c.passed] + (f": {c.detail}" if c.passed is False else "") for c in record.checks},
-        }
+        {"variant": record.case.variant, **{check.name: _check_text(check) for check in record.checks}}
         for record in run.records
         if record.checks
     )
+
+
+def checks(record: Record) -> pd.DataFrame:
+    """The deployment checklist of one case, a row a check."""
+    return pd.DataFrame({"check": check.name, "passed": _check_text(check)} for check in record.checks)
+
+
+def _check_text(check: Check) -> str:
+    if check.passed is None:
+        return check.detail
+    return "yes" if check.passed else f"no: {check.detail}"
 
 
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
@@ -147,6 +154,27 @@ def explanation(record: Record) -> pd.DataFrame:
         }
         for node in sorted(record.nodes, key=lambda node: -abs(node.share))
     )
+
+
+def ingredients(run: Run) -> pd.DataFrame:
+    """What the overheads of the study's own cases are made of: points by op, layout changes together, the largest first."""
+    named = {case["variant"] for case in run.header.study.get("cases", [])}
+    return pd.DataFrame(
+        {"variant": record.case.variant, "size": record.case.size, "overhead in points of %, by op": _by_op(record)}
+        for record in run.records
+        if record.nodes and (record.case.variant in named or not named)
+    )
+
+
+def _by_op(record: Record, most: int = 6) -> str:
+    points: defaultdict[str, float] = defaultdict(float)
+    for node in record.nodes:
+        points["layout changes" if node.kind == "layout" else node.op] += 100 * node.share
+    largest = sorted(points.items(), key=lambda item: -abs(item[1]))
+    shown = [f"{op} {significant(share, 2)}" for op, share in largest[:most]]
+    if rest := sum(share for _, share in largest[most:]):
+        shown.append(f"the rest {significant(rest, 2)}")
+    return ", ".join(shown)
 
 
 def node_findings(record: Record) -> pd.DataFrame:
