@@ -63,7 +63,7 @@ class RunWriter:
         """Write one line. Raises ``InputError`` where the disk takes no more; the file then ends as it did before."""
         end = self._file.seek(0, os.SEEK_END)
         try:
-            left = memoryview(json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            left = memoryview(_line(values))
             while left:
                 left = left[self._file.write(left) :]  # a filling disk takes a part first and refuses the next
             os.fsync(self._file.fileno())
@@ -117,6 +117,26 @@ def find_case(run: Run, text: str) -> Record:
             f"case '{text}' fits {len(partial)}: {'; '.join(r.case.label for r in partial[:5])}: say more of it"
         )
     return partial[0]
+
+
+def compact(folder: Path) -> Run:
+    """Rewrite a finished run's file with one record a case, the last of each, in the header's order; return the run.
+
+    A new file takes the old one's place in one step, so that there is a whole file at every moment.
+    """
+    run, path = load_run(folder), folder / RUN_FILE
+    lines = [run.header.to_json(), *(record.to_json() for record in run.records)]
+    beside = path.with_suffix(".new")
+    try:
+        beside.write_bytes(b"".join(_line(values) for values in lines))
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {beside}: {error.strerror}. The run in {path} is whole") from error
+    return run
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def finished(run: Run) -> bool:

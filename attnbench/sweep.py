@@ -22,7 +22,7 @@ from attnbench.builder import Builder
 from attnbench.errors import InputError
 from attnbench.measure.process import time_in_process
 from attnbench.records import Case, Record, Run, RunHeader, Settings
-from attnbench.store import RUN_FILE, SCHEMA, find_unfinished, load_run, open_run
+from attnbench.store import RUN_FILE, SCHEMA, compact, find_unfinished, load_run, open_run
 from attnbench.study import Plan, PlannedCase
 from attnbench.units import seconds_text
 
@@ -59,14 +59,14 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer) ->
             for number in range(max((planned.settings.processes for planned in waiting), default=0)):
                 for planned in waiting:
                     earlier = records.get(planned.case)
-                    if replicates_of(planned, earlier) != number:
+                    if earlier is not None and (not earlier.pending or replicates_of(planned, earlier) > number):
                         continue
                     observer.at(planned.case, number + 1)
                     record = bench.replicate(planned, earlier)
                     writer.append(record.to_json())
                     records[planned.case] = record
                     observer.recorded(record, _work_done(planned, earlier, record))
-    return load_run(folder), folder
+    return (compact(folder) if waiting else load_run(folder)), folder
 
 
 def replicates_of(planned: PlannedCase, record: Record | None) -> int:

@@ -147,6 +147,8 @@ def test_a_size_the_host_refuses_is_one_line_with_a_way_out():
     with pytest.raises(InputError, match="multiples of 32, not 33x65: try 32x64"):
         check_size(HostReference("resnetsan01"), 33, 65)
     check_size(HostReference("resnetsan01"), 384, 640)
+    with pytest.raises(InputError, match="multiples of 32, not 33x65"):
+        build("resnetsan01")(torch.zeros(1, 3, 33, 65))
 
 
 def test_places_resolve_by_name_group_and_glob():

@@ -33,6 +33,8 @@ def test_differences_to_the_baseline(run):
     assert found["params_delta_pct"] == pytest.approx(1.0)
     assert found["macs_delta_pct"] == pytest.approx(2.0)
     assert found["activation_peak_delta_bytes"] == 1000
+    assert found["activation_peak_delta_pct"] == pytest.approx(12.5)
+    assert found["weight_bytes_delta"] == 0
     assert found["overhead_pct"] == pytest.approx(3.0)
     assert found["overhead_ms"] == pytest.approx(3.0)
     assert found["agreement"] == "agree"

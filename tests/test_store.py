@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from attnbench.errors import InputError
 from attnbench.records import Record
-from attnbench.store import find_case, find_unfinished, latest_run, load_run, open_run
+from attnbench.store import compact, find_case, find_unfinished, finished, latest_run, load_run, open_run
 
 
 @pytest.fixture
@@ -29,6 +30,24 @@ def test_a_run_comes_back_as_it_was(folder, run):
 def test_every_record_survives_json(run):
     for record in run.records:
         assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_the_last_record_of_a_case_holds_and_a_finished_file_is_compacted(folder, run):
+    newer = replace(run.records[1], notes=("again",))
+    with open_run(folder, run.header) as writer:
+        writer.append(newer.to_json())
+    assert load_run(folder).records[1] == newer
+    before = len((folder / "run.jsonl").read_text().splitlines())
+    assert compact(folder) == load_run(folder)
+    assert len((folder / "run.jsonl").read_text().splitlines()) == before - 1 == 1 + len(run.records)
+    assert load_run(folder).records[1] == newer
+    assert [path.name for path in folder.iterdir()] == ["run.jsonl"]
+
+
+def test_a_run_is_finished_when_no_replicate_is_to_come(run):
+    assert finished(run)
+    assert not finished(replace(run, records=run.records[:-1]))
+    assert not finished(replace(run, records=(replace(run.records[0], pending=1), *run.records[1:])))
 
 
 def test_one_line_of_pandas_reads_it(folder, run):

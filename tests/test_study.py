@@ -130,6 +130,7 @@ def test_a_mistake_in_a_study_names_file_and_key(tmp_path, text, message):
         ({"settings": {"threads": [0]}}, "threads are whole numbers"),
         ({"hosts": ["mine.py:build"]}, "has no sites"),
         ({"hosts": [{"spec": "resnetsan01", "sites": {"a": "b"}}]}, "has its own sites"),
+        ({"hosts": [{"spec": "net.onnx", "sites": {"a": "b"}}]}, "has its tensors for sites"),
         ({"hosts": [{"spc": "resnetsan01"}]}, "did you mean 'spec'"),
     ],
 )

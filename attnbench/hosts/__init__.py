@@ -61,9 +61,10 @@ class HostReference:
 
 def check_host(reference: HostReference) -> None:
     """Raise ``InputError`` where a registered host, an option or a choice does not exist; imports no torch."""
+    if reference.sites and reference.kind != "factory":
+        own = "has its own sites" if reference.kind == "registered" else "has its tensors for sites"
+        raise InputError(f"host '{reference.spec}' {own}: --site is for a host from your own factory")
     if reference.kind == "registered":
-        if reference.sites:
-            raise InputError(f"host '{reference.spec}' has its own sites: --site is for a host from your own factory")
         host_options(parse_spec(reference.spec))
 
 

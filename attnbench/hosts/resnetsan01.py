@@ -10,12 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from attnbench.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.resnet_encoder import ResNet18Encoder, initialise
 from attnbench.hosts.site import Site
 from attnbench.modules.se import npu_se
 
 DECODER_CHANNELS = (16, 32, 64, 128, 256)
+COARSEST = 32
+"""The encoder's last stride; the decoder meets the encoder's features again only where it divides the sides."""
 
 
 def conv_block(inputs: int, outputs: int, block: str) -> nn.Sequential:
@@ -104,7 +107,13 @@ class ResNetSAN01(nn.Module):
         initialise(self)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """``[N, 3, H, W]`` to integer and fractional maps per scale, full resolution first, or to depths in metres."""
+        """``[N, 3, H, W]`` to integer and fractional maps per scale, full resolution first, or to depths in metres.
+
+        Raises ``InputError`` for sides that are not multiples of 32.
+        """
+        height, width = image.shape[2:]
+        if height % COARSEST or width % COARSEST:
+            raise InputError(f"resnetsan01 takes sides that are multiples of {COARSEST}, not {height}x{width}")
         features = self.encoder(image)
         x, decoded = features[-1], {}
         for level, number in zip(self.levels, range(4, -1, -1), strict=True):

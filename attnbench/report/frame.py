@@ -59,6 +59,11 @@ COLUMNS = {
     "npu_unknown_added": "nodes the variant adds that the profile does not list",
     "npu_verdict_graph": "verdict on the whole graph",
     "notes": "what else a reader should know",
+    "elementwise_ops_delta_pct": "element operations beyond the baseline's, in %",
+    "bytes_moved_delta_pct": "bytes moved beyond the baseline's, in %",
+    "activation_peak_delta_pct": "activation peak beyond the baseline's, in %",
+    "weight_bytes_delta": "weight bytes beyond the baseline's",
+    "weight_bytes_delta_pct": "the same, in %",
 }
 """Every column and what it holds; ``latency_median_ms_threads_N`` and its p90 follow where N threads were asked for."""
 
@@ -80,6 +85,16 @@ _DELTAS = {
     "elementwise_ops_delta": "elementwise_ops",
     "bytes_moved_delta": "bytes_moved",
     "activation_peak_delta_bytes": "activation_peak",
+    "weight_bytes_delta": "weights",
+}
+
+_DELTAS_PCT = {
+    "params_delta_pct": "params",
+    "macs_delta_pct": "macs",
+    "elementwise_ops_delta_pct": "elementwise_ops",
+    "bytes_moved_delta_pct": "bytes_moved",
+    "activation_peak_delta_pct": "activation_peak",
+    "weight_bytes_delta_pct": "weights",
 }
 
 
@@ -112,12 +127,10 @@ def row_of(record: Record, baseline: Record | None, target: str, study: Mapping[
         "notes": "; ".join(record.notes),
         **{column: _whole(record.value(metric)) for column, metric in _EXACT.items()},
         **{column: _difference(record, baseline, metric) for column, metric in _DELTAS.items()},
+        **{column: _relative(record, baseline, metric) for column, metric in _DELTAS_PCT.items()},
         "parity_max_abs_error": record.value("parity_error"),
         "parity_tolerance": record.value("parity_tolerance"),
     }
-    for column, metric in (("params_delta", "params"), ("macs_delta", "macs")):
-        whole = baseline.value(metric) if baseline else None
-        row[f"{column}_pct"] = 100 * row[column] / whole if whole and row[column] is not None else None
     row |= _timing(record, baseline)
     row |= _npu(record, baseline, target)
     row |= _claim(row, study)
@@ -170,6 +183,11 @@ def _claim(row: Mapping[str, Any], study: Mapping[str, Any]) -> dict[str, Any]:
 def _difference(record: Record, baseline: Record | None, metric: str) -> int | None:
     value, whole = record.value(metric), baseline.value(metric) if baseline else None
     return None if value is None or whole is None else int(value) - int(whole)
+
+
+def _relative(record: Record, baseline: Record | None, metric: str) -> float | None:
+    difference, whole = _difference(record, baseline, metric), baseline.value(metric) if baseline else None
+    return None if difference is None or not whole else 100 * difference / whole
 
 
 def _whole(value: float | None) -> int | None:

@@ -13,12 +13,13 @@ from attnbench.units import bytes_text, seconds_text
 HOW_TO_READ = " ".join(
     (
         "**How to read the figures.** An overhead is attributed: the time of the nodes that a variant adds, over the time",
-        "of those it shares with the baseline, inside one profiled run, at one thread, pinned. The brackets hold 95 % of",
-        "the spread over fresh processes. What attribution cannot see (dispatch, caches) is bounded by",
+        "of those it shares with the baseline, inside one profiled run, at one thread, pinned. The brackets are a 95 %",
+        "interval over fresh processes, spread along the sweep. What attribution cannot see (dispatch, caches) is within",
         f"±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure; that is added before a claim is judged:",
         f'*confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where none of',
         "it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed",
-        "part of the baseline's median latency. NPU verdicts are on the nodes a variant adds; *unknown* is not *supported*.",
+        "part of the baseline's median latency. Absolute latencies of different cases lie minutes apart and drift with the",
+        "machine: compare cases by overhead. NPU verdicts are on the nodes a variant adds; *unknown* is not *supported*.",
     )
 )
 

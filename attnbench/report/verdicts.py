@@ -16,7 +16,7 @@ ABOUT = 0.25
 SYSTEMATIC_RELATIVE = 0.10
 SYSTEMATIC_POINTS = 0.15
 """Percentage points and share by which attribution may be off beside its interval: time of dispatch and changed caches
-that no inserted node shows. A provisional bound, seen against long paired references; it is not shrunk by repetition."""
+that no inserted node shows. Repetition does not shrink it. Provisional: a bound from trials on one machine."""
 
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not resolvable"
 
