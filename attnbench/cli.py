@@ -236,7 +236,9 @@ def _print(table: "pd.DataFrame", title: str = "") -> None:
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
 
-        shown = Table(*map(str, table.columns), title=title, title_justify="left")
+        shown = Table(title=title, title_justify="left")
+        for column in table.columns:
+            shown.add_column(str(column), overflow="fold")
         for row in table.itertuples(index=False):
             shown.add_row(*map(str, row))
         Console(highlight=False, markup=False).print(shown)

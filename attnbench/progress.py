@@ -82,12 +82,12 @@ class Bar:
         self.time_left = TimeLeft(work)
         self.total = self.finished = self.failed = 0
         self.progress = Progress(
-            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[counts]}", markup=False),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("[cyan]{task.description}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.description}", style="cyan", markup=False),
+            console=Console(stderr=True, markup=False, highlight=False),  # options of a module are no markup
         )
         self.task = self.progress.add_task("starting", total=work, left="", counts="")
 
@@ -102,7 +102,7 @@ class Bar:
         """Say where the run is written and what it continues."""
         self.total, self.finished = total, kept
         before = f", {kept} of them finished before" if kept else ""
-        self.progress.console.print(f"run {folder}: {total} cases{before}", highlight=False)
+        self.progress.console.print(f"run {folder}: {total} cases{before}")
         self.progress.update(self.task, counts=self._counts())
 
     def at(self, case: Case, replicate: int) -> None:
@@ -115,7 +115,7 @@ class Bar:
         self.finished += not record.pending
         if record.failure:
             self.failed += record.status == "failed"
-            self.progress.console.print(f"{record.status} {record.case.label}{outcome(record)}", highlight=False)
+            self.progress.console.print(f"{record.status} {record.case.label}{outcome(record)}")
         self.progress.update(self.task, advance=work, left=self.time_left.text(), counts=self._counts())
 
     def _counts(self) -> str:

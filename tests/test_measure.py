@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from attnbench.graph.align import ExecutedNode
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.crosscheck import paired_overhead
 from attnbench.measure.process import time_in_process
+from attnbench.records import Case
 from attnbench.report.verdicts import agreement
 
 
@@ -138,6 +140,18 @@ def test_the_time_left_follows_the_pace_so_far(monkeypatch):
     now[0] = 150.0
     left.add(30.0)
     assert left.text() == "about 0.0 s left"
+
+
+def test_the_bar_shows_options_in_brackets_as_they_are(run, capsys):
+    failed = replace(run.records[-1], case=Case("h", "a=cbam[reduction=8]", "8x8"))
+    with progress.Bar(4) as bar:
+        bar.started(Path("results/x[1]"), 2, 0)
+        bar.at(failed.case, 1)
+        bar.recorded(failed, 4)
+    seen = capsys.readouterr().err
+    assert "results/x[1]" in seen
+    assert "a=cbam[reduction=8]: export: it | broke" in seen
+    assert "1 done, 1 failed, 1 left" in seen
 
 
 def test_a_line_a_case_says_what_came_of_it(run, capsys):
