@@ -24,7 +24,7 @@ from attnbench.targets import load_target
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
-QUICK = {"processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
+QUICK = {"processes": 3, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
 
 
 @dataclass(frozen=True)

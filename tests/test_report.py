@@ -150,6 +150,18 @@ def test_a_claim_is_confirmed_refuted_or_left_open(claim, figures, verdict):
     assert judge({"source": "", **claim}, figures).verdict == verdict
 
 
+def test_several_hosts_or_sizes_are_told_apart(run):
+    from dataclasses import replace
+
+    other = tuple(replace(record, case=replace(record.case, size="192x320")) for record in run.records)
+    both = replace(run, records=(*run.records, *other))
+    table = tables.cases_table(to_frame(both))
+    assert list(table["size"].unique()) == ["384x640", "192x320"]
+    assert "host" not in table
+    assert "size" in claims.priorities(both, to_frame(both))
+    assert "size" not in tables.cases_table(to_frame(run))
+
+
 def test_tables_of_an_empty_run_are_empty_and_the_report_still_renders(run):
     from dataclasses import replace
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from attnbench.records import Run
-from attnbench.report.tables import Row, npu_text, number, overhead_text, rows_of
+from attnbench.report.tables import Row, npu_text, number, overhead_text, rows_of, where
 from attnbench.report.verdicts import Judged, judge
 from attnbench.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
 
@@ -31,7 +31,7 @@ def priorities(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
         judged = [(claim, judge(claim, row)) for claim in case["claims"]]
         shown.append(
             {
-                **_where(frame, row),
+                **where(frame, row),
                 "priority": case["priority"],
                 "place": case.get("place", case["variant"].partition("=")[0]),
                 "module": case.get("module", case["variant"].partition("=")[2]),
@@ -52,7 +52,7 @@ def claims(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     """Every claim of the study, with the interval it was held against and where it was made."""
     return pd.DataFrame(
         {
-            **_where(frame, row),
+            **where(frame, row),
             "claim": _claim_text(claim),
             "of": case["variant"],
             "measured": _judged_text(claim, result),
@@ -74,7 +74,7 @@ def stages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
         promised = [(c, judge(c, row)) for c in case["claims"] if c["metric"] == "overhead_ms"]
         shown.append(
             {
-                **_where(frame, row),
+                **where(frame, row),
                 "stage": case["stage"],
                 "variant": case["variant"],
                 "latency median (ms)": fixed(number(row, "latency_median_ms"), 1),
@@ -96,12 +96,6 @@ def _claimed(run: Run, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Ro
         for row in rows:
             if row["variant"] == case["variant"] and case.get("host", row["host"]) == row["host"]:
                 yield case, row
-
-
-def _where(frame: pd.DataFrame, row: Row) -> dict[str, str]:
-    """Host and size, where a run has several: else the title says them."""
-    several = len(frame[["host", "size"]].drop_duplicates()) > 1
-    return {"host": row["host"], "size": row["size"]} if several else {}
 
 
 def _claim_text(claim: Row) -> str:

@@ -101,7 +101,7 @@ def refused_ops(run: Run) -> pd.DataFrame:
 def checklist(run: Run) -> pd.DataFrame:
     """The deployment checklist, one row a case."""
     return pd.DataFrame(
-        {"variant": record.case.variant, **{check.name: _check_text(check) for check in record.checks}}
+        {"case": record.case.label, **{check.name: _check_text(check) for check in record.checks}}
         for record in run.records
         if record.checks
     )
@@ -121,7 +121,7 @@ def _check_text(check: Check) -> str:
 def failures(frame: pd.DataFrame) -> pd.DataFrame:
     """Cases without figures, and why."""
     return pd.DataFrame(
-        {"variant": row["variant"], "size": row["size"], "status": row["status"], "reason": row["reason"]}
+        {**where(frame, row), "variant": row["variant"], "status": row["status"], "reason": row["reason"]}
         for row in rows_of(frame)
         if row["status"] != "ok"
     )
@@ -131,6 +131,7 @@ def disagreements(frame: pd.DataFrame) -> pd.DataFrame:
     """Cases whose two clocks contradict each other."""
     return pd.DataFrame(
         {
+            **where(frame, row),
             "variant": row["variant"],
             "attributed (%)": overhead_text(row),
             "paired (%)": interval_text(row, "paired_pct"),
@@ -160,7 +161,7 @@ def ingredients(run: Run) -> pd.DataFrame:
     """What the overheads of the study's own cases are made of: points by op, layout changes together, the largest first."""
     named = {case["variant"] for case in run.header.study.get("cases", [])}
     return pd.DataFrame(
-        {"variant": record.case.variant, "size": record.case.size, "overhead in points of %, by op": _by_op(record)}
+        {"case": record.case.label, "overhead in points of %, by op": _by_op(record)}
         for record in run.records
         if record.nodes and (record.case.variant in named or not named)
     )
@@ -199,8 +200,8 @@ def cases_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One line a case, for a terminal."""
     return pd.DataFrame(
         {
+            **where(frame, row),
             "variant": row["variant"],
-            "size": row["size"],
             "status": row["status"],
             "overhead (%)": overhead_text(row),
             "(ms)": fixed(number(row, "overhead_ms"), 2),
@@ -213,6 +214,11 @@ def cases_table(frame: pd.DataFrame) -> pd.DataFrame:
         }
         for row in rows_of(frame)
     )
+
+
+def where(frame: pd.DataFrame, row: Row) -> dict[str, str]:
+    """Host and size of a row, each only where the run has several: else the baseline's table says them."""
+    return {column: row[column] for column in ("host", "size") if len(set(frame[column])) > 1}
 
 
 def overhead_text(row: Row) -> str:
