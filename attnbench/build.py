@@ -31,7 +31,7 @@ from attnbench.metrics import measurement
 from attnbench.modules import Plane, build_module
 from attnbench.parity import Parity, compare, compare_graphs
 from attnbench.records import Built, Case, Measurement
-from attnbench.registry import accepted, load_object
+from attnbench.registry import accepted, load_object, refuse_unknown_options
 from attnbench.targets import load_target
 from attnbench.units import bytes_text
 
@@ -150,9 +150,7 @@ def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> n
     factory = load_object(spec.name, "host")
     if not callable(factory):
         raise InputError(f"host '{spec.name}' is a {type(factory).__name__}: it must be a function that builds a module")
-    unknown = set(spec.options) - set(accepted(factory, spec.options))
-    if unknown:
-        raise InputError(f"host '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+    refuse_unknown_options("host", spec, factory)
     host = factory(**accepted(factory, {"image_size": size}), **spec.options)
     if not isinstance(host, nn.Module):
         raise InputError(f"host '{spec.name}' gave a {type(host).__name__}: it must give a torch.nn.Module")

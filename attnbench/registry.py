@@ -117,6 +117,13 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
     return {key: value for key, value in offered.items() if key in names}
 
 
+def refuse_unknown_options(kind: str, spec: Spec, factory: Callable[..., Any]) -> None:
+    """Raise ``InputError`` for options that the user's own factory does not take."""
+    unknown = set(spec.options) - set(accepted(factory, spec.options))
+    if unknown:
+        raise InputError(f"{kind} '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+
+
 @cache
 def _described(package: str) -> dict[str, Description]:
     found: dict[str, Description] = {}

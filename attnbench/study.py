@@ -60,8 +60,11 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
         load_target(target)
     cases: dict[Case, PlannedCase] = {}
     for host in _hosts(data, where):
+        asked = list(_variants(data, host, where))
+        if host.kind == "onnx":
+            _check_tensors(host, [variant for variant, _, _ in asked])
         for size in _sizes(data, host):
-            for variant, own, only in _variants(data, host, where):
+            for variant, own, only in asked:
                 if only and size not in only:
                     continue
                 chosen = make_settings({**asdict(settings), **own, **forced}, where) if own else settings
@@ -161,7 +164,7 @@ def _places(places: list[str] | str, host: HostReference, where: str) -> list[st
 
 
 def _normal(text: str, host: HostReference) -> str:
-    """The variant as it is stored, after every name in it has been found."""
+    """The variant as it is stored, after every name in it has been found (an ONNX host's places: ``_check_tensors``)."""
     variant = parse_variant(text)
     for assignment in variant.assignments:
         for module in assignment.modules:
@@ -169,17 +172,16 @@ def _normal(text: str, host: HostReference) -> str:
     sites = declared_sites(host)
     if sites is not None:
         modules_by_site(variant, sites, declared_placements(host), host.spec)
-    else:
-        _check_tensors(host, [place for a in variant.assignments for place in a.places])
     return str(variant)
 
 
-def _check_tensors(host: HostReference, places: list[str]) -> None:
+def _check_tensors(host: HostReference, variants: Iterable[str]) -> None:
+    """Raise ``UnknownName`` for a place that is no tensor of an ONNX host; the file is read once for all variants."""
     from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is slow to import, mostly not needed here
     from attnbench.graph.splice import tensors  # noqa: PLC0415
 
     known = tensors(parse(read_host_file(host.spec)))
-    for place in places:
+    for place in (p for text in variants for assignment in parse_variant(text).assignments for p in assignment.places):
         if place not in known:
             raise UnknownName(f"tensor [N, C, H, W] of host '{host.spec}'", place, known)
 

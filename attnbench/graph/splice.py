@@ -12,10 +12,7 @@ import onnx_ir as ir
 from attnbench.errors import CaseFailure, UnknownName
 from attnbench.graph.canonicalise import tidy
 from attnbench.graph.load import parse, static_shape
-from attnbench.naming import insertion_prefix
-
-MARKER_DOMAIN = "attnbench"
-MARKER_OP = "Site"
+from attnbench.naming import MARKER_DOMAIN, MARKER_OP, insertion_prefix
 
 
 def markers(model: ir.Model) -> dict[str, ir.Node]:

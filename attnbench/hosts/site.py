@@ -13,9 +13,7 @@ import torch
 from torch import nn
 
 from attnbench.errors import InputError
-
-MARKER_DOMAIN = "attnbench"
-MARKER_OP = "Site"
+from attnbench.naming import MARKER_DOMAIN, MARKER_OP
 
 
 class Site(nn.Module):

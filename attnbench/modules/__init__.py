@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import CaseRefused, InputError
 from attnbench.grammar import OptionValue, Spec
-from attnbench.registry import Registry, accepted, is_reference, load_object, merge_options
+from attnbench.registry import Registry, accepted, is_reference, load_object, merge_options, refuse_unknown_options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,9 +91,7 @@ def _build_user_module(spec: Spec, size: dict[str, int]) -> "nn.Module":
     taken = accepted(factory, size)
     if "channels" not in taken:
         raise InputError(f"module '{spec.name}' takes no argument 'channels': it must take channels [, height, width]")
-    unknown = set(spec.options) - set(accepted(factory, spec.options))
-    if unknown:
-        raise InputError(f"module '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+    refuse_unknown_options("module", spec, factory)
     built: Any = factory(**taken, **spec.options)
     if not isinstance(built, nn.Module):
         raise InputError(f"module '{spec.name}' gave a {type(built).__name__}: it must give a torch.nn.Module")
