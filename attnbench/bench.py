@@ -8,151 +8,19 @@ Nothing of ours runs beside a timing process: the builder idles, and this proces
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
+from attnbench import figures
 from attnbench.builder import Builder
 from attnbench.errors import CaseFailure, CaseSkipped
 from attnbench.measure.attribution import Profile, attribute
-from attnbench.measure.crosscheck import paired_overhead
 from attnbench.measure.process import time_in_process
-from attnbench.metrics import measurement
 from attnbench.records import Built, Case, Failure, Measurement, NodeShare, Record, Settings
-from attnbench.statistics import quantile, replicate_interval
 from attnbench.study import PlannedCase
 
-
-class Bench:
-    """Measures cases, keeping the built graphs and the baselines' profiles."""
-
-    def __init__(self, builder: Builder, planned: Mapping[Case, PlannedCase]) -> None:
-        self.builder = builder
-        self.planned = planned
-        self.built: dict[Case, Built] = {}
-        self.failed: dict[Case, CaseFailure] = {}
-        self.profiles: dict[Case, list[Profile]] = {}
-
-    def replicate(self, planned: PlannedCase, earlier: Record | None) -> Record:
-        """The case's record with one more replicate, or with the reason why there is none."""
-        clock = Clock(earlier)
-        try:
-            if not planned.case.is_baseline:
-                self._baseline_profiles(planned.case.baseline, clock)
-            built = self._build(planned, clock)
-            if built.skip:
-                raise CaseSkipped("memory", built.skip)
-            step = self._baseline if planned.case.is_baseline else self._variant
-            measured, nodes = step(planned, built, earlier, clock)
-        except CaseFailure as failure:
-            return self._without(planned.case, failure, earlier, clock)
-        left = (earlier.pending if earlier else planned.settings.processes) - 1
-        return _record(planned.case, built, (*built.measurements, *measured), nodes, clock, left)
-
-    def _build(self, planned: PlannedCase, clock: "Clock") -> Built:
-        if planned.case in self.failed:
-            raise self.failed[planned.case]
-        if planned.case not in self.built:
-            try:
-                self.built[planned.case] = self.builder.build(planned)
-            except CaseFailure as failure:
-                self.failed[planned.case] = failure
-                raise
-            clock.add(self.built[planned.case].seconds)
-        return self.built[planned.case]
-
-    def _baseline_profiles(self, case: Case, clock: "Clock") -> list[Profile]:
-        """The baseline's profiles so far; one is made where a continued run has none yet."""
-        planned = self.planned[case]
-        try:
-            built = self._build(planned, clock)
-            if built.skip:
-                raise CaseSkipped("memory", built.skip)
-            if not self.profiles.get(case):
-                self.profiles[case] = [self._profile(built, planned.settings, clock)]
-        except CaseFailure as failure:
-            self.failed[case] = failure
-            raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
-        return self.profiles[case]
-
-    def _baseline(
-        self, planned: PlannedCase, built: Built, earlier: Record | None, clock: "Clock"
-    ) -> tuple[tuple[Measurement, ...], tuple[NodeShare, ...]]:
-        try:
-            self.profiles.setdefault(planned.case, []).append(self._profile(built, planned.settings, clock))
-        except CaseFailure as failure:
-            self.failed[planned.case] = failure
-            raise
-        counts = sorted({1, *planned.settings.threads})
-        found = [self._latency(built, planned.settings, threads, earlier, clock) for threads in counts]
-        return tuple(m for latencies in found for m in latencies), ()
-
-    def _variant(
-        self, planned: PlannedCase, built: Built, earlier: Record | None, clock: "Clock"
-    ) -> tuple[tuple[Measurement, ...], tuple[NodeShare, ...]]:
-        settings = planned.settings
-        profile = self._profile(built, settings, clock)
-        attributed = attribute(self.profiles[planned.case.baseline], [profile])
-        known = earlier.get("overhead") if earlier else None
-        replicates = (*(known.samples if known else ()), *attributed.replicates)
-        found = (
-            measurement("overhead", replicate_interval(replicates), replicates, note="samples are replicates"),
-            measurement("aligned", attributed.aligned),
-        )
-        nodes = attributed.nodes if earlier is None else _averaged(earlier.nodes, attributed.nodes, len(replicates))
-        if earlier is None:
-            return (*found, *self._once(planned, built, clock)), nodes
-        kept = tuple(m for m in earlier.measurements if m.metric.startswith(("paired", "latency")))
-        return (*found, *kept), nodes
-
-    def _once(self, planned: PlannedCase, built: Built, clock: "Clock") -> list[Measurement]:
-        """What a variant has measured with its first replicate: the cross-check and the absolute latencies."""
-        settings = planned.settings
-        found: list[Measurement] = []
-        if settings.rounds:
-            baseline = self.built[planned.case.baseline]
-            job = {"kind": "pairs", "baseline": baseline.path, "variant": built.path, "rounds": settings.rounds}
-            timed = clock.ort(timing_job(job, settings), settings.timeout_seconds)
-            found += [
-                _paired("paired", timed["cpu"], "thread CPU time"),
-                _paired("paired_wall", timed["wall"], "wall clock"),
-            ]
-            found += _latencies([variant for _, variant in timed["wall"]], 1)
-        else:
-            found += self._latency(built, settings, 1, None, clock)
-        for threads in settings.threads:
-            if threads != 1:
-                found += self._latency(built, settings, threads, None, clock)
-        return found
-
-    def _profile(self, built: Built, settings: Settings, clock: "Clock") -> Profile:
-        job = timing_job({"kind": "profile", "model": built.path, "repeat": settings.repeat}, settings)
-        result = clock.ort(job, settings.timeout_seconds)
-        if not result["finite"]:
-            raise CaseFailure("measure", "the graph's output holds NaN or infinity on normal noise")
-        return Profile.from_result(result)
-
-    def _latency(
-        self, built: Built, settings: Settings, threads: int, earlier: Record | None, clock: "Clock"
-    ) -> list[Measurement]:
-        repeat = max(settings.rounds, settings.repeat)
-        job = timing_job({"kind": "latency", "model": built.path, "repeat": repeat, "threads": threads}, settings)
-        wall = clock.ort(job, settings.timeout_seconds)["wall"]
-        known = earlier.get("latency" if threads == 1 else f"latency@{threads}") if earlier else None
-        return _latencies([*(known.samples if known else ()), *wall], threads)
-
-    def _without(self, case: Case, failure: CaseFailure, earlier: Record | None, clock: "Clock") -> Record:
-        """The record of a case that failed; a later replicate that fails leaves the earlier ones as they are."""
-        if earlier is not None:
-            note = f"a replicate failed at {failure.stage}: {failure.reason}"
-            return replace(earlier, notes=(*earlier.notes, note), pending=earlier.pending - 1, seconds=clock.total())
-        reason = Failure(failure.stage, type(failure).__name__, failure.reason)
-        status: Any = failure.status
-        built = self.built.get(case)
-        if built is None:
-            return Record(case, status, failure=reason, seconds=clock.total())
-        return replace(_record(case, built, built.measurements, (), clock, 0), status=status, failure=reason)
+Found = tuple[list[Measurement], tuple[NodeShare, ...]]
 
 
 class Clock:
@@ -167,9 +35,9 @@ class Clock:
         for stage, spent in seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
-    def ort(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
+    def ort(self, job: dict[str, Any], settings: Settings) -> dict[str, Any]:
         """Do a timing job; its own seconds are ONNX Runtime's."""
-        result = time_in_process(job, timeout)
+        result = time_in_process(timing_job(job, settings), settings.timeout_seconds)
         self.add({"ort": result["seconds"]})
         return result
 
@@ -179,67 +47,147 @@ class Clock:
         return {stage: round(spent, 3) for stage, spent in {**self.seconds, "total": whole}.items()}
 
 
+class Bench:
+    """Measures cases, keeping the built graphs, and the baselines' profiles of the pass at hand."""
+
+    def __init__(self, builder: Builder, planned: Mapping[Case, PlannedCase]) -> None:
+        self.builder = builder
+        self.planned = planned
+        self.built: dict[Case, Built] = {}
+        self.failed: dict[Case, CaseFailure] = {}
+        self.profiles: dict[Case, Profile] = {}
+
+    def begin_pass(self) -> None:
+        """From here on a baseline's profile is a new one: a replicate's two profiles lie close in time."""
+        self.profiles.clear()
+
+    def replicate(self, planned: PlannedCase, earlier: Record | None) -> Record:
+        """The case's record with one more replicate, or with the reason why there is none."""
+        clock = Clock(earlier)
+        try:
+            if not planned.case.is_baseline:
+                self.baseline_profile(planned.case.baseline, clock)
+            built = self.build(planned, clock)
+            if built.skip:
+                raise CaseSkipped("memory", built.skip)
+            step = self._baseline if planned.case.is_baseline else self._variant
+            found, nodes = step(planned, built, earlier, clock)
+            if figures.replicates_of(earlier) < planned.settings.processes:
+                found += self._clocked(planned, built, earlier, clock)
+            if earlier is None and planned.settings.memory and planned.settings.provider == "cpu":
+                found += figures.memory(clock.ort({"kind": "memory", "model": built.path}, planned.settings))
+        except CaseFailure as failure:
+            return self._without(planned, failure, earlier, clock)
+        return self.joined(planned, replace(earlier or _record(planned.case, built), nodes=nodes), found, clock)
+
+    def joined(self, planned: PlannedCase, record: Record, found: Sequence[Measurement], clock: Clock) -> Record:
+        """A record with new measurements, and with what it lacks now."""
+        joined = replace(record, measurements=record.measured(found), seconds=clock.total())
+        return replace(joined, pending=figures.steps_left(joined, planned.settings))
+
+    def build(self, planned: PlannedCase, clock: Clock) -> Built:
+        """The case's graph, built once; a failure to build it is raised each time. Raises ``CaseFailure``."""
+        if planned.case in self.failed:
+            raise self.failed[planned.case]
+        if planned.case not in self.built:
+            try:
+                self.built[planned.case] = self.builder.build(planned)
+            except CaseFailure as failure:
+                self.failed[planned.case] = failure
+                raise
+            clock.add(self.built[planned.case].seconds)
+        return self.built[planned.case]
+
+    def baseline_profile(self, case: Case, clock: Clock) -> Profile:
+        """The baseline's profile of this pass. Raises ``CaseFailure``."""
+        planned = self.planned[case]
+        try:
+            built = self.build(planned, clock)
+            if built.skip:
+                raise CaseSkipped("memory", built.skip)
+            if case not in self.profiles:
+                self.profiles[case] = self.profile(built, planned.settings, clock)
+        except CaseFailure as failure:
+            self.failed[case] = failure
+            raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
+        return self.profiles[case]
+
+    def profile(self, built: Built, settings: Settings, clock: Clock) -> Profile:
+        """A graph's profile from a fresh process. Raises ``CaseFailure``."""
+        job = {"kind": "profile", "model": built.path, "repeat": settings.repeat, "chain": self.builder.chain()}
+        result = clock.ort(job, settings)
+        if not result["finite"]:
+            raise CaseFailure("measure", "the graph's output holds NaN or infinity on normal noise")
+        return Profile.from_result(result)
+
+    def _baseline(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:
+        try:
+            profile = self.profiles[planned.case] = self.profile(built, planned.settings, clock)
+        except CaseFailure as failure:
+            self.failed[planned.case] = failure
+            raise
+        return [figures.core_share(earlier, profile), figures.profiling_cost(earlier, profile)], ()
+
+    def _variant(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:
+        profile = self.profile(built, planned.settings, clock)
+        replicate = attribute(self.baseline_profile(planned.case.baseline, clock), profile)
+        found = [*figures.attributed(replicate, earlier, planned.settings), figures.core_share(earlier, profile)]
+        if earlier is None:
+            return found, replicate.nodes
+        return found, figures.averaged(earlier.nodes, replicate.nodes, figures.replicates_of(earlier) + 1)
+
+    def _clocked(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> list[Measurement]:
+        """Unprofiled runs: the replicate's part of the pairs, of a baseline with its own copy; and latencies."""
+        settings, found = planned.settings, []
+        share = -(-settings.rounds // settings.processes)
+        rounds = min(share, settings.rounds - share * figures.replicates_of(earlier))
+        if rounds > 0:
+            baseline = self.build(self.planned[planned.case.baseline], clock)
+            job = {"kind": "pairs", "models": [baseline.path, built.path], "rounds": rounds}
+            times = clock.ort({**job, "number": figures.replicates_of(earlier)}, settings)
+            found += figures.paired(times, earlier, settings.provider)
+            found += figures.latencies([after for _, after in times["wall"]], earlier, 1)
+        for threads in settings.threads:
+            if threads != 1 or not settings.rounds:
+                found += self._latency(built, settings, threads, earlier, clock)
+        return found
+
+    def _latency(
+        self, built: Built, settings: Settings, threads: int, earlier: Record | None, clock: Clock
+    ) -> Sequence[Measurement]:
+        """Plain runs at a number of threads, with the first replicate of a variant and with each of a baseline."""
+        if earlier is not None and not earlier.case.is_baseline:
+            return []
+        repeat = max(settings.rounds, settings.repeat)
+        job = {"kind": "latency", "model": built.path, "repeat": repeat, "threads": threads}
+        return figures.latencies(clock.ort(job, settings)["wall"], earlier, threads)
+
+    def _without(self, planned: PlannedCase, failure: CaseFailure, earlier: Record | None, clock: Clock) -> Record:
+        """A failed case's record; a later replicate that fails leaves the earlier ones as they are, and ends them."""
+        if earlier is not None:
+            note = f"a replicate failed at {failure.stage}: {failure.reason}"
+            return replace(earlier, notes=(*earlier.notes, note), pending=0, seconds=clock.total())
+        reason = Failure(failure.stage, type(failure).__name__, failure.reason)
+        status: Any = failure.status
+        built = self.built.get(planned.case)
+        record = Record(planned.case, status) if built is None else _record(planned.case, built)
+        return replace(record, status=status, failure=reason, seconds=clock.total())
+
+
 def timing_job(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """A job for a timing process, with the settings that every kind of job takes."""
-    return {**job, "warmup": settings.warmup, "seed": settings.seed, "step_seconds": settings.step_seconds}
+    common = ("warmup", "seed", "step_seconds", "provider", "optimization")
+    return {**job, **{name: getattr(settings, name) for name in common}}
 
 
-def _record(
-    case: Case,
-    built: Built,
-    measured: tuple[Measurement, ...],
-    nodes: tuple[NodeShare, ...],
-    clock: Clock,
-    pending: int,
-) -> Record:
+def _record(case: Case, built: Built) -> Record:
+    """What is known of a built case without a clock."""
     return Record(
         case=case,
         status="ok",
-        measurements=measured,
+        measurements=built.measurements,
         findings=built.findings,
-        nodes=nodes,
         checks=built.checks,
         uncounted=built.uncounted,
         notes=built.notes,
-        seconds=clock.total(),
-        pending=pending,
     )
-
-
-def _averaged(old: tuple[NodeShare, ...], new: tuple[NodeShare, ...], number: int) -> tuple[NodeShare, ...]:
-    """Node shares with one more replicate; a node that one of the two lacks counts as 0 there, so that sums stay sums."""
-    one, two, weight = _keyed(old), _keyed(new), 1 / number
-    averaged = []
-    for key in dict.fromkeys((*one, *two)):
-        node = one.get(key) or two[key]
-        before, after = one.get(key), two.get(key)
-        seconds = (1 - weight) * (before.seconds if before else 0.0) + weight * (after.seconds if after else 0.0)
-        share = (1 - weight) * (before.share if before else 0.0) + weight * (after.share if after else 0.0)
-        averaged.append(replace(node, seconds=seconds, share=share))
-    return tuple(averaged)
-
-
-def _keyed(nodes: tuple[NodeShare, ...]) -> dict[tuple[str, ...], NodeShare]:
-    """Nodes by what tells them apart in any process: our own names, and the place in the row for what the runtime names."""
-    keyed: dict[tuple[str, ...], NodeShare] = {}
-    for node in nodes:
-        stem = (node.node,) if node.kind == "added" else (node.kind, node.op, node.site)
-        number = 0
-        while (*stem, str(number)) in keyed:
-            number += 1
-        keyed[(*stem, str(number))] = node
-    return keyed
-
-
-def _paired(metric: str, rounds: list[tuple[float, float]], clock: str) -> Measurement:
-    ratios = [variant / baseline for baseline, variant in rounds]
-    return measurement(metric, paired_overhead(rounds), ratios, f"{clock}; samples are variant over baseline, a round each")
-
-
-def _latencies(wall: list[float], threads: int) -> list[Measurement]:
-    suffix = "" if threads == 1 else f"@{threads}"
-    note = f"{threads} thread{'s' if threads != 1 else ''}, unprofiled"
-    return [
-        measurement("latency", median(wall), wall, note, suffix),
-        measurement("latency_p90", quantile(wall, 0.9), (), note, suffix),
-    ]

@@ -44,6 +44,7 @@ class Builder:
         self.folder = folder
         self.targets = targets
         self._pool: ProcessPoolExecutor | None = None
+        self._chain: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +72,12 @@ class Builder:
         if isinstance(result, _Refusal):
             raise _failure(result)
         return result
+
+    def chain(self) -> str:
+        """The path of a chain of near-empty nodes, on which a timing process measures what profiling costs."""
+        if self._chain is None:
+            self._chain = self._wait(self._submit(_write_chain, str(self.folder)), PREFLIGHT_SECONDS)
+        return self._chain
 
     def added_macs(self, planned: PlannedCase) -> int:
         """MACs that a case's modules add by their closed forms; 0 for what has none, such as the user's own."""
@@ -120,6 +127,15 @@ def _load_all(references: dict[str, str]) -> _Refusal | None:
         except AttnbenchError as error:
             return _Refusal("InputError", "load", str(error))
     return None
+
+
+def _write_chain(folder: str) -> str:
+    from attnbench.graph.chain import chain  # noqa: PLC0415  onnx belongs to the child
+    from attnbench.graph.load import serialise  # noqa: PLC0415
+
+    path = Path(folder, "chain.onnx")
+    path.write_bytes(serialise(chain()))
+    return str(path)
 
 
 def _added_macs(planned: PlannedCase) -> int:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnbench.records import Run
-    from attnbench.study import Plan
     from attnbench.sweep import Observer
 
 app = typer.Typer(
@@ -54,11 +53,16 @@ def sweep(
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer processes and runs: wider intervals.")] = False,
-    processes: Annotated[int | None, typer.Option(help="Fresh timing processes a case.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Fresh timing processes a case, at least.")] = None,
+    max_processes: Annotated[int | None, typer.Option(help="The same at most: the budget for --precision.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Wanted half width: points, share or both: 0.05,5%.")] = None,
     repeat: Annotated[int | None, typer.Option(help="Profiled runs a process.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Runs before those.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of the cross-check; 0 leaves it out.")] = None,
     threads: Annotated[str | None, typer.Option(help="Absolute latency also at these thread counts: 1,2.")] = None,
+    memory: Annotated[bool | None, typer.Option(help="Measure the peak of memory.", show_default="on")] = None,
+    provider: Annotated[str | None, typer.Option(help="ONNX Runtime execution provider: cpu, xnnpack, openvino...")] = None,
+    optimization: Annotated[str | None, typer.Option(help="Graph optimisation: all, layout, extended, basic, none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, inputs and orders.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which a step is killed.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
@@ -76,10 +80,15 @@ def sweep(
 
     overrides = {
         "processes": processes,
+        "max_processes": max_processes,
+        "precision": precision,
         "repeat": repeat,
         "warmup": warmup,
         "rounds": rounds,
         "threads": _threads(threads),
+        "memory": memory,
+        "provider": provider,
+        "optimization": optimization,
         "seed": seed,
         "timeout_seconds": timeout,
         "canonical": False if raw else None,
@@ -90,7 +99,7 @@ def sweep(
     if dry_run:
         _print(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
         return
-    with _observer(plan, quiet) as observer:
+    with _observer(quiet) as observer:
         try:
             run, folder = run_plan(plan, results, out, observer)
         except KeyboardInterrupt:
@@ -102,6 +111,31 @@ def sweep(
     failed = sum(record.status == "failed" for record in run.records)
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine resolves today and what disturbs it, in under a minute; change nothing.
+
+    Exit codes: 0 fit or usable, 1 not fit to measure.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    from attnbench.doctor import examine  # noqa: PLC0415
+    from attnbench.units import fixed, significant  # noqa: PLC0415
+
+    found = examine()
+    rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]
+    _print(pd.DataFrame(rows), "What may disturb a measurement")
+    if found.difference is not None:
+        typer.echo(
+            f"\nAt 96x160 ({fixed(found.latency_ms, 1)} ms) this machine resolves overheads from "
+            f"{significant(found.overhead, 2)} percentage points on and differences between two from "
+            f"{significant(found.difference, 2)}; the clock alone, overheads from {significant(found.paired, 2)} on."
+        )
+    typer.echo(found.verdict)
+    if not found.fit:
         raise typer.Exit(1)
 
 
@@ -187,16 +221,14 @@ def _threads(text: str | None) -> tuple[int, ...] | None:
         raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
 
 
-def _observer(plan: "Plan", quiet: bool) -> "AbstractContextManager[Observer]":
+def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
     from contextlib import nullcontext  # noqa: PLC0415
 
     from attnbench.progress import Bar, Lines, Silent  # noqa: PLC0415
-    from attnbench.sweep import total_work  # noqa: PLC0415
 
-    total = total_work(plan)
     if quiet:
         return nullcontext(Silent())
-    return Bar(total) if sys.stderr.isatty() else nullcontext(Lines(total))
+    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
 def _write(run: "Run", folder: Path) -> None:
@@ -215,10 +247,11 @@ def _save(path: Path, text: str) -> None:
 
 
 def _show(run: "Run") -> None:
-    from attnbench.report import claims, tables  # noqa: PLC0415
+    from attnbench.report import claims, tables, trust  # noqa: PLC0415
     from attnbench.report.frame import to_frame  # noqa: PLC0415
 
     frame = to_frame(run)
+    _print(trust.floors(run), "What this run resolves")
     _print(tables.baselines(frame), "Baseline")
     matrix = claims.priorities(run, frame)
     if matrix.empty:

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from attnbench import container
+
 KERNEL_FLAGS = (
     "avx",
     "avx2",
@@ -21,8 +23,15 @@ KERNEL_FLAGS = (
     "avx512_bf16",
     "avx_vnni",
     "amx_int8",
+    "amx_bf16",
     "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
 )
+"""The instruction sets that ONNX Runtime's kernels are chosen by, as /proc/cpuinfo calls them (x86 and Arm)."""
+
 EXPORTER, OPSET = "torch.onnx dynamo", 18
 """The one exporter and opset in use: recorded in every run, never mixed within a comparison."""
 
@@ -33,7 +42,10 @@ DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "fvcor
 
 
 def machine() -> dict[str, Any]:
-    """CPU, cores granted to this process, memory, system, load; and a short id of what decides speed."""
+    """CPU, cores granted to this process, memory, the container's limits, and a short id of these; system and load.
+
+    The id is the same after a restart or an update of the kernel, whose free memory and release it leaves out.
+    """
     info = _cpu_info()
     facts: dict[str, Any] = {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
@@ -41,9 +53,11 @@ def machine() -> dict[str, Any]:
         "kernel_flags": [flag for flag in KERNEL_FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": total_memory(),
-        "system": f"{platform.system()} {platform.release()}",
+        "container": {"cores": container.cpu_quota(), "memory_bytes": container.memory_limit()},
     }
-    facts["id"] = _short_hash(facts)
+    facts["id"] = _short_hash({**facts, "memory_bytes": round(facts["memory_bytes"] / 2**30)})
+    facts["system"] = f"{platform.system()} {platform.release()}"
+    facts["distribution"] = _distribution()
     facts["load"] = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return facts
 
@@ -56,6 +70,13 @@ def software() -> dict[str, Any]:
     versions["id"] = _short_hash(versions)
     versions["commit"] = _commit()
     return versions
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return ""
 
 
 def version(distribution: str) -> str:
@@ -79,16 +100,8 @@ def free_memory() -> int:
         for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 available = int(line.split()[1]) * 1024
-    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    limit, used = container.memory_limit(), container.memory_used()
     return available if limit is None or used is None else min(available, max(0, limit - used))
-
-
-def _cgroup(name: str) -> int | None:
-    try:
-        text = Path("/sys/fs/cgroup", name).read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
 
 
 def _cpu_info() -> dict[str, str]:

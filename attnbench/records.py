@@ -7,13 +7,14 @@ Rejected: one class per kind of measurement. A measurement says itself what unit
 whether it is exact, so reports and comparisons need no table of metrics and old files stay readable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 BASELINE = "baseline"
 
 Status = Literal["ok", "refused", "skipped", "failed"]
+Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
 
 
@@ -82,12 +83,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class NodeShare:
-    """A node's part in an overhead: seconds per run, and the share of the baseline's time (a ratio)."""
+    """A node's part in an overhead: seconds per run, and the share of the baseline's time (a ratio).
+
+    ``kind`` says why it counts: *added* by the variant; a *layout* change that the runtime put around that; *unfused*, the
+    host's own that a fusion used to hide; *changed*, the difference that a fusion made to a node; *removed*, no longer run.
+    """
 
     node: str
     op: str
     site: str
-    kind: Literal["added", "layout", "removed"]
+    kind: Part
     seconds: float
     share: float
 
@@ -132,7 +137,7 @@ class Record:
     """All that is known of one case. The one thing that is stored, compared and exported.
 
     A variant's findings are those on the nodes it adds; the host's own stand in its baseline's record. ``pending`` counts
-    the replicates still to come: a case is recorded anew after each, and the last record holds.
+    the steps still to come (replicates, the cross-check): a case is recorded anew after each, and the last record holds.
     """
 
     case: Case
@@ -155,6 +160,10 @@ class Record:
         """The value of that metric, or ``None`` where it was not had."""
         found = self.get(metric)
         return None if found is None else found.value
+
+    def measured(self, found: Iterable[Measurement]) -> tuple[Measurement, ...]:
+        """The record's measurements with others; one of the same metric takes the old one's place."""
+        return tuple({m.metric: m for m in (*self.measurements, *found)}.values())
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values; fields that hold nothing are left out."""
@@ -183,17 +192,25 @@ class Record:
 class Settings:
     """How a case is measured; a case and its settings are enough to run it anywhere.
 
-    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs after ``warmup``; ``rounds``
-    interleaved pairs of baseline and variant are timed as the cross-check. ``threads`` are the counts at which absolute
-    latency is taken. ``canonical`` turns the canonicalising pass on. One timing step stops early after ``step_seconds``
-    once it has its smallest sample, and is killed after ``timeout_seconds``.
+    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs after ``warmup``; more follow,
+    ``max_processes`` at most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved
+    pairs of baseline and variant, spread over the first ``processes`` replicates, are the cross-check. ``threads`` are the
+    counts at which absolute latency is taken; ``memory`` has the peak of one inference measured. ``provider`` is ONNX
+    Runtime's execution provider and ``optimization`` its level of graph optimisation; ``canonical`` turns the canonicalising
+    pass on. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
+    ``timeout_seconds``.
     """
 
-    processes: int = 3
+    processes: int = 5
+    max_processes: int = 10
+    precision: str = "0.05,5%"
     warmup: int = 3
     repeat: int = 10
     rounds: int = 20
     threads: tuple[int, ...] = (1,)
+    memory: bool = True
+    provider: str = "cpu"
+    optimization: str = "all"
     seed: int = 0
     canonical: bool = True
     step_seconds: float = 60.0

@@ -3,14 +3,22 @@
 Two kinds of sample reach this module. *Replicates* are one figure from each of several fresh processes, and the process
 is the unit of the interval. *Pairs* are the log ratios of interleaved runs inside one process.
 
+Replicates are taken until the interval is narrow enough, and a rule that looks at the interval after each one stops by
+preference where the spread is small by luck: simulated, intervals of nominally 95 % hold 91 to 93 %. Stein's two-stage
+procedure does not: the spread of the first stage alone says how many are needed and how wide the interval is.
+
 Rejected: a percentile bootstrap (it undercovers below about 40 pairs) and pooling runs of several processes as if they
 were independent (runs of one process share its memory layout).
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, stdev
+from itertools import pairwise
+from statistics import fmean, median, stdev, variance
+
+BLOCKS_FROM, BLOCK_LENGTH, FEWEST_BLOCKS = 40, 10, 6
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,56 @@ def replicate_interval(replicates: Sequence[float], confidence: float = 0.95) ->
 
     Source: any text on the mean of a small normal sample; the replicates are process medians, which are near normal.
     """
+    return two_stage_interval(replicates, len(replicates), confidence)
+
+
+def two_stage_interval(replicates: Sequence[float], first: int, confidence: float = 0.95) -> Estimate:
+    """Mean of all replicates with Stein's interval, whose spread is that of the ``first`` ones.
+
+    They were taken before the others were decided on, so that the interval holds its confidence however many followed.
+    Source: Stein, *A two-sample test for a linear hypothesis whose power is independent of the variance*, Annals of
+    Mathematical Statistics 16 (1945).
+    """
     if not replicates:
         raise ValueError("no replicates")
-    value = fmean(replicates)
-    if len(replicates) < 2:
+    value, seen = fmean(replicates), replicates[:first]
+    if len(seen) < 2:
         return Estimate(value, None, None)
-    half = student_quantile(0.5 + confidence / 2, len(replicates) - 1) * stdev(replicates) / math.sqrt(len(replicates))
+    half = student_quantile(0.5 + confidence / 2, len(seen) - 1) * stdev(seen) / math.sqrt(len(replicates))
     return Estimate(value, value - half, value + half)
+
+
+def replicates_needed(first: Sequence[float], half_width: float, confidence: float = 0.95) -> int:
+    """How many replicates in all give an interval of this half width, told from the first stage (two at least)."""
+    quantile_ = student_quantile(0.5 + confidence / 2, len(first) - 1)
+    if half_width <= 0:
+        return sys.maxsize
+    return max(len(first), math.ceil((quantile_ * stdev(first) / half_width) ** 2 - 1e-9))
+
+
+def difference_interval(one: Sequence[float], two: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Difference of the means of two series of replicates (the second less the first), with pooled spread.
+
+    Student's two-sample interval; two replicates each are the least. Source: any text on two small normal samples.
+    """
+    if len(one) < 2 or len(two) < 2:
+        raise ValueError("each series needs two replicates")
+    degrees = len(one) + len(two) - 2
+    spread = math.sqrt(((len(one) - 1) * variance(one) + (len(two) - 1) * variance(two)) / degrees)
+    half = student_quantile(0.5 + confidence / 2, degrees) * spread * math.sqrt(1 / len(one) + 1 / len(two))
+    difference = fmean(two) - fmean(one)
+    return Estimate(difference, difference - half, difference + half)
+
+
+def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, float]:
+    """What a measurement resolves that was made twice: the smallest overhead, and the smallest difference between two.
+
+    The second is the half width of the difference's interval, or the difference seen if that is larger. The first, for one
+    mean against a fixed value, is smaller by the root of two.
+    """
+    found = difference_interval(one, two)
+    half = found.value - (found.low or 0.0)
+    return half / math.sqrt(2), max(abs(found.value), half)
 
 
 def student_quantile(probability: float, degrees: int) -> float:
@@ -67,6 +118,18 @@ def signed_rank_interval(differences: Sequence[float], confidence: float = 0.95)
     if rank is None:
         return Estimate(centre, None, None)
     return Estimate(centre, averages[rank], averages[-1 - rank])
+
+
+def blocks(values: Sequence[float]) -> list[float]:
+    """Medians of runs of neighbours, about ten each and six of them at least, from 40 values on; fewer stay as they are.
+
+    The noise of neighbouring pairs is correlated; that of neighbouring blocks hardly is, so that blocks can be counted.
+    """
+    if len(values) < BLOCKS_FROM:
+        return list(values)
+    number = max(FEWEST_BLOCKS, len(values) // BLOCK_LENGTH)
+    edges = [round(index * len(values) / number) for index in range(number + 1)]
+    return [median(values[start:end]) for start, end in pairwise(edges)]
 
 
 def signed_rank_critical(n: int, alpha: float) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from attnbench.errors import InputError, UnknownName
-from attnbench.grammar import parse_size, parse_spec, parse_variant, quote
+from attnbench.grammar import parse_precision, parse_size, parse_spec, parse_variant, quote
 from attnbench.hosts import (
     HostReference,
     check_host,
@@ -24,7 +24,11 @@ from attnbench.targets import load_target
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
-QUICK = {"processes": 3, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
+QUICK = {"processes": 3, "max_processes": 3, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
+OPTIMIZATIONS = ("all", "layout", "extended", "basic", "none")
+"""ONNX Runtime's levels of graph optimisation, by the last word of their names."""
+
+FROM_ZERO = ("seed", "rounds", "canonical", "memory")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
     """
     where = f"study '{data.get('name', 'study')}'"
     forced = {**(QUICK if quick else {}), **(overrides or {})}
-    settings = make_settings({**data.get("settings", {}), **forced}, f"{where}: [settings]")
+    common = data.get("settings", {})
+    settings = make_settings({**common, **forced}, f"{where}: [settings]")
     targets = tuple(data.get("targets", ["aimotive"]))
     for target in targets:
         load_target(target)
@@ -67,7 +72,7 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
             for variant, own, only in asked:
                 if only and size not in only:
                     continue
-                chosen = make_settings({**asdict(settings), **own, **forced}, where) if own else settings
+                chosen = make_settings({**common, **own, **forced}, where) if own else settings
                 case = Case(host.spec, variant, size, data.get("batch", 1))
                 known = cases.get(case)
                 if known is None or known.settings.processes < chosen.processes:
@@ -88,12 +93,26 @@ def make_settings(values: Mapping[str, Any], where: str) -> Settings:
             value = tuple(value) if isinstance(value, list | tuple) else (value,)  # noqa: PLW2901
             if not value or not all(_is_number(v, int) and v >= 1 for v in value):
                 raise InputError(f"{where}: threads are whole numbers from 1, not {value}")
+        elif isinstance(defaults[key], str):
+            value = _word(key, str(value).lower(), where)  # noqa: PLW2901
         elif not _is_number(value, type(defaults[key])):
             raise InputError(f"{where}: {key} must be a {type(defaults[key]).__name__}, not '{value}'")
-        elif value < (0 if key in ("seed", "rounds", "canonical") else 1):
+        elif value < (0 if key in FROM_ZERO else 1):
             raise InputError(f"{where}: {key} must be at least 1, not {value}")
         chosen[key] = value
-    return replace(Settings(), **chosen)
+    made = replace(Settings(), **chosen)
+    if "processes" in values:
+        return replace(made, max_processes=max(made.processes, made.max_processes))
+    return replace(made, processes=min(made.processes, made.max_processes))
+
+
+def _word(key: str, value: str, where: str) -> str:
+    """A setting that is a word of its own little language, held to it."""
+    if key == "precision":
+        parse_precision(value)
+    elif key == "optimization" and value not in OPTIMIZATIONS:
+        raise UnknownName(f"optimization in {where}", value, OPTIMIZATIONS)
+    return value.removesuffix("executionprovider") if key == "provider" else value
 
 
 def _hosts(data: Mapping[str, Any], where: str) -> list[HostReference]:

@@ -8,6 +8,7 @@ one measurement; nothing of ours runs beside it.
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,25 +20,27 @@ import pandas as pd
 from attnbench import environment
 from attnbench.bench import Bench, timing_job
 from attnbench.builder import Builder
-from attnbench.errors import InputError
+from attnbench.errors import InputError, UnknownName
+from attnbench.figures import replicates_of
 from attnbench.measure.process import time_in_process
 from attnbench.records import Case, Record, Run, RunHeader, Settings
 from attnbench.store import RUN_FILE, SCHEMA, compact, find_unfinished, load_run, open_run
 from attnbench.study import Plan, PlannedCase
+from attnbench.twin import measure_twin
 from attnbench.units import seconds_text
 
 
 class Observer(Protocol):
     """Told what happens, for a progress bar or a log."""
 
-    def started(self, folder: Path, total: int, kept: int) -> None:
-        """The run is open; so many cases in all, so many of them finished earlier."""
+    def started(self, folder: Path, total: int, kept: int, work: float) -> None:
+        """The run is open; so many cases in all, so many of them finished earlier, and so much work to do."""
 
     def at(self, case: Case, replicate: int) -> None:
         """A replicate of a case begins, counted from 1."""
 
-    def recorded(self, record: Record, work: float) -> None:
-        """A record was stored; ``work`` is its part in all the work of ``total_work``."""
+    def recorded(self, record: Record, left: float) -> None:
+        """A record was stored; so much work is left as far as is known: a wide interval may add to it."""
 
 
 def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer) -> tuple[Run, Path]:
@@ -47,47 +50,70 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer) ->
     long. Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is
     continued, or a new folder ``<study>-<time>`` is made.
     """
+    _check_providers(plan)
     header = make_header(plan)
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
     records = _recorded(folder, header)
+    waiting = [p for p in plan.cases if p.case not in records or records[p.case].pending]
     with open_run(folder, header) as writer, tempfile.TemporaryDirectory(prefix="attnbench-") as scratch:
-        observer.started(folder, len(plan.cases), sum(not record.pending for record in records.values()))
+        observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), work_left(plan, records))
         with Builder(Path(scratch), plan.targets) as builder:
-            waiting = [p for p in plan.cases if p.case not in records or records[p.case].pending]
             builder.preflight(waiting)
             bench = Bench(builder, {planned.case: planned for planned in plan.cases})
-            for number in range(max((planned.settings.processes for planned in waiting), default=0)):
-                for planned in waiting:
-                    earlier = records.get(planned.case)
-                    if earlier is not None and (not earlier.pending or replicates_of(planned, earlier) > number):
-                        continue
-                    observer.at(planned.case, number + 1)
-                    record = bench.replicate(planned, earlier)
-                    writer.append(record.to_json())
-                    records[planned.case] = record
-                    observer.recorded(record, _work_done(planned, earlier, record))
+            for record in _steps(plan, bench, records, observer):
+                writer.append(record.to_json())
+                records[record.case] = record
+                observer.recorded(record, work_left(plan, records))
     return (compact(folder) if waiting else load_run(folder)), folder
 
 
-def replicates_of(planned: PlannedCase, record: Record | None) -> int:
-    """How many of a case's replicates are had; all of them for a case that will have no more."""
-    return 0 if record is None else planned.settings.processes - record.pending
+def _steps(plan: Plan, bench: Bench, records: Mapping[Case, Record], observer: Observer) -> Iterator[Record]:
+    """New records of a plan, step by step, until nothing is left to do; ``records`` must keep up with them."""
+    number = 0
+    while any(p.case not in records or records[p.case].pending for p in plan.cases):
+        bench.begin_pass()
+        for planned in plan.cases:
+            earlier = records.get(planned.case)
+            if replicates_left(planned, earlier) and replicates_of(earlier) <= number:
+                observer.at(planned.case, number + 1)
+                yield bench.replicate(planned, earlier)
+        for planned in plan.cases:
+            if planned.case.is_baseline and (record := measure_twin(bench, planned, records)):
+                yield record
+        number += 1
 
 
-def total_work(plan: Plan) -> float:
-    """All the work of a plan, in runs of a network."""
-    return sum(_work(planned.settings, 0, planned.settings.processes) for planned in plan.cases)
+def replicates_left(planned: PlannedCase, record: Record | None) -> int:
+    """How many replicates a case still needs, as far as is known; none where it ended early."""
+    if record is None or record.case.is_baseline:
+        return max(0, planned.settings.processes - replicates_of(record))
+    return record.pending
 
 
-def _work_done(planned: PlannedCase, earlier: Record | None, record: Record) -> float:
-    """The work between two records of a case; what a failed case will not need any more is done as well."""
-    return _work(planned.settings, replicates_of(planned, earlier), replicates_of(planned, record))
+def work_left(plan: Plan, records: Mapping[Case, Record]) -> float:
+    """The work that is left of a plan, in runs of a network; building and process starts count as so many more."""
+    return sum(_work(planned, records.get(planned.case)) for planned in plan.cases)
 
 
-def _work(settings: Settings, first: int, last: int) -> float:
-    """Runs of a network for some replicates, with building and process starts counted as so many more."""
-    once = 2 * (settings.warmup + settings.rounds) + 10 if first == 0 else 0
-    return once + (last - first) * (settings.warmup + settings.repeat + 4)
+def _work(planned: PlannedCase, record: Record | None) -> float:
+    settings, had, left = planned.settings, replicates_of(record), replicates_left(planned, record)
+    once = 10 + 8 * settings.memory if record is None else 0
+    pairs = 4 + 2 * (settings.warmup + settings.rounds / settings.processes) if settings.rounds else 0
+    return once + left * (settings.warmup + settings.repeat + 4) + max(0, min(left, settings.processes - had)) * pairs
+
+
+def _check_providers(plan: Plan) -> None:
+    """Raise ``UnknownName`` for an execution provider that the installed runtime lacks, before anything is measured."""
+    asked = {planned.settings.provider for planned in plan.cases} - {"cpu"}
+    if not asked:
+        return
+    installed = time_in_process({"kind": "providers"}, PROVIDERS_SECONDS)["providers"]
+    for name in sorted(asked - set(installed)):
+        hint = "another build of onnxruntime may have it"
+        raise UnknownName("execution provider of the installed onnxruntime", name, installed, hint)
+
+
+PROVIDERS_SECONDS = 60.0
 
 
 def make_header(plan: Plan) -> RunHeader:
@@ -112,9 +138,10 @@ def make_header(plan: Plan) -> RunHeader:
     )
 
 
-def runs(settings: Settings) -> int:
-    """How many runs of a network a case takes."""
-    return settings.processes * (settings.warmup + settings.repeat) + 2 * (settings.warmup + settings.rounds)
+def runs(settings: Settings) -> float:
+    """How many runs of a network a case takes at least: replicates, pairs, memory."""
+    paired = 2 * (settings.processes * settings.warmup + settings.rounds) if settings.rounds else 0
+    return settings.processes * (settings.warmup + settings.repeat) + paired + 4 * settings.memory
 
 
 def estimate(plan: Plan) -> pd.DataFrame:
@@ -145,8 +172,8 @@ SUSPICIOUS_RATIO = 3.0
 
 
 def _fixed_seconds(settings: Settings) -> float:
-    """Building and process starts, as seen on a small machine: 1.5 s a case and 0.5 s a process."""
-    return 1.5 + 0.5 * (settings.processes + 1)
+    """Building and process starts, as seen on a small machine: 1.5 s a case 0.5 s a process, twice that for memory."""
+    return 1.5 + 0.5 * settings.processes * (2 if settings.rounds else 1) + settings.memory
 
 
 def _new_folder(results: Path, name: str) -> Path:

@@ -32,6 +32,15 @@ BAD = [
     (["--threads", "two", "--module", "se", "--place", "encoder.layer1"], "--threads takes whole numbers"),
     (["--threads", "0", "--module", "se", "--place", "encoder.layer1"], "threads are whole numbers from 1"),
     (["--repeat", "0", "--module", "se", "--place", "encoder.layer1"], "repeat must be at least 1"),
+    (
+        ["--precision", "fine", "--module", "se", "--place", "encoder.layer1"],
+        "precision 'fine' is not understood: write points",
+    ),
+    (["--optimization", "full", "--module", "se", "--place", "encoder.layer1"], "unknown optimization"),
+    (
+        ["--provider", "xnnpack", "--module", "se", "--place", "encoder.layer1"],
+        "unknown execution provider of the installed",
+    ),
     (["none.toml"], "there is no file none.toml"),
     (["--host", "none.onnx", "--module", "se", "--place", "x"], "there is no such file"),
     (["--host", "none.py:build", "--module", "se", "--place", "x"], "has no sites"),

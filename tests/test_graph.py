@@ -14,6 +14,7 @@ from attnbench.export import to_onnx
 from attnbench.graph.align import ExecutedNode, align
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import SOFTMAX_STEPS, graph_cost
+from attnbench.graph.liveness import Step, peak
 from attnbench.graph.load import file_size, parse, read_host_file, serialise
 from attnbench.graph.splice import mark_tensors, markers, planes, splice, tensors
 from attnbench.hosts.site import Site, marked
@@ -245,7 +246,11 @@ class TestNaming:
 
 
 def executed(*ops: str) -> list[ExecutedNode]:
-    return [ExecutedNode(op, op.split("/")[-1], "shape", 0) for op in ops]
+    return [ExecutedNode(op, op.split("/")[-1], "inputs", "outputs", 0) for op in ops]
+
+
+def conv(name: str, inputs: str = "x w b", outputs: str = "y", weights: int = 4) -> ExecutedNode:
+    return ExecutedNode(name, "Conv", inputs, outputs, weights)
 
 
 class TestAlign:
@@ -259,13 +264,61 @@ class TestAlign:
         found = align(executed("Conv", "Conv"), executed("Conv", "@s@0.m@/Conv", "Conv"))
         assert found.added == (1,)
 
-    def test_names_do_not_matter(self):
-        left = [ExecutedNode("a", "Conv", "s", 4), ExecutedNode("b", "Mul", "s", 0)]
-        right = [ExecutedNode("c", "Conv", "s", 4), ExecutedNode("d", "Mul", "s", 0)]
-        assert len(align(left, right).shared) == 2
+    def test_names_do_not_matter_and_weights_do(self):
+        assert align([conv("a")], [conv("b")]).shared == ((0, 0),)
+        assert align([conv("a")], [conv("a", weights=8)]).removed == (0,)
 
-    def test_parameter_bytes_do(self):
-        assert not align([ExecutedNode("a", "Conv", "s", 4)], [ExecutedNode("a", "Conv", "s", 8)]).shared
+    def test_a_node_that_moved_is_shared(self):
+        left = [conv("a", outputs="1"), conv("b", outputs="2"), conv("c", outputs="3")]
+        right = [left[2], left[0], left[1]]
+        found = align(left, right)
+        assert found.shared == ((0, 1), (1, 2), (2, 0))
+        assert not found.added
+        assert not found.removed
+
+    def test_a_node_that_something_was_fused_into_is_changed_and_not_removed(self):
+        fused = [conv("a"), conv("sum", inputs="x w b residual"), conv("c", weights=8)]
+        apart = [conv("a"), conv("plain"), ExecutedNode("add", "Add", "y residual", "y", 0), conv("c", weights=8)]
+        found = align(fused, apart)
+        assert found.changed == ((1, 1),)
+        assert found.added == (2,)
+        assert not found.removed
+
+    def test_a_node_without_weights_has_no_role_to_keep(self):
+        found = align([ExecutedNode("a", "Add", "1", "2", 0)], [ExecutedNode("a", "Add", "3", "2", 0)])
+        assert (found.changed, found.added, found.removed) == ((), (0,), (0,))
+
+    def test_every_node_is_in_one_part(self):
+        left = executed(*"ABCABDC")
+        right = [*executed("A", "@s@0.m@/X", "C", "B", "A", "R"), conv("z")]
+        found = align(left, right)
+        both = [*found.shared, *found.changed]
+        assert sorted([i for i, _ in both] + list(found.removed)) == list(range(len(left)))
+        assert sorted([j for _, j in both] + list(found.added)) == list(range(len(right)))
+
+
+class TestPeak:
+    def test_a_tensor_lives_until_its_last_reader(self):
+        steps = [Step("Conv", ["x"], ["a"]), Step("Conv", ["a"], ["b"]), Step("Add", ["a", "b"], ["y"])]
+        sizes = {"x": 100, "a": 10, "b": 20, "y": 10}
+        assert peak(steps, ["x"], ["y"], sizes) == 110
+        assert peak(steps[1:], ["a"], ["y"], sizes) == 10 + 20 + 10
+
+    def test_an_op_in_place_takes_no_room_for_its_result(self):
+        steps = [Step("MatMul", ["x"], ["a"]), Step("Softmax", ["a"], ["b"]), Step("MatMul", ["b"], ["y"])]
+        sizes = {"x": 1, "a": 100, "b": 100, "y": 1}
+        assert peak(steps, ["x"], ["y"], sizes) == 200
+        assert peak(steps, ["x"], ["y"], sizes, in_place={"Softmax"}) == 101
+
+    def test_nothing_is_written_over_that_is_still_read_or_of_another_size(self):
+        steps = [Step("Conv", ["x"], ["a"]), Step("Relu", ["a"], ["b"]), Step("Add", ["a", "b"], ["y"])]
+        sizes = {"x": 1, "a": 100, "b": 100, "y": 100}
+        assert peak(steps, ["x"], ["y"], sizes, in_place={"Relu"}) == 300
+        assert peak(steps[:2], ["x"], ["b"], {**sizes, "b": 99}, in_place={"Relu"}) == 199
+
+    def test_a_view_shares_its_sources_room(self):
+        steps = [Step("Conv", ["x"], ["a"]), Step("Reshape", ["a"], ["b"]), Step("Conv", ["b"], ["y"])]
+        assert peak(steps, ["x"], ["y"], {"x": 1, "a": 100, "b": 100, "y": 50}) == 150
 
 
 @pytest.fixture

@@ -12,19 +12,20 @@ import attnbench
 PACKAGE = Path(attnbench.__file__).parent
 
 LAYERS = (
-    {"errors", "units", "naming"},
-    {"records", "statistics", "environment"},
+    {"errors", "units", "naming", "container"},
+    {"records", "statistics", "environment", "disturbance"},
     {"grammar", "metrics"},
     {"registry"},
     {"modules", "graph", "store", "report", "study_file"},
     {"hosts", "targets", "measure"},
-    {"export", "counting", "parity", "lint", "listing"},
+    {"export", "counting", "parity", "lint", "listing", "figures"},
     {"study"},
     {"build"},
     {"builder"},
     {"bench"},
+    {"twin"},
     {"progress", "sweep"},
-    {"api"},
+    {"api", "doctor"},
     {"cli", "__init__"},
 )
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
@@ -84,7 +85,7 @@ def loaded_after(code: str) -> set[str]:
         "import attnbench.cli",
         "from attnbench import load_run, run_study",
         "from attnbench import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
-        "import attnbench.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.tables",
+        "import attnbench.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.trust",
         "from attnbench.study import *; plan(read_study(find_study('report')))",
     ],
 )

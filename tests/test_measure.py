@@ -12,6 +12,8 @@ from attnbench import progress
 from attnbench.errors import CaseFailure
 from attnbench.export import to_onnx
 from attnbench.graph.align import ExecutedNode
+from attnbench.graph.chain import LENGTH, chain
+from attnbench.graph.load import serialise
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.crosscheck import paired_overhead
 from attnbench.measure.process import time_in_process
@@ -28,12 +30,19 @@ def graph(tmp_path_factory):
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def chain_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("chain") / "chain.onnx"
+    path.write_bytes(serialise(chain()))
+    return str(path)
+
+
 def job(kind: str, **values):
     return {"kind": kind, "warmup": 2, "seed": 0, "step_seconds": 30.0, **values}
 
 
-def test_a_profile_has_each_node_of_each_run_after_the_warm_ups(graph):
-    result = time_in_process(job("profile", model=graph, repeat=4), 60)
+def test_a_profile_has_each_node_of_each_run_after_the_warm_ups(graph, chain_file):
+    result = time_in_process(job("profile", model=graph, repeat=4, chain=chain_file), 60)
     profile = Profile.from_result(result)
     assert len(profile.runs) == 4
     assert all(len(run) == len(profile.nodes) for run in profile.runs)
@@ -41,13 +50,63 @@ def test_a_profile_has_each_node_of_each_run_after_the_warm_ups(graph):
     assert sum(sum(run) for run in profile.runs) > 0
     assert result["finite"]
     assert len(result["cores"]) <= 1
+    assert 0 < profile.core_share <= 1
+
+
+def test_what_profiling_costs_a_node_is_measured_and_taken_off(graph, chain_file):
+    result = time_in_process(job("profile", model=graph, repeat=3, chain=chain_file), 60)
+    assert 0 < result["cost"] < 1e-4, "a microsecond or so"
+    profile = Profile.from_result(result)
+    assert profile.runs[0][0] == pytest.approx(result["runs"][0][0] - result["cost"])
+    assert time_in_process(job("profile", model=graph, repeat=3), 60)["cost"] == 0
+
+
+def test_the_runtime_takes_none_of_the_chain_away(chain_file):
+    result = time_in_process(job("profile", model=chain_file, repeat=3), 60)
+    assert [node["op"] for node in result["nodes"]] == ["Sigmoid"] * LENGTH
 
 
 def test_pairs_and_latencies_are_as_many_as_asked(graph):
-    pairs = time_in_process(job("pairs", baseline=graph, variant=graph, rounds=7), 60)
+    pairs = time_in_process(job("pairs", models=[graph, graph], rounds=7, number=0), 60)
     assert len(pairs["wall"]) == len(pairs["cpu"]) == 7
     assert all(seconds > 0 for pair in pairs["wall"] for seconds in pair)
     assert len(time_in_process(job("latency", model=graph, repeat=5, threads=2), 60)["wall"]) == 5
+
+
+def test_the_session_that_is_created_first_changes_from_process_to_process(graph, monkeypatch):
+    from attnbench.measure import session
+
+    created = []
+    real = session.open_session
+    monkeypatch.setattr(
+        session, "open_session", lambda job, model, options: created.append(model) or real(job, model, options)
+    )
+    other = str(Path(graph).with_name("other.onnx"))
+    Path(other).write_bytes(Path(graph).read_bytes())
+    for number in range(4):
+        session.pairs(job("pairs", models=[graph, other], rounds=1, number=number))
+    firsts = created[::2]
+    assert firsts[0] != firsts[1]
+    assert firsts[:2] == firsts[2:]
+
+
+@pytest.mark.parametrize("level", ["all", "layout", "extended", "basic", "none"])
+def test_the_level_of_optimisation_is_the_jobs(graph, level):
+    ops = [node["op"] for node in time_in_process(job("profile", model=graph, repeat=1, optimization=level), 60)["nodes"]]
+    assert ("Relu" in ops) == (level in ("basic", "none")), "fused into the convolution from extended on"
+
+
+def test_a_provider_is_found_by_its_short_name_and_a_missing_one_is_an_error(graph):
+    installed = time_in_process({"kind": "providers"}, 60)["providers"]
+    assert "cpu" in installed
+    assert len(time_in_process(job("latency", model=graph, repeat=3, threads=1, provider="cpu"), 60)["wall"]) == 3
+    for name in installed:
+        try:
+            time_in_process(job("latency", model=graph, repeat=3, threads=1, provider=name), 60)
+        except CaseFailure as failure:
+            assert "did not start and gave way to" in failure.reason  # noqa: PT017  a provider without its device
+    with pytest.raises(CaseFailure, match="execution provider 'nowhere' is not installed"):
+        time_in_process(job("latency", model=graph, repeat=1, threads=1, provider="nowhere"), 60)
 
 
 def test_a_step_stops_early_but_not_below_its_smallest_sample(graph):
@@ -62,8 +121,8 @@ def test_a_timing_process_that_fails_hangs_or_crashes_is_a_reason(graph, tmp_pat
         time_in_process(job("latency", model=graph, repeat=1, threads=1), 0.01)
 
 
-def made(*runs, names=("Conv", "Conv2", "@s@0.m@/Mul", "Reorder")) -> Profile:
-    nodes = tuple(ExecutedNode(name, name.split("/")[-1], "s", 0) for name in names)
+def made(*runs, names=("Conv", "Conv2", "@s@0.m@/Mul", "ReorderOutput"), weights=()) -> Profile:
+    nodes = tuple(ExecutedNode(name, name.split("/")[-1], "i", "o", 8 * (name in weights)) for name in names)
     return Profile(nodes, tuple(tuple(run) for run in runs))
 
 
@@ -71,10 +130,8 @@ BASE = made((1.0, 3.0), (2.0, 6.0), names=("Conv", "Conv2"))
 
 
 def test_an_overhead_is_added_over_shared_whatever_the_machines_speed():
-    slow_and_fast = made((1.0, 3.0, 0.04, 0.04), (10.0, 30.0, 0.4, 0.4))
-    found = attribute([BASE], [slow_and_fast, slow_and_fast])
-    assert found.overhead.value == pytest.approx(0.02)
-    assert found.overhead.low == pytest.approx(0.02)
+    found = attribute(BASE, made((1.0, 3.0, 0.04, 0.04), (10.0, 30.0, 0.4, 0.4)))
+    assert found.overhead == pytest.approx(0.02)
     assert found.aligned == 1.0
     assert {node.kind: node.site for node in found.nodes} == {"added": "s", "layout": "s"}
     assert sum(node.share for node in found.nodes) == pytest.approx(0.02)
@@ -84,33 +141,45 @@ def test_what_a_variant_removes_is_taken_off():
     # the baseline ran a fused node of a fifth of its time that the variant replaced by two that take a quarter more
     baseline = made((4.0, 1.0), names=("Conv", "Fused"))
     variant = made((4.0, 0.75, 0.5), names=("Conv", "Part", "@s@0.m@/Relu"))
-    found = attribute([baseline], [variant])
-    assert found.overhead.value == pytest.approx((4.0 + 1.25) / 5.0 - 1)
+    found = attribute(baseline, variant)
+    assert found.overhead == pytest.approx((4.0 + 1.25) / 5.0 - 1)
     assert found.aligned == pytest.approx(0.8)
-    assert [node.op for node in found.nodes if node.kind == "removed"] == ["Fused"]
-    assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead.value)
-    assert found.overhead.low is None, "one process has no interval"
+    assert {node.op: node.kind for node in found.nodes} == {"Part": "unfused", "Relu": "added", "Fused": "removed"}
+    assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead)
+
+
+def test_a_changed_node_counts_by_its_difference():
+    fused = Profile((ExecutedNode("a", "Conv", "i", "o", 4), ExecutedNode("b", "Conv", "i residual", "o", 8)), ((4.0, 1.0),))
+    apart = Profile(
+        (
+            ExecutedNode("a", "Conv", "i", "o", 4),
+            ExecutedNode("b", "Conv", "i", "o", 8),
+            ExecutedNode("add", "Add", "", "", 0),
+        ),
+        ((8.0, 1.9, 0.3),),
+    )
+    found = attribute(fused, apart)
+    assert found.overhead == pytest.approx((4.0 + 0.95 + 0.15) / 5.0 - 1)
+    assert found.aligned == 1.0, "it has a counterpart"
+    shares = {(node.op, node.kind): node.share for node in found.nodes}
+    assert shares == {("Add", "unfused"): pytest.approx(0.03), ("Conv", "changed"): pytest.approx(-0.01)}
+
+
+def test_graphs_with_nothing_in_common_have_no_aligned_share():
+    assert attribute(made((1.0,), names=("One",)), made((1.0,), names=("Two",))).aligned == 0
 
 
 def test_the_nodes_add_up_to_the_overhead_even_if_each_has_its_own_slow_run():
     runs = [(1.0, 3.0, 0.01, 0.04), (1.0, 3.0, 0.09, 0.01), (1.0, 3.0, 0.02, 0.05), (1.1, 3.0, 0.02, 0.02)]
     for number in (3, 4):
-        found = attribute([BASE], [made(*runs[:number])])
-        assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead.value)
-
-
-def test_processes_are_the_unit_of_the_interval():
-    variants = [made((1.0, 3.0, a, 0.0)) for a in (0.04, 0.05, 0.06)]
-    found = attribute([BASE], variants)
-    assert found.replicates == pytest.approx((0.01, 0.0125, 0.015))
-    assert found.overhead.low < 0.01
-    assert found.overhead.high > 0.015
+        found = attribute(BASE, made(*runs[:number]))
+        assert sum(node.share for node in found.nodes) == pytest.approx(found.overhead)
 
 
 def test_pairs_see_through_drift_that_multiplies_both():
     draw = random.Random(1)
     rounds = [(speed, speed * 1.05 * draw.uniform(0.999, 1.001)) for speed in (draw.uniform(1, 3) for _ in range(20))]
-    found = paired_overhead(rounds)
+    found = paired_overhead([after / before for before, after in rounds])
     assert found.low <= 0.05 <= found.high
     assert found.high - found.low < 0.002
 
@@ -135,31 +204,35 @@ def test_the_time_left_follows_the_pace_so_far(monkeypatch):
     left = progress.TimeLeft(40.0)
     assert left.text() == "time left unknown yet"
     now[0] = 110.0
-    left.add(10.0)
+    left.update(30.0)
     assert left.text() == "about 30 s left"
+    left.update(50.0)
+    assert left.text() == "about 50 s left", "a wide interval asked for more, and nothing was done"
     now[0] = 150.0
-    left.add(30.0)
+    left.update(0.0)
     assert left.text() == "about 0.0 s left"
 
 
 def test_the_bar_shows_options_in_brackets_as_they_are(run, capsys):
     failed = replace(run.records[-1], case=Case("h", "a=cbam[reduction=8]", "8x8"))
-    with progress.Bar(4) as bar:
-        bar.started(Path("results/x[1]"), 2, 0)
+    with progress.Bar() as bar:
+        bar.started(Path("results/x[1]"), 2, 0, 8.0)
         bar.at(failed.case, 1)
-        bar.recorded(failed, 4)
+        bar.recorded(failed, 4.0)
     seen = capsys.readouterr().err
     assert "results/x[1]" in seen
     assert "a=cbam[reduction=8]: export: it | broke" in seen
     assert "1 done, 1 failed, 1 left" in seen
 
 
-def test_a_line_a_case_says_what_came_of_it(run, capsys):
-    lines = progress.Lines(10)
-    lines.started("results/x", len(run.records), 2)
-    for record in run.records:
-        lines.recorded(replace(record), 2)
+def test_a_line_a_step_says_what_came_of_it(run, capsys):
+    lines = progress.Lines()
+    lines.started("results/x", len(run.records), 2, 10.0)
+    for number, record in enumerate(run.records[2:]):
+        lines.recorded(replace(record, pending=number == 2), 6.0)
+    lines.recorded(run.records[1], 0.0)
     seen = capsys.readouterr().err
     assert "5 cases, 2 of them finished before" in seen
-    assert "encoder.layer3=cbam_npu: overhead 3.00 %" in seen
+    assert "encoder.layer3=cbam_npu: overhead 3.00 ± 0.10 %, 3 replicates" in seen
     assert "skipped resnetsan01 384x640 encoder.stem=self_attention: memory: needs 41 GB" in seen
+    assert "[5/5 done]" in seen, "the last of the three is not done yet"

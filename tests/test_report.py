@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from attnbench.report import FORMATS, claims, tables
+from attnbench.report import FORMATS, claims, tables, trust
 from attnbench.report.frame import COLUMNS, to_frame
 from attnbench.report.verdicts import CONFIRMED, OPEN, REFUTED, judge
 
@@ -60,7 +60,7 @@ def test_the_csv_reads_back_as_the_same_table(run):
 
 def test_two_clocks_that_disagree_are_shown(run):
     assert row(run, "encoder.layer3=eca")["agreement"] == "disagree"
-    assert list(tables.disagreements(to_frame(run))["variant"]) == ["encoder.layer3=eca"]
+    assert list(trust.disagreements(to_frame(run))["variant"]) == ["encoder.layer3=eca"]
 
 
 def test_the_priority_matrix_holds_each_claim_against_its_figure(run):
@@ -139,6 +139,9 @@ def overhead(value, low, high):
         ({"metric": "overhead_ms", "value": 5, "relation": "below"}, overhead(2.3, 2.2, 2.4), OPEN),
         ({"metric": "overhead_ms", "value": 5, "relation": "below"}, overhead(1.0, 0.9, 1.1), CONFIRMED),
         ({"metric": "overhead_pct", "value": 3}, {}, OPEN),
+        ({"metric": "overhead_pct", "value": 3}, {**overhead(3.0, 2.95, 3.05), "floor_difference_pct": 0.1}, CONFIRMED),
+        ({"metric": "overhead_pct", "value": 3}, {**overhead(3.0, 2.95, 3.05), "floor_difference_pct": 0.5}, OPEN),
+        ({"metric": "overhead_pct", "value": 3}, {**overhead(0.5, 0.48, 0.52), "floor_difference_pct": 2.5}, OPEN),
         ({"metric": "macs_delta_pct", "value": 1}, {"macs_delta_pct": 0.0003}, REFUTED),
         ({"metric": "macs_delta_pct", "value": 1}, {"macs_delta_pct": 1.2}, CONFIRMED),
         ({"metric": "npu_verdict", "value": "ok"}, {"npu_verdict": "ok with constraint"}, CONFIRMED),
@@ -168,3 +171,84 @@ def test_tables_of_an_empty_run_are_empty_and_the_report_still_renders(run):
     empty = replace(run, records=())
     assert claims.priorities(empty, to_frame(empty)).empty
     assert FORMATS.load("md").render(empty).startswith("# A made run")
+
+
+@pytest.fixture
+def measured_twice(run):
+    """The run with the memory and the floors of a newer one."""
+    from dataclasses import replace
+
+    from attnbench.records import Measurement
+
+    base, cbam, eca, *rest = run.records
+    floors = (
+        Measurement("twin", 0.031, samples=(0.030, 0.031, 0.032), note=cbam.case.variant),
+        Measurement("floor_overhead", 0.0007), Measurement("floor_difference", 0.001),
+        Measurement("paired", 0.001, low=-0.005, high=0.007), Measurement("core_share", 0.99), Measurement("latency@2", 0.06),
+        Measurement("memory_peak", 8_000_000), Measurement("memory_session_peak", 20_000_000),
+    )  # fmt: skip
+    overhead = replace(cbam.get("overhead"), note="precision reached after 3 replicates")
+    memory = Measurement("memory_peak", 9_500_000, note="static 1 MB: unknown")
+    wide = replace(eca.get("overhead"), note="budget ended after 10 replicates")
+    records = (
+        replace(base, measurements=base.measured(floors)),
+        replace(
+            cbam,
+            measurements=cbam.measured((overhead, memory, Measurement("core_share", 0.6), Measurement("latency@2", 0.07))),
+        ),
+        replace(eca, measurements=eca.measured((wide,))),
+        *rest,
+    )
+    return replace(run, records=records)
+
+
+def test_the_head_says_what_the_run_resolves(measured_twice):
+    (found,) = trust.floors(measured_twice).to_dict("records")
+    assert found["smallest overhead (points)"] == "0.070"
+    assert found["smallest difference (points)"] == "0.10"
+    assert found["from, measured twice"] == "encoder.layer3=cbam_npu"
+    assert found["its figures (%)"] == "3.000 and 3.100"
+    assert found["on the clock (points)"] == "0.70"
+    text = FORMATS.load("md").render(measured_twice)
+    assert text.index("## What this run resolves") < text.index("## Baseline")
+    assert row(measured_twice, "encoder.layer3=cbam_npu")["floor_difference_pct"] == pytest.approx(0.1)
+
+
+def test_why_replicates_ended_is_told(measured_twice):
+    found = row(measured_twice, "encoder.layer3=cbam_npu")
+    assert (found["replicates"], found["stopped"]) == (3, "precision reached after 3 replicates")
+    (wide,) = trust.imprecise(to_frame(measured_twice)).to_dict("records")
+    assert wide["variant"] == "encoder.layer3=eca"
+
+
+def test_a_case_that_is_not_attributed_says_so_in_its_cell(run):
+    from dataclasses import replace
+
+    from attnbench.records import Measurement
+
+    none = Measurement("overhead", None, note="not attributed: 3% of the baseline's time has a counterpart")
+    found = replace(run, records=(run.records[0], replace(run.records[1], measurements=run.records[1].measured((none,)))))
+    table = tables.matrix(found, to_frame(found), "resnetsan01", "384x640")
+    assert table.set_index("place").loc["encoder.layer3", "cbam_npu"] == "not attributed"
+    assert len(trust.imprecise(to_frame(found))) == 1
+    assert row(found, "encoder.layer3=cbam_npu")["agreement"] == ""
+
+
+def test_memory_is_told_with_the_reason_of_a_difference(measured_twice):
+    found = trust.memory(measured_twice, to_frame(measured_twice)).to_dict("records")
+    assert [one["variant"] for one in found] == ["encoder.layer3=cbam_npu"]
+    assert found[0]["measured peak (MB)"] == "9.5"
+    assert found[0]["beyond the baseline (MB)"] == "+1.5"
+    assert found[0]["measured is not static because of"] == "static 1 MB: unknown"
+
+
+def test_latencies_stand_side_by_side_for_each_number_of_threads(measured_twice, run):
+    table = trust.threads(to_frame(measured_twice)).set_index("variant")
+    assert list(table.columns) == ["1 thread (ms)", "2 threads (ms)"]
+    assert list(table.loc["baseline"]) == ["100.0", "60.0"]
+    assert trust.threads(to_frame(run)).empty
+
+
+def test_a_case_that_shared_its_core_is_named(measured_twice):
+    (found,) = trust.crowded(to_frame(measured_twice)).to_dict("records")
+    assert (found["variant"], found["share of its core (%)"]) == ("encoder.layer3=cbam_npu", "60")

@@ -7,10 +7,15 @@ import pytest
 from scipy import stats
 
 from attnbench.statistics import (
+    blocks,
+    difference_interval,
+    noise_floor,
     quantile,
     replicate_interval,
+    replicates_needed,
     signed_rank_critical,
     signed_rank_interval,
+    two_stage_interval,
     walsh_averages,
 )
 
@@ -25,6 +30,57 @@ def test_the_replicate_interval_is_students():
 def test_one_replicate_has_no_interval():
     estimate = replicate_interval([2.0])
     assert (estimate.value, estimate.low, estimate.high) == (2.0, None, None)
+
+
+def test_the_second_stage_narrows_the_interval_of_the_first():
+    first = [1.0, 1.2, 0.9, 1.1]
+    whole = two_stage_interval([*first, 5.0, -3.0, 1.05, 1.15, 1.0, 1.1, 0.95, 1.05], len(first))
+    alone = replicate_interval(first)
+    assert whole.high - whole.low == pytest.approx((alone.high - alone.low) / math.sqrt(3))
+    assert whole.value == pytest.approx(1.05, abs=0.05)
+
+
+def test_as_many_replicates_as_are_needed_reach_the_precision():
+    first = [1.0, 1.2, 0.9, 1.1]
+    number = replicates_needed(first, 0.05)
+    for count, reached in ((number, True), (number - 1, False)):
+        found = two_stage_interval([*first, *[1.05] * (count - len(first))], len(first))
+        assert ((found.high - found.low) / 2 <= 0.05) == reached
+    assert replicates_needed(first, 10.0) == len(first), "the first stage is never less"
+    assert replicates_needed(first, 0.0) > 1e9
+
+
+@pytest.mark.parametrize("half_width", [0.3, 0.6, 1.0, 2.0])
+def test_taking_replicates_until_the_interval_is_narrow_keeps_its_confidence(half_width):
+    draw = random.Random(7)
+    trials, covered = 2000, 0
+    for _ in range(trials):
+        values = [draw.gauss(0, 1) for _ in range(12)]
+        number = min(12, replicates_needed(values[:4], half_width))
+        found = two_stage_interval(values[:number], 4)
+        covered += found.low <= 0 <= found.high
+    assert stats.binomtest(covered, trials, 0.95).pvalue > 0.001
+
+
+def test_the_difference_interval_is_students():
+    one, two = [1.0, 1.2, 0.9, 1.1], [1.3, 1.2, 1.4]
+    found, known = difference_interval(one, two), stats.ttest_ind(two, one).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(known.low), pytest.approx(known.high))
+
+
+def test_the_noise_floor_is_no_less_than_what_was_seen():
+    small, large = noise_floor([1.0, 1.01, 0.99], [1.0, 1.01, 0.99])
+    assert large == pytest.approx(small * math.sqrt(2))
+    assert noise_floor([1.0, 1.01, 0.99], [3.0, 3.01, 2.99])[1] == pytest.approx(2.0)
+    with pytest.raises(ValueError, match="two replicates"):
+        noise_floor([1.0], [1.0, 2.0])
+
+
+def test_from_forty_pairs_on_the_unit_is_a_block_of_neighbours():
+    assert blocks(list(range(39))) == list(range(39))
+    assert blocks(list(range(40))) == pytest.approx([3, 9.5, 16, 23, 29.5, 36], abs=0.6)
+    found = blocks([float(i // 10) for i in range(600)])
+    assert found == [float(i) for i in range(60)]
 
 
 @pytest.mark.parametrize("n", range(1, 13))

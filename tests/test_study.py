@@ -128,6 +128,10 @@ def test_a_mistake_in_a_study_names_file_and_key(tmp_path, text, message):
         ({"settings": {"repeat": 0}}, "repeat must be at least 1"),
         ({"settings": {"repeat": "x"}}, "repeat must be a int"),
         ({"settings": {"threads": [0]}}, "threads are whole numbers"),
+        ({"settings": {"precision": "five"}}, "precision 'five' is not understood"),
+        ({"settings": {"precision": "0.1,0.2"}}, "precision '0.1,0.2' is not understood"),
+        ({"settings": {"precision": "-1"}}, "precision '-1' is not understood"),
+        ({"settings": {"optimization": "al"}}, "did you mean 'all'"),
         ({"hosts": ["mine.py:build"]}, "has no sites"),
         ({"hosts": [{"spec": "resnetsan01", "sites": {"a": "b"}}]}, "has its own sites"),
         ({"hosts": [{"spec": "net.onnx", "sites": {"a": "b"}}]}, "has its tensors for sites"),
@@ -155,6 +159,18 @@ def test_an_onnx_host_takes_its_size_from_the_file_and_answers_a_wrong_tensor(tm
         plan({**data, "matrix": [{"modules": ["eca"], "places": ["z"]}]})
     with pytest.raises(InputError, match="name the tensors"):
         plan({**data, "matrix": [{"modules": ["eca"], "places": "each"}]})
+
+
+def test_the_budget_is_no_less_than_the_replicates_and_the_replicates_no_more_than_the_budget():
+    assert make_settings({"processes": 12}, "here").max_processes == 12
+    assert make_settings({"max_processes": 2}, "here").processes == 2
+    assert make_settings({"processes": 4, "max_processes": 2}, "here").max_processes == 4
+    assert make_settings({"processes": 4, "max_processes": 20}, "here").max_processes == 20
+
+
+def test_a_provider_may_be_named_as_the_runtime_names_it():
+    assert make_settings({"provider": "XnnpackExecutionProvider"}, "here").provider == "xnnpack"
+    assert make_settings({"provider": "OpenVINO"}, "here").provider == "openvino"
 
 
 def test_settings_keep_their_types():

@@ -15,7 +15,7 @@ from attnbench.records import Case
 from attnbench.report.frame import COLUMNS
 from attnbench.store import RUN_FILE
 
-FAST = {"processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
+FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
 
 
 def study(user_file, modules, places=("body",), **more):
@@ -148,7 +148,7 @@ def test_a_folder_of_another_run_is_not_touched(finished):
 
 def command_line(user_file, out, *more):
     host = ["--host", f"{user_file}:build", "--site", "body.1=body"]
-    small = ["--processes", "2", "--warmup", "1", "--repeat", "3", "--rounds", "0"]
+    small = ["--processes", "2", "--max-processes", "2", "--no-memory", "--warmup", "1", "--repeat", "3", "--rounds", "0"]
     modules = [flag for module in ("se_npu", "eca", "coord") for flag in ("--module", module)]
     return [sys.executable, "-c", "from attnbench.cli import main; main()", "sweep", *host, *modules, "--place", "body",
             "--size", "32x32", "--out", str(out), *small, *more]  # fmt: skip
@@ -254,7 +254,7 @@ def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path
 @pytest.mark.slow
 def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
     asked = {"name": "big", "case": [{"variant": "decoder.upconv0=self_attention"}]}
-    stored = run_study(asked, out=tmp_path / "out", processes=1, warmup=1, repeat=3, rounds=0)
+    stored = run_study(asked, out=tmp_path / "out", processes=1, max_processes=1, warmup=1, repeat=3, rounds=0)
     frame = stored.to_frame().set_index("variant")
     found = frame.loc["decoder.upconv0=self_attention"]
     assert found["status"] == "skipped"

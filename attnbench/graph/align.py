@@ -1,11 +1,20 @@
 """Which executed nodes two graphs share, from the node sequences that ONNX Runtime reports of their runs.
 
-The runtime fuses, renames and renumbers nodes, and surrounds blocked kernels with layout reorders that carry no prefix of
-ours, so names do not hold across graphs. The longest common subsequence over what a node *is* (op, shapes, parameter
-bytes) does: what the variant has beside it was added, what the baseline has beside it was removed.
+The runtime fuses, renames and renumbers nodes, runs independent ones in another order, and surrounds blocked kernels with
+layout reorders that carry no prefix of ours, so names do not hold across graphs. What a node *is* (op, shapes, parameter
+bytes) does, in three steps:
+
+1. the longest common subsequence over what nodes are: the same nodes in the same order;
+2. of what is left, nodes that are the same but moved (the runtime picks another order among independent branches);
+3. of what is left, nodes that kept op, weights and output but not their inputs: a convolution that had an addition or an
+   activation fused into it in one graph and not in the other. They are *changed*: shared in meaning, not in time.
+
+What the variant has beside these was added, what the baseline has beside them was removed. Inserted nodes are known by
+their prefix and are never shared, whatever they look like.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from attnbench.naming import is_inserted
@@ -13,39 +22,64 @@ from attnbench.naming import is_inserted
 
 @dataclass(frozen=True)
 class ExecutedNode:
-    """A node as the runtime ran it."""
+    """A node as the runtime ran it. ``inputs`` and ``outputs`` are its tensors' types and shapes, as text."""
 
     name: str
     op: str
-    shapes: str
+    inputs: str
+    outputs: str
     parameter_bytes: int
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> tuple[str, str, str, int]:
         """What makes two nodes of different graphs the same."""
-        return self.op, self.shapes, self.parameter_bytes
+        return self.op, self.inputs, self.outputs, self.parameter_bytes
+
+    @property
+    def role(self) -> tuple[str, str, int] | None:
+        """What stays of a node with weights when the runtime fuses something else into it; none without weights."""
+        return (self.op, self.outputs, self.parameter_bytes) if self.parameter_bytes else None
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Positions in the two sequences: shared ones in pairs, and what stands beside them."""
+    """Positions in the two sequences: the same nodes and changed ones in pairs, and what stands beside them."""
 
     shared: tuple[tuple[int, int], ...]
+    changed: tuple[tuple[int, int], ...]
     added: tuple[int, ...]
     removed: tuple[int, ...]
 
 
 def align(baseline: Sequence[ExecutedNode], variant: Sequence[ExecutedNode]) -> Alignment:
-    """Align two executed sequences. Nodes with our prefix are never shared, whatever they look like."""
-    candidates = [i for i, node in enumerate(variant) if not is_inserted(node.name)]
-    pairs = _longest_common([node.key for node in baseline], [variant[i].key for i in candidates])
-    shared = tuple((left, candidates[right]) for left, right in pairs)
-    kept_left, kept_right = {left for left, _ in shared}, {right for _, right in shared}
-    return Alignment(
-        shared=shared,
-        added=tuple(i for i in range(len(variant)) if i not in kept_right),
-        removed=tuple(i for i in range(len(baseline)) if i not in kept_left),
-    )
+    """Align two executed sequences."""
+    left = list(range(len(baseline)))
+    right = [i for i, node in enumerate(variant) if not is_inserted(node.name)]
+    in_order = _longest_common([baseline[i].key for i in left], [variant[i].key for i in right])
+    shared = [(left[i], right[j]) for i, j in in_order]
+    left, right = _without(left, right, shared)
+    shared += _paired(left, right, lambda i: baseline[i].key, lambda j: variant[j].key)
+    left, right = _without(left, right, shared)
+    changed = _paired(left, right, lambda i: baseline[i].role, lambda j: variant[j].role)
+    left, right = _without(left, right, changed)
+    inserted = {i for i, node in enumerate(variant) if is_inserted(node.name)}
+    return Alignment(tuple(sorted(shared)), tuple(changed), tuple(sorted(inserted.union(right))), tuple(left))
+
+
+def _without(left: Sequence[int], right: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """What is left on both sides of what has found its counterpart."""
+    lefts, rights = {i for i, _ in pairs}, {j for _, j in pairs}
+    return [i for i in left if i not in lefts], [j for j in right if j not in rights]
+
+
+def _paired(
+    left: Sequence[int], right: Sequence[int], of_left: Callable[[int], object], of_right: Callable[[int], object]
+) -> list[tuple[int, int]]:
+    """Pairs with the same property, in order of appearance; what has none (``None``) finds no counterpart."""
+    waiting: defaultdict[object, list[int]] = defaultdict(list)
+    for j in right:
+        waiting[of_right(j)].append(j)
+    return [(i, waiting[of_left(i)].pop(0)) for i in left if of_left(i) is not None and waiting[of_left(i)]]
 
 
 def _longest_common(left: Sequence[object], right: Sequence[object]) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from math import prod
 import onnx_ir as ir
 
 from attnbench.errors import CaseFailure
+from attnbench.graph.liveness import VIEWS, Step, peak
 from attnbench.graph.load import static_shape
 
 ELEMENTWISE = frozenset(
@@ -37,7 +38,6 @@ READS_INPUT = frozenset(
 WINDOWS = frozenset(("AveragePool", "MaxPool", "LpPool"))
 SOFTMAX = frozenset(("Softmax", "LogSoftmax"))
 SOFTMAX_STEPS = 5
-VIEWS = frozenset(("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Dropout"))
 MOVES = frozenset(
     "Concat ConstantOfShape DepthToSpace Expand Gather Pad Resize Shape Size Slice SpaceToDepth Split Tile Transpose "
     "Upsample Constant".split()
@@ -127,26 +127,12 @@ def activation_peak(model: ir.Model) -> int:
     """Largest sum of live tensors over the nodes in order; a view shares its source's buffer, weights do not count."""
     graph = model.graph
     weights = set(graph.initializers.values())
-    buffer: dict[ir.Value, ir.Value] = {value: value for value in graph.inputs}
-    last_use: dict[ir.Value, int] = {}
-    nodes = list(graph)
-    for index, node in enumerate(nodes):
-        for value in node.inputs:
-            if value is not None and value not in weights:
-                last_use[buffer[value]] = index
-        for output in node.outputs:
-            source = node.inputs[0] if node.op_type in VIEWS and node.inputs else None
-            buffer[output] = buffer[source] if source is not None and source not in weights else output
-    for value in graph.outputs:
-        last_use[buffer[value]] = len(nodes)
-    sizes = {owner: size_of(owner) for owner in set(buffer.values())}
-    live = {buffer[value] for value in graph.inputs}
-    peak = sum(sizes[value] for value in live)
-    for index, node in enumerate(nodes):
-        live |= {buffer[output] for output in node.outputs}
-        peak = max(peak, sum(sizes[value] for value in live))
-        live = {value for value in live if last_use.get(value, -1) > index}
-    return peak
+    steps = [
+        Step(node.op_type, [value for value in node.inputs if value is not None and value not in weights], node.outputs)
+        for node in graph
+    ]
+    sizes = {value: size_of(value) for value in (*graph.inputs, *(output for step in steps for output in step.writes))}
+    return peak(steps, graph.inputs, graph.outputs, sizes)
 
 
 def _conv(node: ir.Node) -> int:

@@ -11,6 +11,10 @@ from typing import Any
 
 from attnbench.errors import CaseFailure
 
+MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+"""For glibc, in a process whose memory is measured: every block of 64 KiB or more is its own mapping, and freed memory
+goes back to the system at once."""
+
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -20,7 +24,7 @@ def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
     Raises ``CaseFailure`` at stage ``measure`` where the process crashes (naming the signal), fails (with its last line)
     or does not end within the timeout, after which it is killed.
     """
-    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **(MALLOC_ENVIRONMENT if job["kind"] == "memory" else {})}
     with tempfile.TemporaryDirectory() as folder:
         job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
         job_file.write_text(json.dumps(job))

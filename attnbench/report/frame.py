@@ -64,6 +64,16 @@ COLUMNS = {
     "activation_peak_delta_pct": "activation peak beyond the baseline's, in %",
     "weight_bytes_delta": "weight bytes beyond the baseline's",
     "weight_bytes_delta_pct": "the same, in %",
+    "replicates": "fresh processes that the overhead rests on",
+    "stopped": "why there are no more: the wanted precision was reached, or the budget ended",
+    "floor_overhead_pct": "smallest overhead that this run resolves, in percentage points: one variant measured twice",
+    "floor_difference_pct": "smallest difference between two overheads that it resolves, in percentage points",
+    "core_share_pct": "least share of its core that a replicate had; the rest went to other processes",
+    "memory_peak_bytes": "measured peak of one inference, beyond what the session keeps",
+    "memory_peak_delta_bytes": "the same beyond the baseline's",
+    "memory_session_peak_bytes": "measured peak of creating the session: weights, their packing, the graph",
+    "activation_peak_runtime_bytes": "largest sum of live activations on the runtime's own optimised graph",
+    "memory_note": "what the measured peak consists of where it is not the static one",
 }
 """Every column and what it holds; ``latency_median_ms_threads_N`` and its p90 follow where N threads were asked for."""
 
@@ -98,6 +108,18 @@ _DELTAS_PCT = {
 }
 
 
+_WHOLE = (
+    "batch",
+    "npu_refused_added",
+    "npu_unknown_added",
+    "replicates",
+    "memory_peak_bytes",
+    "memory_peak_delta_bytes",
+    "memory_session_peak_bytes",
+    "activation_peak_runtime_bytes",
+)
+
+
 def to_frame(run: Run) -> pd.DataFrame:
     """The run as a DataFrame with the columns of cases.csv, counts as nullable integers."""
     baselines = {record.case: record for record in run.records if record.case.is_baseline}
@@ -108,7 +130,7 @@ def to_frame(run: Run) -> pd.DataFrame:
     ]
     extra = sorted({key for row in rows for key in row if key not in COLUMNS})
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *extra])
-    whole = [*_EXACT, *_DELTAS, "batch", "npu_refused_added", "npu_unknown_added"]
+    whole = [*_EXACT, *_DELTAS, *_WHOLE]
     return frame.astype(dict.fromkeys(whole, "Int64"))
 
 
@@ -132,6 +154,8 @@ def row_of(record: Record, baseline: Record | None, target: str, study: Mapping[
         "parity_tolerance": record.value("parity_tolerance"),
     }
     row |= _timing(record, baseline)
+    row |= _floors(record, baseline)
+    row |= _memory(record, baseline)
     row |= _npu(record, baseline, target)
     row |= _claim(row, study)
     return row
@@ -155,6 +179,28 @@ def _timing(record: Record, baseline: Record | None) -> dict[str, Any]:
     row["overhead_ms"] = 1e3 * overhead * whole if overhead is not None and whole is not None else None
     row["agreement"] = agreement(row["overhead_pct"], row["paired_pct_low"], row["paired_pct_high"])
     return row
+
+
+def _floors(record: Record, baseline: Record | None) -> dict[str, Any]:
+    overhead = record.get("overhead")
+    return {
+        "replicates": len(overhead.samples) if overhead else None,
+        "stopped": overhead.note if overhead else None,
+        "floor_overhead_pct": _percent(baseline.value("floor_overhead")) if baseline else None,
+        "floor_difference_pct": _percent(baseline.value("floor_difference")) if baseline else None,
+        "core_share_pct": _percent(record.value("core_share")),
+    }
+
+
+def _memory(record: Record, baseline: Record | None) -> dict[str, Any]:
+    peak = record.get("memory_peak")
+    return {
+        "memory_peak_bytes": _whole(record.value("memory_peak")),
+        "memory_peak_delta_bytes": _difference(record, baseline, "memory_peak"),
+        "memory_session_peak_bytes": _whole(record.value("memory_session_peak")),
+        "activation_peak_runtime_bytes": _whole(record.value("activation_peak_runtime")),
+        "memory_note": peak.note if peak else None,
+    }
 
 
 def _npu(record: Record, baseline: Record | None, target: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def baselines(frame: pd.DataFrame) -> pd.DataFrame:
             "params (M)": scaled(number(row, "params"), 1e6, 3),
             "MACs (G)": scaled(number(row, "macs"), 1e9, 3),
             "activation peak (MB)": scaled(number(row, "activation_peak_bytes"), 1e6, 1),
+            "measured (MB)": scaled(number(row, "memory_peak_bytes"), 1e6, 1),
             "weights (MB)": scaled(number(row, "weight_bytes"), 1e6, 1),
             "latency median (ms)": fixed(number(row, "latency_median_ms"), 1),
             "p90 (ms)": fixed(number(row, "latency_p90_ms"), 1),
@@ -127,20 +128,6 @@ def failures(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def disagreements(frame: pd.DataFrame) -> pd.DataFrame:
-    """Cases whose two clocks contradict each other."""
-    return pd.DataFrame(
-        {
-            **where(frame, row),
-            "variant": row["variant"],
-            "attributed (%)": overhead_text(row),
-            "paired (%)": interval_text(row, "paired_pct"),
-        }
-        for row in rows_of(frame)
-        if row["agreement"] == "disagree"
-    )
-
-
 def explanation(record: Record) -> pd.DataFrame:
     """The nodes an overhead consists of, the largest first."""
     return pd.DataFrame(
@@ -167,10 +154,14 @@ def ingredients(run: Run) -> pd.DataFrame:
     )
 
 
+BY_KIND = {"layout": "layout changes", "unfused": "broken fusions", "changed": "broken fusions", "removed": "broken fusions"}
+"""How parts of an overhead that are not the module's own are called together."""
+
+
 def _by_op(record: Record, most: int = 6) -> str:
     points: defaultdict[str, float] = defaultdict(float)
     for node in record.nodes:
-        points["layout changes" if node.kind == "layout" else node.op] += 100 * node.share
+        points[BY_KIND.get(node.kind, node.op)] += 100 * node.share
     largest = sorted(points.items(), key=lambda item: -abs(item[1]))
     shown = [f"{op} {significant(share, 2)}" for op, share in largest[:most]]
     if rest := sum(share for _, share in largest[most:]):
@@ -225,6 +216,8 @@ def overhead_text(row: Row) -> str:
     """An overhead with its interval, or the status that stands in its place."""
     if row["status"] != "ok":
         return str(row["status"])
+    if str(row["stopped"] or "").startswith("not attributed"):
+        return "not attributed"
     return interval_text(row, "overhead_pct")
 
 

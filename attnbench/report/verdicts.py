@@ -2,8 +2,8 @@
 
 A claim is *confirmed* where all of the measured interval lies within the band it describes, *refuted* where none of it
 does, and *not resolvable* in between or where nothing was measured. The band of "about v" is v plus or minus a share of v
-(a quarter unless the study says otherwise); of "below v" all under v. An attributed overhead's interval is widened by the
-systematic part before it is held against anything.
+(a quarter unless the study says otherwise); of "below v" all under v. An attributed overhead's interval is made as wide as
+the run's own noise floor, if it is narrower, and widened by the systematic part, before it is held against anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,9 @@ from attnbench.records import Finding
 ABOUT = 0.25
 SYSTEMATIC_RELATIVE = 0.10
 SYSTEMATIC_POINTS = 0.15
-"""Percentage points and share by which attribution may be off beside its interval: time of dispatch and changed caches
-that no inserted node shows. Repetition does not shrink it. Provisional: a bound from trials on one machine."""
+"""Percentage points and share by which attribution may be off beside its interval: changed caches
+that no inserted node shows. Repetition does not shrink it. A bound from long runs against the clock, whose results stand in
+``results/calibration/wall.md``."""
 
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not resolvable"
 
@@ -89,8 +90,10 @@ def _interval(metric: str, value: float, row: Mapping[str, Any]) -> tuple[float,
     overhead = _number(row.get("overhead_pct")) or 0.0
     scale = value / overhead if overhead else 1.0
     low, high = _number(row.get("overhead_pct_low")), _number(row.get("overhead_pct_high"))
-    slack = systematic_points(overhead)
-    return ((overhead if low is None else low) - slack) * scale, ((overhead if high is None else high) + slack) * scale
+    slack, floor = systematic_points(overhead), _number(row.get("floor_difference_pct")) or 0.0
+    low = min(overhead - floor, overhead if low is None else low) - slack
+    high = max(overhead + floor, overhead if high is None else high) + slack
+    return low * scale, high * scale
 
 
 def _number(value: Any) -> float | None:

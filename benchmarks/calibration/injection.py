@@ -1,0 +1,108 @@
+"""Known injection: a convolution of known MACs is put at three sites, and timed alone beside that.
+
+In the network it is attributed as any module is. Alone, it is a graph of its own with the same shapes: its node's time there
+is what it costs with its input and weights in the cache. The difference is what a network does to a convolution (and the
+other way round the layout changes around it); what attribution leaves out altogether is the runtime's time between nodes,
+measured on a chain of nodes that do next to nothing.
+"""
+
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from lab import LARGE, Lab, experiment, open_lab, percent, table
+
+from attnbench.graph.load import serialise
+from attnbench.statistics import replicate_interval
+
+PROBE = f"'{Path(__file__).with_name('probe.py')}:Probe'"
+SITES = {"encoder.layer1": (64, 96, 160), "encoder.layer3": (256, 24, 40), "decoder.upconv3": (128, 48, 80)}
+CONVOLUTIONS = ((1, 4), (1, 1), (3, 4), (5, 4), (5, 2))
+"""Kernel and groups."""
+PROCESSES = 6
+
+
+def run(quick: bool) -> tuple[str, dict[str, Any]]:
+    """Every convolution at every site in each of some passes, alone and in the network."""
+    raw: dict[str, Any] = {}
+    rows = []
+    with open_lab(repeat=8) as lab:
+        totals: list[float] = []
+        cases = [(site, kernel, groups) for site in SITES for kernel, groups in CONVOLUTIONS]
+        found: dict[Any, dict[str, list[float]]] = {case: {"overhead": [], "conv": [], "alone": []} for case in cases}
+        for _ in range(2 if quick else PROCESSES):
+            baseline = lab.baseline(LARGE)
+            totals.append(median(map(sum, baseline.runs)))
+            for site, kernel, groups in cases:
+                into = found[site, kernel, groups]
+                variant = f"{site}={PROBE}[kernel={kernel},groups={groups}]"
+                replicate = lab.replicate(variant, LARGE, baseline)
+                into["overhead"].append(replicate.overhead)
+                into["conv"].append(
+                    sum(node.seconds for node in replicate.nodes if node.op == "Conv" and node.kind == "added")
+                )
+                into["alone"].append(alone(lab, SITES[site], kernel, groups))
+        for case in cases:
+            rows.append(row(case, found[case], fmean(totals)))
+            raw[" ".join(map(str, case))] = found[case]
+        raw["baseline"] = totals
+        chain = lab.builder.chain()
+        plain = [median(lab.job({"kind": "latency", "model": chain, "repeat": 100, "threads": 1})["wall"]) for _ in range(6)]
+        dispatch, cost = 1e6 * fmean(plain) / 200, 1e6 * lab.baseline(LARGE).cost
+        raw["dispatch"] = plain
+    text = (
+        f"Baseline {1e3 * fmean(totals):.1f} ms. Between nodes the runtime takes {dispatch:.2f} us a node; a profile adds "
+        f"{cost + dispatch:.2f} us to each. Attribution takes off the difference, {cost:.2f} us a node, so that the time "
+        f"between nodes is in the figures.\n\n{table(rows)}"
+    )
+    return text, raw
+
+
+def alone(lab: Lab, plane: tuple[int, int, int], kernel: int, groups: int) -> float:
+    """Seconds of the convolution's node in a graph of its own."""
+    path = lab.builder.folder / f"alone-{plane}-{kernel}-{groups}.onnx"
+    if not path.exists():
+        path.write_bytes(serialise(lone_convolution(plane, kernel, groups)))
+    profile = lab.profile(str(path))
+    index = next(i for i, node in enumerate(profile.nodes) if node.op == "Conv")
+    return median(run[index] for run in profile.runs)
+
+
+def lone_convolution(plane: tuple[int, int, int], kernel: int, groups: int) -> ir.Model:
+    """The graph of one convolution that keeps the shape of its input."""
+    channels, height, width = plane
+    shape = ir.Shape([1, channels, height, width])
+    image, result = (ir.Value(name=name, shape=shape, type=ir.TensorType(ir.DataType.FLOAT)) for name in ("image", "result"))
+    values = np.random.default_rng(0).standard_normal((channels, channels // groups, kernel, kernel), dtype=np.float32)
+    weight = ir.Value(name="weight", const_value=ir.tensor(values, name="weight"))
+    attributes = {"group": groups, "kernel_shape": [kernel, kernel], "pads": [kernel // 2] * 4}
+    node = ir.node("Conv", [image, weight], attributes, outputs=[result], name="conv")
+    graph = ir.Graph([image], [result], nodes=[node], initializers=[weight], opset_imports={"": 18}, name="alone")
+    return ir.Model(graph, ir_version=10)
+
+
+def row(case: tuple[str, int, int], found: dict[str, list[float]], whole: float) -> dict[str, str]:
+    """One convolution at one site."""
+    site, kernel, groups = case
+    channels, height, width = SITES[site]
+    macs = channels * channels // groups * kernel * kernel * height * width
+    overhead = replicate_interval(found["overhead"])
+    inside, outside = fmean(found["conv"]), fmean(found["alone"])
+    rest = overhead.value - inside / whole
+    return {
+        "site": site,
+        "convolution": f"{kernel}x{kernel}, {groups} groups",
+        "MACs (M)": f"{macs / 1e6:.1f}",
+        "alone (ms)": f"{1e3 * outside:.3f}",
+        "alone (% of the baseline)": f"{100 * outside / whole:.3f}",
+        "attributed (%)": percent(overhead),
+        "of which the convolution (%)": f"{100 * inside / whole:.3f}",
+        "of which layout (%)": f"{100 * rest:.3f}",
+        "convolution, network over alone": f"{inside / outside:.3f}",
+    }
+
+
+if __name__ == "__main__":
+    experiment("Known injection: a convolution in the network and alone", run)

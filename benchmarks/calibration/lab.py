@@ -1,0 +1,119 @@
+"""What the calibration experiments share: graphs of variants, the timing processes, and how a result is written down.
+
+Every experiment is run as ``python benchmarks/calibration/NAME.py`` and writes ``results/calibration/NAME.md`` (a table to
+read) and ``NAME.json`` (its raw figures). ``--quick`` is a small trial that writes nothing. Seeds are fixed.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attnbench import environment
+from attnbench.bench import timing_job
+from attnbench.builder import Builder
+from attnbench.disturbance import Watch
+from attnbench.hosts import HostReference
+from attnbench.measure.attribution import Attribution, Profile, attribute
+from attnbench.measure.process import time_in_process
+from attnbench.records import BASELINE, Case, Settings
+from attnbench.report.markdown import table_text
+from attnbench.statistics import Estimate
+from attnbench.study import PlannedCase
+
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "calibration"
+HOST = HostReference("resnetsan01")
+SMALL, LARGE = "96x160", "384x640"
+TIMEOUT = 600.0
+
+
+class Lab:
+    """Builds variants of the host and times them as a sweep does."""
+
+    def __init__(self, builder: Builder, settings: Settings) -> None:
+        self.builder = builder
+        self.settings = settings
+        self.paths: dict[tuple[str, str], str] = {}
+
+    def graph(self, variant: str, size: str) -> str:
+        """The path of a variant's graph; ``baseline`` is the host alone."""
+        key = variant, size
+        if key not in self.paths:
+            planned = PlannedCase(Case(HOST.spec, variant, size), HOST, self.settings)
+            self.paths[key] = self.builder.build(planned).path
+        return self.paths[key]
+
+    def profile(self, path: str) -> Profile:
+        """A profile from a fresh process."""
+        job = {"kind": "profile", "model": path, "repeat": self.settings.repeat, "chain": self.builder.chain()}
+        return Profile.from_result(self.job(job))
+
+    def baseline(self, size: str) -> Profile:
+        """A new profile of the host alone."""
+        return self.profile(self.graph(BASELINE, size))
+
+    def replicate(self, variant: str, size: str, baseline: Profile) -> Attribution:
+        """One replicate of an attributed overhead, with a baseline's profile and a new one of the variant."""
+        return attribute(baseline, self.profile(self.graph(variant, size)))
+
+    def ratios(self, variant: str, size: str, rounds: int, number: int, clock: str = "cpu") -> list[float]:
+        """Variant over baseline in interleaved rounds of one fresh process."""
+        return [after / before for before, after in self.pairs(variant, size, rounds, number)[clock]]
+
+    def pairs(self, variant: str, size: str, rounds: int, number: int) -> dict[str, Any]:
+        """The times of interleaved rounds of baseline and variant in one fresh process, by clock."""
+        models = [self.graph(BASELINE, size), self.graph(variant, size)]
+        return self.job({"kind": "pairs", "models": models, "rounds": rounds, "number": number})
+
+    def job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Any timing job, in a fresh process."""
+        return time_in_process(timing_job(job, self.settings), TIMEOUT)
+
+
+@contextmanager
+def open_lab(**settings: Any) -> Iterator[Lab]:
+    """A lab with a builder of its own and the default settings of a sweep but for those given."""
+    chosen = replace(Settings(), timeout_seconds=TIMEOUT, **settings)
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as folder, Builder(Path(folder), ()) as builder:
+        yield Lab(builder, chosen)
+
+
+def experiment(title: str, run: Callable[[bool], tuple[str, dict[str, Any]]]) -> None:
+    """Run an experiment and write its page: what it found (Markdown), the machine, and its load meanwhile."""
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--quick", action="store_true", help="a small trial that writes no result")
+    quick = parser.parse_args().quick
+    with Watch() as watch:
+        found, raw = run(quick)
+    machine, software = environment.machine(), environment.software()
+    about = (
+        f"Machine: {machine['cpu']}, {machine['cores']} cores granted (id {machine['id']}); onnxruntime "
+        f"{software['onnxruntime']}, torch {software['torch']} (id {software['id']}), {datetime.now(UTC):%Y-%m-%d %H:%M} "
+        f"UTC. While it ran: {watch.activity.text()}."
+    )
+    page = "\n\n".join((f"# {title}", found, about))
+    print(page)
+    if not quick:
+        name = Path(parser.prog).stem
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.md").write_text(page + "\n")
+        (RESULTS / f"{name}.json").write_text(json.dumps(raw, separators=(",", ":"), default=list) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows of text as a Markdown table."""
+    return table_text(pd.DataFrame(rows))
+
+
+def percent(estimate: Estimate, decimals: int = 3) -> str:
+    """A ratio with its interval, in percent."""
+    if estimate.low is None or estimate.high is None:
+        return f"{100 * estimate.value:.{decimals}f}"
+    return f"{100 * estimate.value:.{decimals}f} [{100 * estimate.low:.{decimals}f}, {100 * estimate.high:.{decimals}f}]"
