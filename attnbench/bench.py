@@ -17,6 +17,7 @@ from attnbench.builder import Builder
 from attnbench.errors import CaseFailure, CaseSkipped
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.process import time_in_process
+from attnbench.metrics import measurement
 from attnbench.records import Built, Case, Failure, Measurement, NodeShare, Record, Settings
 from attnbench.study import PlannedCase
 
@@ -74,8 +75,8 @@ class Bench:
             found, nodes = step(planned, built, earlier, clock)
             if figures.replicates_of(earlier) < planned.settings.processes:
                 found += self._clocked(planned, built, earlier, clock)
-            if earlier is None and planned.settings.memory and planned.settings.provider == "cpu":
-                found += figures.memory(clock.ort({"kind": "memory", "model": built.path}, planned.settings))
+            if earlier is None:
+                found += self._memory(built, planned.settings, clock)
         except CaseFailure as failure:
             return self._without(planned, failure, earlier, clock)
         return self.joined(planned, replace(earlier or _record(planned.case, built), nodes=nodes), found, clock)
@@ -161,6 +162,18 @@ class Bench:
         repeat = max(settings.rounds, settings.repeat)
         job = {"kind": "latency", "model": built.path, "repeat": repeat, "threads": threads}
         return figures.latencies(clock.ort(job, settings)["wall"], earlier, threads)
+
+    def _memory(self, built: Built, settings: Settings, clock: Clock) -> list[Measurement]:
+        """Peaks of memory, where they are asked for and lie in this process's own: a provider may keep tensors elsewhere.
+
+        Where the kernel does not let a process reset its own high-water mark, the reason stands in the figure's place.
+        """
+        if not settings.memory or settings.provider != "cpu":
+            return []
+        try:
+            return figures.memory(clock.ort({"kind": "memory", "model": built.path}, settings))
+        except CaseFailure as failure:
+            return [measurement("memory_peak", None, note=f"not measured: {failure.reason}")]
 
     def _without(self, planned: PlannedCase, failure: CaseFailure, earlier: Record | None, clock: Clock) -> Record:
         """A failed case's record; a later replicate that fails leaves the earlier ones as they are, and ends them."""

@@ -38,6 +38,12 @@ EXPORTER, OPSET = "torch.onnx dynamo", 18
 CANONICAL_PASS = 1
 """Version of the canonicalising pass."""
 
+PROTOCOL = 2
+"""Version of the measuring protocol; overheads of different versions do not compare.
+
+2 takes off what profiling costs a node and pairs a replicate with its own baseline's profile; 1 did neither.
+"""
+
 DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "fvcore", "numpy")
 
 
@@ -66,7 +72,7 @@ def software() -> dict[str, Any]:
     """Versions that decide what is exported and run; a short id of them; and the commit they ran from."""
     versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
     versions |= {name: version(name) for name in DISTRIBUTIONS}
-    versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS}
+    versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
     versions["id"] = _short_hash(versions)
     versions["commit"] = _commit()
     return versions

@@ -85,7 +85,9 @@ def _steps(plan: Plan, bench: Bench, records: Mapping[Case, Record], observer: O
 
 def replicates_left(planned: PlannedCase, record: Record | None) -> int:
     """How many replicates a case still needs, as far as is known; none where it ended early."""
-    if record is None or record.case.is_baseline:
+    if record is None:
+        return planned.settings.processes
+    if record.case.is_baseline and record.pending:  # some of it may be the twin's
         return max(0, planned.settings.processes - replicates_of(record))
     return record.pending
 

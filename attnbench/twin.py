@@ -19,7 +19,7 @@ from attnbench.study import PlannedCase
 def measure_twin(bench: Bench, baseline: PlannedCase, records: Mapping[Case, Record]) -> Record | None:
     """The baseline's record with one more figure of the twin, or ``None`` where it has as many as replicates by now."""
     record = records.get(baseline.case)
-    if record is None or not figures.twins_wanted(record, baseline.settings):
+    if record is None or not record.pending or not figures.twins_wanted(record, baseline.settings):
         return None
     known = record.get("twin")
     if known is not None and len(known.samples) >= figures.replicates_of(record):
@@ -30,7 +30,8 @@ def measure_twin(bench: Bench, baseline: PlannedCase, records: Mapping[Case, Rec
         found = [measurement("twin", None, note="no variant has an overhead")]
         return bench.joined(baseline, record, found, clock)
     try:
-        profile = bench.profile(bench.build(bench.planned[variant.case], clock), baseline.settings, clock)
+        planned = bench.planned[variant.case]
+        profile = bench.profile(bench.build(planned, clock), planned.settings, clock)
         replicate = attribute(bench.baseline_profile(baseline.case, clock), profile)
     except CaseFailure as failure:
         note = f"the twin failed at {failure.stage}: {failure.reason}"

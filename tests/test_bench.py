@@ -185,6 +185,15 @@ def test_a_provider_of_its_own_is_timed_by_the_wall_and_its_memory_left_alone(cl
     assert "CPU time" in record.get("paired_cpu").note
 
 
+def test_memory_that_cannot_be_measured_is_a_reason_and_no_failure(clockwork):
+    clockwork.broken.add(5)
+    record = bench(Builder()).replicate(planned(VARIANT), None)
+    assert clockwork.jobs == ["profile", "profile", "pairs", "latency", "memory"]
+    assert record.status == "ok"
+    assert record.value("memory_peak") is None
+    assert record.get("memory_peak").note == "not measured: the process crashed"
+
+
 def test_a_later_replicate_that_fails_leaves_the_earlier_ones(clockwork):
     work = bench(Builder())
     base = work.replicate(planned(BASE), None)
@@ -239,6 +248,17 @@ def test_the_twin_gives_the_floors_once_it_has_as_many_replicates(clockwork):
 def test_there_is_one_figure_of_the_twin_a_pass(clockwork):
     work, records = passes(clockwork, 1)
     assert measure_twin(work, planned(BASE), records) is None
+
+
+def test_a_baseline_that_failed_is_not_tried_again_while_others_go_on(clockwork, monkeypatch, tmp_path):
+    lost = Case("lost", "baseline", "8x8")
+    cases = tuple(PlannedCase(c, HostReference(c.host), SETTINGS) for c in (BASE, VARIANT, lost))
+    builder = Builder(failing={lost})
+    monkeypatch.setattr(sweep, "Builder", lambda folder, targets: builder)
+    run, _ = sweep.run_plan(Plan("p", cases, (), SETTINGS, {"name": "p"}), tmp_path, tmp_path / "out", Silent())
+    failed = run.record(lost)
+    assert (failed.status, failed.notes, failed.measurements) == ("failed", (), ())
+    assert builder.calls == 3
 
 
 def test_without_a_figure_to_repeat_there_is_no_twin_and_nothing_waits_for_it(clockwork):

@@ -144,14 +144,15 @@ def pairs(job: dict[str, Any]) -> dict[str, Any]:
     sides = [partial(session.run, None, feed(session, job["seed"])) for session in sessions]
     wall: list[tuple[float, float]] = []
     cpu: list[tuple[float, float]] = []
-    for side in sides:
-        _repeat(side, job["warmup"], None)
 
     def one_round() -> None:
         seen = {side: _timed(sides[side]) for side in draw.sample((0, 1), 2)}
         wall.append((seen[0][0], seen[1][0]))
         cpu.append((seen[0][1], seen[1][1]))
 
+    _repeat(one_round, job["warmup"], None)  # warmed up in turn: the last one to be warmed up by itself would win round 1
+    wall.clear()
+    cpu.clear()
     _repeat(one_round, job["rounds"], job["step_seconds"])
     return {"wall": wall, "cpu": cpu}
 

@@ -83,7 +83,7 @@ def _machine(run: Run) -> str:
         f"{machine['system']}, load {machine['load']} at the start (id {machine['id']}){_limits(machine)}",
         f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
         f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
-        f"canonical pass {software['canonical_pass']} (id {software['id']})",
+        f"canonical pass {software['canonical_pass']}, protocol {software.get('protocol', 1)} (id {software['id']})",
         f"\n- Settings, unless a case has its own: {chosen}",
         f"\n- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])},",
         f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",

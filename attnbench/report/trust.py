@@ -73,7 +73,7 @@ def memory(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
             "measured is not static because of": row["memory_note"] or MISSING,
         }
         for row in rows_of(frame)
-        if row["memory_peak_bytes"] is not None and (row["variant"] in named or row["memory_note"] or not named)
+        if row["memory_note"] or (row["memory_peak_bytes"] is not None and (row["variant"] in named or not named))
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from attnbench import environment
 from attnbench.bench import timing_job
@@ -31,6 +32,9 @@ from attnbench.study import PlannedCase
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "calibration"
 HOST = HostReference("resnetsan01")
 SMALL, LARGE = "96x160", "384x640"
+AA_SIZES = {SMALL: 200, LARGE: 32}
+"""How many comparisons of like with like are made at each size."""
+
 TIMEOUT = 600.0
 
 
@@ -117,3 +121,11 @@ def percent(estimate: Estimate, decimals: int = 3) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{100 * estimate.value:.{decimals}f}"
     return f"{100 * estimate.value:.{decimals}f} [{100 * estimate.low:.{decimals}f}, {100 * estimate.high:.{decimals}f}]"
+
+
+def miss_row(size: str, found: list[Estimate]) -> dict[str, str]:
+    """How many intervals miss 0, where 0 is true, with the exact binomial interval of the rate."""
+    misses = sum(not (one.low or 0) <= 0 <= (one.high or 0) for one in found)
+    interval = binomtest(misses, len(found)).proportion_ci(method="exact")
+    share = f"{100 * misses / len(found):.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return {"size": size, "comparisons": str(len(found)), "misses": str(misses), "misses (%)": share}
