@@ -66,3 +66,32 @@ def test_the_systematic_part_holds_for_every_long_reference():
         assert clock.low - slack <= attributed <= clock.high + slack, name
     assert raw("wall")["96x160 encoder.layer3=cbam_npu"]["pairs"][0] >= 600
     assert raw("wall")["96x160 decoder.fusion=se_npu"]["pairs"][0] >= 600
+
+
+def test_the_readmes_comparison_is_the_committed_one():
+    readme = (ROOT / "README.md").read_text()
+    rows = [line.strip("|").split("|") for line in (RESULTS / "peers.md").read_text().splitlines() if line.startswith("| ")]
+    head = [cell.strip() for cell in rows[0]]
+    for row in rows[1:]:
+        cells = dict(zip(head, (cell.strip() for cell in row), strict=True))
+        line = next(line for line in readme.splitlines() if line.startswith(f"| {cells['way']} "))
+        for name in ("answers (%)", "error, root mean square (points)", "seconds an answer", "wrong sign"):
+            assert f" {cells[name]} " in line
+
+
+def test_the_readmes_figures_of_precision_are_the_committed_ones():
+    readme = (ROOT / "README.md").read_text()
+    pairs = sum(found["pairs"][0] for found in raw("wall").values())
+    assert f"{pairs:,.0f} interleaved pairs" in readme
+    spreads = [
+        100 * stdev(fmean(replicates) for both in series for replicates in both)
+        for series in raw("aa_attributed")["384x640"].values()
+    ]
+    assert f"{min(spreads):.3f} to {max(spreads):.3f} points" in readme
+    centres = [100 * signed_rank_interval(found["cpu"]).value for found in raw("wall").values()]
+    assert f"from {min(centres):.1f} to {max(centres):.1f} %" in readme
+    apart = [
+        abs(100 * fmean(found["attributed"]) - centre) for found, centre in zip(raw("wall").values(), centres, strict=True)
+    ]
+    assert sorted(apart)[-2] <= 0.2
+    assert max(apart) <= 0.5

@@ -76,7 +76,8 @@ def test_how_a_machine_is_set_is_judged_with_advice(tmp_path, files, states):
 def test_another_process_is_seen_and_named_and_our_own_is_not():
     busy = "import time\nend = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
     starter = (
-        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {busy!r}], start_new_session=True).pid)"
+        "import subprocess as s, sys; "
+        f"print(s.Popen([sys.executable, '-c', {busy!r}], start_new_session=True, stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
     )
     done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, check=True)
     stranger = int(done.stdout)  # its parent has ended: it is no child of ours any more
