@@ -32,7 +32,7 @@ WINDOWS = ("avg_pool2d", "max_pool2d")
 MOVES = (
     "alias cat chunk clone constant_pad_nd contiguous detach expand expand_as flatten flip gather index index_select narrow "
     "new_zeros pad pixel_shuffle reflection_pad2d repeat reshape roll select slice split split_with_sizes squeeze stack t "
-    "to transpose unbind unsqueeze upsample_nearest2d view feature_dropout dropout permute zeros ones zeros_like size"
+    "to transpose unbind unsqueeze upsample_nearest2d view feature_dropout dropout permute zeros ones eye zeros_like size"
 ).split()
 
 

@@ -17,6 +17,12 @@ NAMES = MODULES.names()
 PLANES = [Plane(32, 7, 5), Plane(64, 6, 10), Plane(256, 3, 4), Plane(512, 1, 2), Plane(16, 1, 1)]
 
 
+def accepted_by(name: str, *planes: Plane) -> Plane:
+    """The first of the planes that a module's own definition allows."""
+    entry = MODULES.load(name)
+    return next(plane for plane in planes if not (entry.refuses and entry.refuses(plane, **entry.options)))
+
+
 def built(name: str, plane: Plane, **options):
     torch.manual_seed(0)
     return build_module(Spec(name, options), plane).eval()
@@ -27,8 +33,23 @@ def name(request):
     return request.param
 
 
+def skip_if_refused(name: str, plane: Plane) -> None:
+    entry = MODULES.load(name)
+    reason = entry.refuses(plane, **entry.options) if entry.refuses else ""
+    if reason:
+        with pytest.raises(CaseRefused, match=f"^build: {name} at {plane.channels}x{plane.height}x{plane.width}: "):
+            built(name, plane)
+        pytest.skip(reason)
+
+
+def test_every_module_stands_in_at_least_one_plane_of_each_kind(name):
+    assert accepted_by(name, Plane(64, 6, 10), Plane(128, 6, 10))
+    assert accepted_by(name, Plane(256, 8, 12))
+
+
 @pytest.mark.parametrize("plane", PLANES, ids=str)
 def test_the_shape_is_kept_and_the_output_is_finite(name, plane):
+    skip_if_refused(name, plane)
     x = torch.randn(2, plane.channels, plane.height, plane.width)
     y = built(name, plane)(x)
     assert y.shape == x.shape
@@ -37,6 +58,7 @@ def test_the_shape_is_kept_and_the_output_is_finite(name, plane):
 
 @pytest.mark.parametrize("plane", PLANES, ids=str)
 def test_parameters_and_macs_equal_their_closed_forms(name, plane):
+    skip_if_refused(name, plane)
     entry = MODULES.load(name)
     module = built(name, plane)
     assert parameters_of(module) == entry.params(plane, **entry.options)
@@ -46,7 +68,8 @@ def test_parameters_and_macs_equal_their_closed_forms(name, plane):
 
 
 def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
-    plane, shape = Plane(64, 6, 10), (1, 64, 6, 10)
+    plane = accepted_by(name, Plane(64, 6, 10), Plane(128, 6, 10))
+    shape = (1, plane.channels, 6, 10)
     entry, module = MODULES.load(name), built(name, plane)
     graph = to_onnx(module, shape, canonical=True)
     verify(graph, "export")
@@ -58,16 +81,19 @@ def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
 
 
 def test_gradients_reach_every_parameter(name):
-    plane = Plane(64, 6, 10)
+    plane = accepted_by(name, Plane(64, 6, 10), Plane(128, 6, 10))
     module = built(name, plane).train()
-    module(torch.randn(2, 64, 6, 10)).square().sum().backward()
+    x = torch.randn(2, plane.channels, 6, 10, requires_grad=True)
+    module(x).square().sum().backward()
+    assert torch.isfinite(x.grad).all()
     for key, parameter in module.named_parameters():
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
 
 
 def test_batches_do_not_mix(name):
-    module, x = built(name, Plane(32, 6, 5)), torch.randn(3, 32, 6, 5)
+    plane = accepted_by(name, Plane(32, 6, 5), Plane(64, 6, 4), Plane(128, 6, 4))
+    module, x = built(name, plane), torch.randn(3, plane.channels, plane.height, plane.width)
     with torch.no_grad():
         assert torch.allclose(module(x)[1:2], module(x[1:2]), atol=1e-5)
 
@@ -85,11 +111,118 @@ def test_the_entry_says_where_it_comes_from(name):
         ("se", 64, 580), ("se", 256, 8464), ("se_linear", 64, 512), ("cbam", 64, 680), ("cbam", 128, 2284),
         ("cbam", 256, 8564), ("cbam", 512, 33412), ("coord", 64, 1688), ("coord", 128, 3352), ("coord", 256, 6680),
         ("coord", 512, 25648), ("eca", 64, 3), ("eca", 128, 5), ("eca", 2048, 7), ("axial_conv", 64, 38 * 64),
+        ("ese", 64, 4160), ("bam", 64, 1173), ("bam", 128, 4457), ("bam", 256, 17361), ("bam", 512, 68513), ("gc", 64, 653),
+        ("triplet", 64, 300), ("triplet", 512, 300), ("shuffle", 256, 12), ("sge", 512, 128), ("gam", 64, 102720),
+        ("ema", 64, 48), ("ema", 128, 176), ("ema", 256, 672), ("ema", 512, 2624), ("sk", 512, 198720), ("simam", 64, 0),
+        ("scse", 64, 4257), ("nam", 64, 128), ("lka", 64, 64**2 + 77 * 64), ("parnet", 64, 11 * 64**2 + 6 * 64),
+        ("transformer_block", 64, 12 * 64**2 + 13 * 64), ("psa", 64, 2 * 64**2 + 64), ("attention_gate", 64, 4323),
         ("se_npu", 64, 1024), ("cbam_npu", 256, 8290), ("cbam_npu", 512, 32768), ("linear_attention", 64, 16640),
     ],
 )  # fmt: skip
 def test_parameter_counts_as_published(name, channels, params):
     assert parameters_of(built(name, Plane(channels, 4, 4))) == params
+
+
+MOVES_WITH_POSITIONS = (
+    "se", "ese", "scse", "gc", "nam", "simam", "a2", "danet", "efficient_attention", "self_attention", "linear_attention",
+    "soca", "psa", "sge", "transformer_block", "attention_gate", "eca",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVES_WITH_POSITIONS)
+def test_what_knows_no_places_moves_with_its_positions(name):
+    module, x = built(name, Plane(64, 4, 5)), torch.randn(2, 64, 4, 5)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
+
+    def mixed(y):
+        return y.flatten(2)[:, :, order].reshape(y.shape)
+
+    with torch.no_grad():
+        assert torch.allclose(module(mixed(x)), mixed(module(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options"), [("simam", {}), ("ge", {"form": "minus"})])
+def test_what_has_no_weights_moves_with_its_channels(name, options):
+    module, x = built(name, Plane(16, 4, 5), **options), torch.randn(2, 16, 4, 5)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(module(x[:, order]), module(x)[:, order], atol=1e-6)
+
+
+def test_criss_cross_reaches_a_cross_in_one_pass_and_the_map_in_two():
+    for recurrence, reached in ((1, 5 + 6 - 1), (2, 5 * 6)):
+        module = built("criss_cross", Plane(8, 5, 6), recurrence=recurrence)
+        x = torch.randn(1, 8, 5, 6, requires_grad=True)
+        module(x)[0, :, 2, 3].sum().backward()
+        assert int((x.grad[0].abs().sum(0) > 0).sum()) == reached
+
+
+def test_criss_cross_counts_its_own_place_once():
+    module = built("criss_cross", Plane(8, 3, 4), recurrence=1)
+    with torch.no_grad():
+        for layer in (module.query, module.key):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        x = torch.randn(1, 8, 3, 4)
+        value = module.value(x)
+        mean = (value[:, :, :, 1].sum(-1) + value[:, :, 2].sum(-1) - value[:, :, 2, 1]) / (3 + 4 - 1)
+        assert torch.allclose(module(x)[:, :, 2, 1], x[:, :, 2, 1] + mean, atol=1e-5)
+
+
+def test_axial_attention_sees_rows_after_columns():
+    module = built("axial_attention", Plane(8, 5, 6))
+    x = torch.randn(1, 8, 5, 6, requires_grad=True)
+    module.columns(x.permute(0, 3, 2, 1))[0, 3, 2].sum().backward()
+    seen = x.grad[0].abs().sum(0) > 0
+    assert int(seen.sum()) == 5
+    assert bool(seen[:, 3].all())
+
+
+def test_socas_root_squared_is_the_covariance():
+    from attnbench.modules.soca import square_root
+
+    data = torch.randn(2, 6, 200, dtype=torch.float64)
+    covariance = data @ data.transpose(1, 2) / 200
+    root = square_root(covariance)
+    assert torch.allclose(root @ root, covariance, atol=1e-3)
+
+
+def test_s2_shifts_each_quarter_one_way_and_repeats_the_edge():
+    from attnbench.modules.s2_mlp import shifted
+
+    x = torch.arange(12.0).reshape(1, 3, 4, 1).expand(1, 3, 4, 4)
+    down, up, right, left = shifted(x, (1, 1, 2, 2)).unbind(-1)
+    plane = x[..., 0]
+    assert torch.equal(down[0, 1:], plane[0, :-1])
+    assert torch.equal(down[0, 0], plane[0, 0])
+    assert torch.equal(up[0, :-1], plane[0, 1:])
+    assert torch.equal(right[0, :, 1:], plane[0, :, :-1])
+    assert torch.equal(left[0, :, :-1], plane[0, :, 1:])
+
+
+def test_the_transformer_block_is_torchs_own_encoder_layer():
+    module = built("transformer_block", Plane(16, 3, 4), heads=4)
+    layer = torch.nn.TransformerEncoderLayer(16, 4, 64, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True).eval()
+    theirs = {
+        "self_attn.in_proj_weight": module.query_key_value.weight, "self_attn.in_proj_bias": module.query_key_value.bias,
+        "self_attn.out_proj.weight": module.project.weight, "self_attn.out_proj.bias": module.project.bias,
+        "norm1.weight": module.attention_norm.weight, "norm1.bias": module.attention_norm.bias,
+        "norm2.weight": module.perceptron[0].weight, "norm2.bias": module.perceptron[0].bias,
+        "linear1.weight": module.perceptron[1].weight, "linear1.bias": module.perceptron[1].bias,
+        "linear2.weight": module.perceptron[3].weight, "linear2.bias": module.perceptron[3].bias,
+    }  # fmt: skip
+    layer.load_state_dict({key: value.detach() for key, value in theirs.items()})
+    x = torch.randn(2, 16, 3, 4)
+    with torch.no_grad():
+        expected = layer(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
+        assert torch.allclose(module(x), expected, atol=1e-5)
+
+
+def test_efficient_attention_is_its_definition_written_as_a_full_map():
+    module, x = built("efficient_attention", Plane(16, 3, 4), heads=2), torch.randn(1, 16, 3, 4)
+    query, key, value = (layer(x).reshape(2, 4, 12) for layer in (module.query, module.key, module.value))
+    weights = torch.einsum("hcn,hcm->hnm", torch.softmax(query, 1), torch.softmax(key, 2))
+    attended = torch.einsum("hnm,hcm->hcn", weights, value).reshape(1, 8, 3, 4)
+    assert torch.allclose(module(x), x + module.project(attended), atol=1e-5)
 
 
 def test_se_with_copied_weights_is_se_linear():
