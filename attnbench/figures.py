@@ -6,7 +6,7 @@ from statistics import fmean, median
 from typing import Any
 
 from attnbench.grammar import parse_precision
-from attnbench.measure.attribution import ALIGNED_FLOOR, Attribution, Profile
+from attnbench.measure.attribution import Attribution, Profile
 from attnbench.measure.crosscheck import paired_overhead
 from attnbench.metrics import measurement
 from attnbench.records import Measurement, NodeShare, Record, Settings
@@ -54,14 +54,14 @@ def twins_wanted(record: Record, settings: Settings) -> int:
 
 
 def attributed(replicate: Attribution, earlier: Record | None, settings: Settings) -> list[Measurement]:
-    """The overhead with one more replicate; no figure where too little of the two graphs can be aligned."""
+    """The overhead with one more replicate; no figure, but the reason, where one of them could not be attributed."""
     aligned = appended(earlier, "aligned", replicate.aligned)
-    samples = appended(earlier, "overhead", replicate.overhead) if replicate.aligned else ()
-    least = min(aligned)
-    if least >= ALIGNED_FLOOR:
-        return [_overhead(samples, settings), measurement("aligned", least, aligned)]
-    note = f"not attributed: {least:.0%} of the baseline's time has a counterpart, {ALIGNED_FLOOR:.0%} are needed"
-    return [measurement("overhead", None, samples, note), measurement("aligned", least, aligned)]
+    samples = appended(earlier, "overhead", replicate.overhead)
+    known = earlier.get("overhead") if earlier else None
+    note = known.note if known is not None and known.value is None else f"not attributed: {replicate.reason}"
+    whole = (known is None or known.value is not None) and not replicate.reason
+    overhead = _overhead(samples, settings) if whole else measurement("overhead", None, samples, note)
+    return [overhead, measurement("aligned", min(aligned), aligned)]
 
 
 def core_share(earlier: Record | None, profile: Profile) -> Measurement:

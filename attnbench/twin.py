@@ -36,6 +36,8 @@ def measure_twin(bench: Bench, baseline: PlannedCase, records: Mapping[Case, Rec
     except CaseFailure as failure:
         note = f"the twin failed at {failure.stage}: {failure.reason}"
         return bench.joined(baseline, record, [measurement("twin", None, note=note)], clock)
+    if replicate.reason:
+        return bench.joined(baseline, record, [measurement("twin", None, note=f"not attributed: {replicate.reason}")], clock)
     samples = figures.appended(record, "twin", replicate.overhead)
     found = [measurement("twin", sum(samples) / len(samples), samples, note=variant.case.variant)]
     own = variant.get("overhead")

@@ -149,24 +149,32 @@ def test_what_a_variant_removes_is_taken_off():
 
 
 def test_a_changed_node_counts_by_its_difference():
-    fused = Profile((ExecutedNode("a", "Conv", "i", "o", 4), ExecutedNode("b", "Conv", "i residual", "o", 8)), ((4.0, 1.0),))
-    apart = Profile(
-        (
-            ExecutedNode("a", "Conv", "i", "o", 4),
-            ExecutedNode("b", "Conv", "i", "o", 8),
-            ExecutedNode("add", "Add", "", "", 0),
-        ),
-        ((8.0, 1.9, 0.3),),
-    )
-    found = attribute(fused, apart)
-    assert found.overhead == pytest.approx((4.0 + 0.95 + 0.15) / 5.0 - 1)
+    first, inserted = ExecutedNode("a", "Conv", "i", "o", 4), ExecutedNode("@s@0.m@/x", "Mul", "", "", 0)
+    fused = Profile((first, ExecutedNode("b", "Conv", "i residual", "o", 8)), ((4.0, 1.0),))
+    plain, add = ExecutedNode("b", "Conv", "i", "o", 8), ExecutedNode("add", "Add", "", "", 0)
+    found = attribute(fused, Profile((first, plain, inserted, add), ((8.0, 1.9, 0.1, 0.3),)))
+    assert found.overhead == pytest.approx((4.0 + 0.95 + 0.05 + 0.15) / 5.0 - 1)
     assert found.aligned == 1.0, "it has a counterpart"
     shares = {(node.op, node.kind): node.share for node in found.nodes}
-    assert shares == {("Add", "unfused"): pytest.approx(0.03), ("Conv", "changed"): pytest.approx(-0.01)}
+    assert shares == pytest.approx({("Mul", "added"): 0.01, ("Add", "unfused"): 0.03, ("Conv", "changed"): -0.01})
 
 
-def test_graphs_with_nothing_in_common_have_no_aligned_share():
-    assert attribute(made((1.0,), names=("One",)), made((1.0,), names=("Two",))).aligned == 0
+def test_graphs_with_nothing_in_common_have_no_overhead_but_a_reason():
+    found = attribute(made((1.0,), names=("One",)), made((1.0, 1.0), names=("Two", "@s@0.m@/Mul")))
+    assert (found.aligned, found.reason) == (0, "the two graphs share no node")
+
+
+def test_a_graph_that_was_compiled_into_one_node_is_not_taken_for_its_baseline():
+    whole = made((1.0,), names=("compiled",))
+    found = attribute(whole, made((1.1,), names=("compiled",)))
+    assert found.reason == "the runtime ran no inserted node by itself"
+    assert not found.nodes
+
+
+def test_a_baseline_of_which_too_much_is_gone_is_a_reason():
+    found = attribute(made((2.0, 1.0), names=("Conv", "Fused")), made((2.0, 1.2), names=("Conv", "@s@0.m@/Mul")))
+    assert found.aligned == pytest.approx(2 / 3)
+    assert found.reason == "67% of the baseline's time has a counterpart, 80% are needed"
 
 
 def test_the_nodes_add_up_to_the_overhead_even_if_each_has_its_own_slow_run():

@@ -53,24 +53,36 @@ class Profile:
 
 @dataclass(frozen=True)
 class Attribution:
-    """One replicate: the overhead (a ratio), its nodes, and the share of the baseline's time with a counterpart."""
+    """One replicate: the overhead (a ratio), its nodes, and the share of the baseline's time with a counterpart.
+
+    ``reason`` says why the overhead means nothing, where it does not.
+    """
 
     overhead: float
     nodes: tuple[NodeShare, ...]
     aligned: float
+    reason: str = ""
 
 
 def attribute(baseline: Profile, variant: Profile) -> Attribution:
-    """The overhead of a variant over its baseline. The nodes' shares add up to it."""
+    """The overhead of a variant over its baseline. The nodes' shares add up to it.
+
+    There is none where the runtime ran no inserted node by itself: a provider that compiles whole graphs shows one node for
+    each, and the two look the same. There is none either where too little of the baseline has a counterpart.
+    """
+    if not any(is_inserted(node.name) for node in variant.nodes):
+        return Attribution(0.0, (), 0.0, "the runtime ran no inserted node by itself")
     alignment = align(baseline.nodes, variant.nodes)
     before, after = ([pair[side] for pair in alignment.shared] for side in (0, 1))
     if not before:
-        return Attribution(float("nan"), (), 0.0)
+        return Attribution(0.0, (), 0.0, "the two graphs share no node")
     were, are = ([pair[side] for pair in alignment.changed] for side in (0, 1))
     lost = _Nodes(baseline, [*were, *alignment.removed], before)
     gained = _Nodes(variant, [*are, *alignment.added], after)
     whole = 1 + sum(lost.shares.values())
     sites = _sites(variant.nodes, [*are, *alignment.added])
+    aligned = 1 - sum(lost.shares[i] for i in alignment.removed) / whole
+    enough = aligned >= ALIGNED_FLOOR
     return Attribution(
         overhead=(sum(gained.shares.values()) + 1) / whole - 1,
         nodes=(
@@ -79,7 +91,8 @@ def attribute(baseline: Profile, variant: Profile) -> Attribution:
               for i, j in alignment.changed),
             *(_negative(lost.node(i, "removed", "", whole)) for i in alignment.removed),
         ),
-        aligned=1 - sum(lost.shares[i] for i in alignment.removed) / whole,
+        aligned=aligned,
+        reason="" if enough else f"{aligned:.0%} of the baseline's time has a counterpart, {ALIGNED_FLOOR:.0%} are needed",
     )  # fmt: skip
 
 

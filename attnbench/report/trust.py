@@ -42,7 +42,13 @@ def floors(run: Run) -> pd.DataFrame:
 def imprecise(frame: pd.DataFrame) -> pd.DataFrame:
     """Cases whose replicates ended before their interval was as narrow as was asked, or that could not be attributed."""
     return pd.DataFrame(
-        {**where(frame, row), "variant": row["variant"], "overhead (%)": overhead_text(row), "": row["stopped"]}
+        {
+            **where(frame, row),
+            "variant": row["variant"],
+            "overhead (%)": overhead_text(row),
+            "on the clock (%)": interval_text(row, "paired_pct"),
+            "": row["stopped"],
+        }
         for row in rows_of(frame)
         if str(row["stopped"] or "").startswith(("budget", "not attributed"))
     )
