@@ -100,18 +100,24 @@ class Bench:
         return self.built[planned.case]
 
     def baseline_profile(self, case: Case, clock: Clock) -> Profile:
-        """The baseline's profile of this pass. Raises ``CaseFailure``."""
-        planned = self.planned[case]
+        """The baseline's profile of this pass, for its variants. Raises ``CaseFailure`` at stage ``baseline``."""
+        try:
+            return self._own_profile(self.planned[case], clock)
+        except CaseFailure as failure:
+            raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
+
+    def _own_profile(self, planned: PlannedCase, clock: Clock) -> Profile:
+        """A baseline's profile, made once a pass; a failure is remembered."""
         try:
             built = self.build(planned, clock)
             if built.skip:
                 raise CaseSkipped("memory", built.skip)
-            if case not in self.profiles:
-                self.profiles[case] = self.profile(built, planned.settings, clock)
+            if planned.case not in self.profiles:
+                self.profiles[planned.case] = self.profile(built, planned.settings, clock)
         except CaseFailure as failure:
-            self.failed[case] = failure
-            raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
-        return self.profiles[case]
+            self.failed[planned.case] = failure
+            raise
+        return self.profiles[planned.case]
 
     def profile(self, built: Built, settings: Settings, clock: Clock) -> Profile:
         """A graph's profile from a fresh process. Raises ``CaseFailure``."""
@@ -121,12 +127,8 @@ class Bench:
             raise CaseFailure("measure", "the graph's output holds NaN or infinity on normal noise")
         return Profile.from_result(result)
 
-    def _baseline(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:
-        try:
-            profile = self.profiles[planned.case] = self.profile(built, planned.settings, clock)
-        except CaseFailure as failure:
-            self.failed[planned.case] = failure
-            raise
+    def _baseline(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:  # noqa: ARG002
+        profile = self._own_profile(planned, clock)
         return [figures.core_share(earlier, profile), figures.profiling_cost(earlier, profile)], ()
 
     def _variant(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:

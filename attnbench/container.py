@@ -42,7 +42,7 @@ def _number(root: Path, *names: str) -> int | None:
 def _read(root: Path, controller: str, name: str) -> str:
     """A control file of the nearest group that has it, from this process's own up to the root; empty where none has."""
     mount = root / "sys/fs/cgroup"
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -51,14 +51,15 @@ def _read(root: Path, controller: str, name: str) -> str:
         for folder in (group, *group.parents):
             if not folder.is_relative_to(base):
                 break
-            if text := _text(folder / name):
+            if text := read_text(folder / name):
                 return text
-        if not controllers and (text := _text(mount / controller / name)):
+        if not controllers and (text := read_text(mount / controller / name)):
             return text
     return ""
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A small system file's text, stripped; empty where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

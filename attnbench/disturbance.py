@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from attnbench import container
+from attnbench.container import read_text
 
 BUSY_OTHERS = 0.05
 """Cores' worth of other processes' time from which on they are named as a disturbance."""
@@ -37,7 +38,7 @@ def standing(root: Path = Path("/")) -> list[Disturbance]:
 
 
 def _governor(cpu: Path) -> Disturbance:
-    found = sorted({_text(path) for path in cpu.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""})
+    found = sorted({read_text(path) for path in cpu.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""})
     if not found:
         return Disturbance("governor", "unknown", "not visible, as in most virtual machines")
     advice = (
@@ -47,7 +48,7 @@ def _governor(cpu: Path) -> Disturbance:
 
 
 def _turbo(cpu: Path) -> Disturbance:
-    no_turbo, boost = _text(cpu / "intel_pstate/no_turbo"), _text(cpu / "cpufreq/boost")
+    no_turbo, boost = read_text(cpu / "intel_pstate/no_turbo"), read_text(cpu / "cpufreq/boost")
     if not no_turbo and not boost:
         return Disturbance("turbo", "unknown", "not visible, as in most virtual machines")
     if no_turbo == "0" or (not no_turbo and boost == "1"):
@@ -60,7 +61,7 @@ def _turbo(cpu: Path) -> Disturbance:
 def _siblings(cpu: Path) -> Disturbance:
     """Whether the core that the timing process takes shares its units with another one that is granted to us."""
     own = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    shared = _text(cpu / f"cpu{own}/topology/thread_siblings_list")
+    shared = read_text(cpu / f"cpu{own}/topology/thread_siblings_list")
     if not shared:
         return Disturbance("hyper-threads", "unknown", "not visible")
     if shared == str(own):
@@ -137,7 +138,6 @@ class Watch:
         self.before = _moment(root)
 
     def __enter__(self) -> Self:
-        self.before = _moment(self.root)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -145,7 +145,7 @@ class Watch:
 
     @property
     def activity(self) -> Activity:
-        """What happened since the context was entered."""
+        """What happened since the watch was made."""
         before, after = self.before, _moment(self.root)
         seconds = max(1e-9, after.clock - before.clock)
         cores = os.cpu_count() or 1
@@ -167,14 +167,14 @@ class Watch:
 
 def _moment(root: Path) -> _Moment:
     tick = os.sysconf("SC_CLK_TCK")
-    first = _text(root / "proc/stat").partition("\n")[0].split()[1:]
+    first = read_text(root / "proc/stat").partition("\n")[0].split()[1:]
     user, nice, system, _, _, irq, softirq, steal = (int(value) / tick for value in (*first, *["0"] * 8)[:8])
     found = list(_processes(root, tick))
     mine = _descendants({process.pid: process.parent for process in found})
     spent = os.times()
     own = spent.user + spent.system + spent.children_user + spent.children_system
     own += sum(process.seconds for process in found if process.pid in mine and process.pid != os.getpid())
-    heat = sum(int(_text(path) or 0) for path in (root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_count"))
+    heat = sum(int(read_text(path) or 0) for path in (root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_count"))
     others = {process.pid: (process.name, process.seconds) for process in found if process.pid not in mine}
     busy = user + nice + system + irq + softirq
     return _Moment(time.monotonic(), busy, steal, own, container.throttled_periods(root) or 0, heat, others)
@@ -190,7 +190,7 @@ class _Process(NamedTuple):
 def _processes(root: Path, tick: int) -> Iterator[_Process]:
     """Every process, with its seconds of processor time."""
     for path in (root / "proc").glob("[0-9]*/stat"):
-        head, _, rest = _text(path).rpartition(")")
+        head, _, rest = read_text(path).rpartition(")")
         fields = rest.split()
         if len(fields) > 12:
             seconds = (int(fields[11]) + int(fields[12])) / tick
@@ -204,10 +204,3 @@ def _descendants(parents: dict[int, int]) -> set[int]:
         more = {pid for pid, parent in parents.items() if parent in mine} - mine
         mine, grown = mine | more, bool(more)
     return mine
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

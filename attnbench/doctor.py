@@ -14,6 +14,7 @@ from attnbench.progress import Silent
 from attnbench.records import Run
 from attnbench.study import plan
 from attnbench.sweep import run_plan
+from attnbench.units import percent
 
 TRIAL = {
     "name": "doctor",
@@ -70,12 +71,11 @@ def diagnose(run: Run, disturbances: tuple[Disturbance, ...]) -> Diagnosis:
     baseline = next(record for record in run.records if record.case.is_baseline)
     failed = next((record.failure for record in run.records if record.failure), None)
     paired, latency = baseline.get("paired"), baseline.value("latency")
-    ends = (paired.low, paired.high) if paired else (None, None)
     return Diagnosis(
         disturbances=disturbances,
-        overhead=_points(baseline.value("floor_overhead")),
-        difference=_points(baseline.value("floor_difference")),
-        paired=_points(max(abs(ends[0]), abs(ends[1])) if ends[0] is not None and ends[1] is not None else None),
+        overhead=percent(baseline.value("floor_overhead")),
+        difference=percent(baseline.value("floor_difference")),
+        paired=percent(paired.reach if paired else None),
         latency_ms=None if latency is None else 1e3 * latency,
         reason=f"{failed.stage}: {failed.message}" if failed else "the trial gave no figures",
     )
@@ -93,7 +93,3 @@ def _environment() -> list[Disturbance]:
         Disturbance("load average", "bad" if loaded else "good", f"{machine['load']:.2f} before the trial",
                     "wait until it falls" * loaded),
     ]  # fmt: skip
-
-
-def _points(ratio: float | None) -> float | None:
-    return None if ratio is None else 100 * ratio

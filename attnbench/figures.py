@@ -22,8 +22,7 @@ UNKNOWN_MEMORY = 500_000
 
 def replicates_of(record: Record | None) -> int:
     """How many replicates a record rests on: each left its share of the core."""
-    found = record.get("core_share") if record else None
-    return len(found.samples) if found else 0
+    return len(_samples(record, "core_share"))
 
 
 def replicates_wanted(record: Record, settings: Settings) -> int:
@@ -31,9 +30,13 @@ def replicates_wanted(record: Record, settings: Settings) -> int:
     found = record.get("overhead")
     if found is None or found.value is None or len(found.samples) < max(2, settings.processes):
         return settings.processes
-    first = found.samples[: settings.processes]
-    wanted = parse_precision(settings.precision).half_width(fmean(first))
-    return min(max(settings.processes, settings.max_processes), replicates_needed(first, wanted))
+    needed = replicates_needed(found.samples[: settings.processes], _wanted_half_width(found.samples, settings))
+    return min(max(settings.processes, settings.max_processes), needed)
+
+
+def _wanted_half_width(replicates: Sequence[float], settings: Settings) -> float:
+    """How narrow the overhead's interval is asked to be, told from the first stage of its replicates."""
+    return parse_precision(settings.precision).half_width(fmean(replicates[: settings.processes]))
 
 
 def steps_left(record: Record, settings: Settings) -> int:
@@ -81,24 +84,27 @@ def _overhead(replicates: Sequence[float], settings: Settings) -> Measurement:
     found = two_stage_interval(replicates, settings.processes)
     note = f"{len(replicates)} replicates"
     if found.low is not None and found.high is not None and len(replicates) >= settings.processes:
-        wanted = parse_precision(settings.precision).half_width(fmean(replicates[: settings.processes]))
-        reached = (found.high - found.low) / 2 <= wanted * (1 + 1e-9)
+        reached = (found.high - found.low) / 2 <= _wanted_half_width(replicates, settings) * (1 + 1e-9)
         note = f"{'precision reached' if reached else 'budget ended'} after {note}"
     return measurement("overhead", found, replicates, note)
 
 
 def appended(record: Record | None, metric: str, value: float) -> tuple[float, ...]:
     """The samples of a record's metric with one more."""
+    return (*_samples(record, metric), value)
+
+
+def _samples(record: Record | None, metric: str) -> tuple[float, ...]:
+    """The samples of a record's metric so far."""
     found = record.get(metric) if record else None
-    return (*(found.samples if found else ()), value)
+    return found.samples if found else ()
 
 
 def latencies(wall: Sequence[float], earlier: Record | None, threads: int) -> list[Measurement]:
     """Median and 90th percentile of wall times, with those of earlier replicates."""
     suffix = "" if threads == 1 else f"@{threads}"
     note = f"{threads} thread{'s' if threads != 1 else ''}, unprofiled"
-    known = earlier.get(f"latency{suffix}") if earlier else None
-    pooled = [*(known.samples if known else ()), *wall]
+    pooled = [*_samples(earlier, f"latency{suffix}"), *wall]
     return [
         measurement("latency", median(pooled), pooled, note, suffix),
         measurement("latency_p90", quantile(pooled, 0.9), (), note, suffix),
@@ -110,8 +116,7 @@ def paired(times: Mapping[str, Sequence[Sequence[float]]], earlier: Record | Non
     clocks = {"paired": "cpu", "paired_wall": "wall"} if provider == "cpu" else {"paired": "wall", "paired_cpu": "cpu"}
     found = []
     for metric, clock in clocks.items():
-        known = earlier.get(metric) if earlier else None
-        ratios = [*(known.samples if known else ()), *(after / before for before, after in times[clock])]
+        ratios = [*_samples(earlier, metric), *(after / before for before, after in times[clock])]
         note = f"{'thread CPU time' if clock == 'cpu' else 'wall clock'}; samples are variant over baseline, a pair each"
         found.append(measurement(metric, paired_overhead(ratios), ratios, note))
     return found

@@ -62,6 +62,11 @@ class Measurement:
     samples: tuple[float, ...] = ()
     note: str = ""
 
+    @property
+    def reach(self) -> float | None:
+        """How far from 0 the interval goes; ``None`` without one."""
+        return None if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -5,7 +5,6 @@ enters the other. (Attribution of a baseline against a copy of itself is zero by
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from attnbench import figures
 from attnbench.bench import Bench, Clock
@@ -41,7 +40,7 @@ def measure_twin(bench: Bench, baseline: PlannedCase, records: Mapping[Case, Rec
     samples = figures.appended(record, "twin", replicate.overhead)
     found = [measurement("twin", sum(samples) / len(samples), samples, note=variant.case.variant)]
     own = variant.get("overhead")
-    if own is not None and not figures.twins_wanted(replace(record, measurements=tuple(found)), baseline.settings):
+    if own is not None and len(samples) >= baseline.settings.processes:
         found += figures.floors(own.samples[: len(samples)], samples)
     return bench.joined(baseline, record, found, clock)
 

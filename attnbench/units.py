@@ -16,6 +16,11 @@ def decimals_for(half_width: float | None, default: int = 2, most: int = 3) -> i
     return max(0, min(most, 1 - math.floor(math.log10(half_width) + 1e-9)))
 
 
+def percent(ratio: float | None) -> float | None:
+    """A plain ratio in percent (a difference of ratios in percentage points)."""
+    return None if ratio is None else 100 * ratio
+
+
 def fixed(value: float | None, decimals: int = 2, sign: bool = False) -> str:
     """A number with so many decimals; the missing mark when there is none."""
     if value is None or not math.isfinite(value):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from attnbench.records import Record, Run
 from attnbench.report.verdicts import agreement, judge, npu_verdict
+from attnbench.units import percent
 
 COLUMNS = {
     "host": "host with its options",
@@ -171,9 +172,9 @@ def _timing(record: Record, baseline: Record | None) -> dict[str, Any]:
     for column, metric in (("overhead_pct", "overhead"), ("paired_pct", "paired")):
         found = record.get(metric)
         for suffix, value in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[f"{column}{suffix}"] = _percent(getattr(found, value)) if found else None
-    row["paired_wall_pct"] = _percent(record.value("paired_wall"))
-    row["aligned_pct"] = _percent(record.value("aligned"))
+            row[f"{column}{suffix}"] = percent(getattr(found, value)) if found else None
+    row["paired_wall_pct"] = percent(record.value("paired_wall"))
+    row["aligned_pct"] = percent(record.value("aligned"))
     whole = baseline.value("latency") if baseline else None
     overhead = record.value("overhead")
     row["overhead_ms"] = 1e3 * overhead * whole if overhead is not None and whole is not None else None
@@ -186,9 +187,9 @@ def _floors(record: Record, baseline: Record | None) -> dict[str, Any]:
     return {
         "replicates": len(overhead.samples) if overhead else None,
         "stopped": overhead.note if overhead else None,
-        "floor_overhead_pct": _percent(baseline.value("floor_overhead")) if baseline else None,
-        "floor_difference_pct": _percent(baseline.value("floor_difference")) if baseline else None,
-        "core_share_pct": _percent(record.value("core_share")),
+        "floor_overhead_pct": percent(baseline.value("floor_overhead")) if baseline else None,
+        "floor_difference_pct": percent(baseline.value("floor_difference")) if baseline else None,
+        "core_share_pct": percent(record.value("core_share")),
     }
 
 
@@ -238,7 +239,3 @@ def _relative(record: Record, baseline: Record | None, metric: str) -> float | N
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

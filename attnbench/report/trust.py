@@ -7,7 +7,7 @@ import pandas as pd
 
 from attnbench.records import Run
 from attnbench.report.tables import interval_text, number, overhead_text, rows_of, where
-from attnbench.units import MISSING, fixed, scaled, significant
+from attnbench.units import MISSING, fixed, percent, scaled, significant
 
 CROWDED = 95.0
 """Share of a core, in %, below which a case says that it was not alone."""
@@ -22,18 +22,16 @@ def floors(run: Run) -> pd.DataFrame:
             continue
         own = next((r.get("overhead") for r in run.records if r.case == replace(record.case, variant=twin.note)), None)
         first = own.samples[: len(twin.samples)] if own else ()
-        ends = (paired.low, paired.high) if paired else (None, None)
-        clock = 100 * max(abs(ends[0]), abs(ends[1])) if ends[0] is not None and ends[1] is not None else None
         shown.append(
             {
                 "host": record.case.host,
                 "size": record.case.size,
-                "smallest overhead (points)": significant(_points(record.value("floor_overhead")), 2),
-                "smallest difference (points)": significant(_points(record.value("floor_difference")), 2),
+                "smallest overhead (points)": significant(percent(record.value("floor_overhead")), 2),
+                "smallest difference (points)": significant(percent(record.value("floor_difference")), 2),
                 "from, measured twice": twin.note,
                 "its figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
                 f"{fixed(100 * fmean(twin.samples), 3)}",
-                "on the clock (points)": significant(clock, 2),
+                "on the clock (points)": significant(percent(paired.reach if paired else None), 2),
             }
         )
     return pd.DataFrame(shown)
@@ -112,7 +110,3 @@ def disagreements(frame: pd.DataFrame) -> pd.DataFrame:
         for row in rows_of(frame)
         if row["agreement"] == "disagree"
     )
-
-
-def _points(ratio: float | None) -> float | None:
-    return None if ratio is None else 100 * ratio
