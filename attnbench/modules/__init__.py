@@ -53,6 +53,11 @@ class AttentionModule:
     refuses: Callable[..., str] | None = None
 
 
+def too_narrow(plane: Plane, reduction: int, **_options: OptionValue) -> str:
+    """The refusal of a module whose reduced width would have no channel; empty where it has one."""
+    return f"needs at least {reduction} channels" if plane.channels < reduction else ""
+
+
 def build_module(spec: Spec, plane: Plane) -> "nn.Module":
     """The module that a spec names, built for this plane.
 

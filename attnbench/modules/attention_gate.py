@@ -11,7 +11,7 @@ same, plus bringing that signal to the skip's size.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class AttentionGate(nn.Module):
@@ -45,6 +45,6 @@ ENTRIES = (
         options={"reduction": 2},
         params=_params,
         macs=lambda p, reduction: p.positions * (2 * p.channels + 1) * (p.channels // reduction),
-        refuses=lambda p, reduction: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

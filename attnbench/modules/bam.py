@@ -11,7 +11,7 @@ adding them, and pools with a window of H x H, which is wrong for maps that are 
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class BAM(nn.Module):
@@ -69,6 +69,6 @@ ENTRIES = (
         options={"reduction": 16, "dilation": 4},
         params=_params,
         macs=_macs,
-        refuses=lambda p, reduction, **_: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

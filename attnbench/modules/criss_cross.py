@@ -10,7 +10,7 @@ itself counted once (along the row), the input added. The weight of the sum star
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 FAR_BELOW = -1e9
 """Stands for minus infinity: a position's own place in its column, which its row counts already."""
@@ -68,6 +68,6 @@ ENTRIES = (
         options={"reduction": 8, "recurrence": 2},
         params=_params,
         macs=_macs,
-        refuses=lambda p, reduction, **_: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

@@ -11,7 +11,7 @@ residual are those of the paper's section 3 and figure 2. A common port takes th
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class DoubleAttention(nn.Module):
@@ -50,6 +50,6 @@ ENTRIES = (
         options={"reduction": 4},
         params=lambda p, reduction: 4 * p.channels * (p.channels // reduction) + 3 * (p.channels // reduction) + p.channels,
         macs=_macs,
-        refuses=lambda p, reduction: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

@@ -11,7 +11,7 @@ them. The weights of the branches start at 0 there; here at 1, so that the compa
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class PositionAttention(nn.Module):
@@ -81,6 +81,6 @@ ENTRIES = (
         options={"reduction": 8},
         params=_params,
         macs=_macs,
-        refuses=lambda p, reduction: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

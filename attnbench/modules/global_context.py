@@ -11,7 +11,7 @@ to choose (1/16 and 1/4 in the published models).
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class GlobalContext(nn.Module):
@@ -48,6 +48,6 @@ ENTRIES = (
         options={"reduction": 16},
         params=_params,
         macs=lambda p, reduction: 2 * p.channels * p.positions + 2 * p.channels * (p.channels // reduction),
-        refuses=lambda p, reduction: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

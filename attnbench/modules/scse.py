@@ -10,7 +10,7 @@ From the authors' ``squeeze_and_excitation.py`` (``ai-med/squeeze_and_excitation
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class ConcurrentSE(nn.Module):
@@ -46,6 +46,6 @@ ENTRIES = (
             2 * p.channels * _hidden(p, reduction) + _hidden(p, reduction) + p.channels + p.channels + 1
         ),
         macs=lambda p, reduction: 2 * p.channels * _hidden(p, reduction) + p.channels * p.positions,
-        refuses=lambda p, reduction: f"needs at least {reduction} channels" if p.channels < reduction else "",
+        refuses=too_narrow,
     ),
 )

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class SelfAttention(nn.Module):
@@ -31,10 +31,6 @@ class SelfAttention(nn.Module):
         scores = torch.matmul(query.transpose(1, 2) / math.sqrt(self.width), key)
         attention = torch.softmax(scores, -1)
         return torch.matmul(attention, value.transpose(1, 2)).transpose(1, 2).reshape(x.shape)
-
-
-def _refuses(plane: Plane, reduction: int) -> str:
-    return f"needs at least {reduction} channels" if plane.channels < reduction else ""
 
 
 def _params(plane: Plane, reduction: int) -> int:
@@ -58,6 +54,6 @@ ENTRIES = (
         options={"reduction": 1},
         params=_params,
         macs=_macs,
-        refuses=_refuses,
+        refuses=too_narrow,
     ),
 )
