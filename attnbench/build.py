@@ -23,7 +23,7 @@ from attnbench.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import GraphCost, activation_peak, graph_cost
 from attnbench.graph.load import input_shape, move_weights_out, parse, read_host_file, serialise, static_shape, verify
-from attnbench.graph.splice import mark_tensors, planes, splice, tensors
+from attnbench.graph.splice import block_inputs, mark_tensors, planes, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
 from attnbench.hosts.site import attach_sites, marked, sites_of
 from attnbench.lint import deployment_checklist, lint
@@ -57,7 +57,7 @@ class CaseBuilder:
     canonical: bool
     folder: Path
     hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
-    modules: dict[tuple[Spec, tuple[int, ...], int], Part] = field(default_factory=dict)
+    modules: dict[tuple[Spec, int, Plane, int], Part] = field(default_factory=dict)
 
     def build(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         """The case's graph, verified and saved, with its counts and findings. Raises ``CaseFailure``."""
@@ -69,8 +69,14 @@ class CaseBuilder:
             mark_tensors(marked_model, sites)
             graph = serialise(marked_model)
         with_sites = parse(graph)
-        shapes, opset = planes(with_sites), with_sites.opset_imports.get("", OPSET)
-        parts = {site: [(spec, self.module(spec, shapes[site], opset)) for spec in row] for site, row in sites.items()}
+        shapes, offered = planes(with_sites), block_inputs(with_sites)
+        opset = with_sites.opset_imports.get("", OPSET)
+        parts = {
+            site: [
+                (spec, self.module(spec, shapes[site][0], Plane(*shapes[site][1:], offered[site]), opset)) for spec in row
+            ]
+            for site, row in sites.items()
+        }
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
         path = self.folder / f"{_short(case.label)}.onnx"
         path.write_bytes(serialise(model))
@@ -87,11 +93,11 @@ class CaseBuilder:
             self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, weights))
         return self.hosts[key]
 
-    def module(self, spec: Spec, shape: tuple[int, ...], opset: int) -> Part:
-        """A module's graph for a shape, exported at the host's opset, counted and compared once."""
-        key = (spec, shape, opset)
+    def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
+        """A module's graph for a plane, exported at the host's opset, counted and compared once."""
+        key = (spec, batch, plane, opset)
         if key not in self.modules:
-            self.modules[key] = _module_part(spec, shape, self.seed, canonical=self.canonical, opset=opset)
+            self.modules[key] = _module_part(spec, batch, plane, self.seed, canonical=self.canonical, opset=opset)
         return self.modules[key]
 
     def _occupied(self, case: Case, reference: HostReference, host: Part) -> dict[str, tuple[Spec, ...]]:
@@ -169,9 +175,10 @@ def _onnx_host(case: Case, reference: HostReference, seed: int, *, canonical: bo
     return Part(graph, None, parity, (f"host from an ONNX file, opset {opset}: counted on the graph alone",))
 
 
-def _module_part(spec: Spec, shape: tuple[int, ...], seed: int, *, canonical: bool, opset: int) -> Part:
+def _module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: bool, opset: int) -> Part:
     torch.manual_seed(seed)
-    module = _guarded(lambda: build_module(spec, Plane(*shape[1:])), f"module {spec}").eval()
+    shape = (batch, plane.channels, plane.height, plane.width)
+    module = _guarded(lambda: build_module(spec, plane), f"module {spec}").eval()
     graph = to_onnx(module, shape, canonical=canonical, opset=opset)
     model = parse(graph)
     given = [static_shape(output) for output in model.graph.outputs]

@@ -19,8 +19,8 @@ from typing import Any, Self
 
 from attnbench.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
 from attnbench.grammar import parse_size, parse_spec, parse_variant
-from attnbench.hosts import HOSTS, declared_placements, modules_by_site
-from attnbench.modules import MODULES, Plane
+from attnbench.hosts import HOSTS, declared_placements, declared_planes, modules_by_site
+from attnbench.modules import MODULES
 from attnbench.records import Built
 from attnbench.registry import is_reference, load_object, merge_options
 from attnbench.study import PlannedCase
@@ -139,16 +139,15 @@ def _write_chain(folder: str) -> str:
 
 
 def _added_macs(planned: PlannedCase) -> int:
-    description = HOSTS.describe().get(parse_spec(planned.host.spec).name) if planned.host.kind == "registered" else None
-    if description is None:
+    name = parse_spec(planned.host.spec).name
+    if planned.host.kind != "registered" or name not in HOSTS.describe():
         return 0
-    sites: dict[str, tuple[int, int]] = description.get("sites") or {}
+    sites = declared_planes(name)
     height, width = parse_size(planned.case.size)
     occupied = modules_by_site(parse_variant(planned.case.variant), sites, declared_placements(planned.host), "")
     total = 0
     for site, specs in occupied.items():
-        channels, stride = sites[site]
-        plane = Plane(channels, height // stride, width // stride)
+        plane = sites[site].at(height, width)
         for spec in specs:
             if not is_reference(spec.name):
                 entry = MODULES.load(spec.name)

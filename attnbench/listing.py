@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from attnbench.hosts import HOSTS, describe_sites
+from attnbench.hosts import HOSTS, describe_sites, site_table
 from attnbench.modules import MODULES
 from attnbench.targets import load_target, target_names
 from attnbench.units import MISSING
@@ -29,7 +29,7 @@ def hosts() -> pd.DataFrame:
             "host": name,
             "what it is": entry.get("summary", ""),
             "options": _options(entry.get("options") or {}, entry.get("choices") or {}),
-            "sites": len(entry.get("sites") or {}) or MISSING,
+            "sites": len(site_table(entry.get("sites") or {})) or MISSING,
             "sides": f"multiples of {entry.get('multiple', 1)}",
             "after": entry.get("source", entry.origin),
         }

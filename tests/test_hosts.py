@@ -9,8 +9,17 @@ from attnbench.errors import InputError, UnknownName
 from attnbench.export import to_onnx
 from attnbench.grammar import parse_spec, parse_variant
 from attnbench.graph.load import parse, serialise, verify
-from attnbench.graph.splice import planes, splice
-from attnbench.hosts import HOSTS, HostReference, check_host, check_size, host_options, modules_by_site, resolve_place
+from attnbench.graph.splice import block_inputs, planes, splice
+from attnbench.hosts import (
+    HOSTS,
+    HostReference,
+    check_host,
+    check_size,
+    host_options,
+    modules_by_site,
+    resolve_place,
+    site_table,
+)
 from attnbench.hosts.site import Site, attach_sites, marked, occupy, sites_of
 from attnbench.modules import Plane, build_module
 
@@ -53,9 +62,9 @@ def test_sites_are_where_the_entry_says(host):
     name, _, graph = host
     entry = HOSTS.load(parse_spec(name).name)
     found = {site: shape[1:] for site, shape in planes(parse(graph)).items()}
-    assert found == {
-        site: (channels, SIZE[0] // stride, SIZE[1] // stride) for site, (channels, stride) in entry.sites.items()
-    }
+    declared = {site: plane.at(*SIZE) for site, plane in site_table(entry.sites).items()}
+    assert found == {site: (plane.channels, plane.height, plane.width) for site, plane in declared.items()}
+    assert block_inputs(parse(graph)) == {site: plane.block_input for site, plane in declared.items()}
 
 
 def test_the_baseline_is_the_host(host):

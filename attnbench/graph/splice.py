@@ -32,6 +32,11 @@ def planes(model: ir.Model) -> dict[str, tuple[int, ...]]:
     return {site: static_shape(node.inputs[0]) for site, node in markers(model).items() if node.inputs[0] is not None}
 
 
+def block_inputs(model: ir.Model) -> dict[str, int]:
+    """The channels of the block's input at each slot; 0 at every other site."""
+    return {site: node.attributes.get_int("block_input", 0) or 0 for site, node in markers(model).items()}
+
+
 def tensors(model: ir.Model) -> dict[str, tuple[int, ...]]:
     """The tensors of a graph where a module could stand, with their shapes: float maps ``[N, C, H, W]`` of a node."""
     return {

@@ -3,6 +3,7 @@
 This package's root imports no torch, so that hosts, sites and placements can be listed and checked without it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import InputError, UnknownName
 from attnbench.grammar import OptionValue, Spec, Variant, parse_spec
+from attnbench.modules import Plane
 from attnbench.registry import Registry, is_reference, merge_options
 
 if TYPE_CHECKING:
@@ -17,26 +19,62 @@ if TYPE_CHECKING:
 
 HOSTS = Registry("host", "attnbench.hosts", "attnbench.hosts")
 
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
 
 @dataclass(frozen=True)
 class Host:
     """A registered network.
 
     ``build(**options)`` makes an ``nn.Module`` that holds a ``Site`` for each name in ``sites``, whose value is
-    (channels, stride). ``placements`` name groups of sites. Sides of the input must be multiples of ``multiple``.
-    ``choices`` list what an option may be where it is not free.
+    (channels, stride) or, for a slot, (channels, stride, channels of the block's input). ``{0..3}`` in a name stands for
+    four sites. ``placements`` name groups of sites, and have the same names for the same kind of place on every host:
+
+    - ``residual-branch``: behind the last norm of every residual branch, before the addition;
+    - ``block-ends``: behind every block; ``stage-ends``: behind the last block of each resolution;
+    - ``after-depthwise``: behind the depthwise convolution, its norm and activation, in blocks that expand;
+    - ``slots``: where the network's own authors put an attention module, left empty;
+    - ``skips``: on a feature on its way to a later concatenation.
+
+    Sides of the input must be multiples of ``multiple``. ``choices`` list what an option may be where it is not free.
     """
 
     name: str
     build: Callable[..., "nn.Module"]
     summary: str
     source: str
-    sites: Mapping[str, tuple[int, int]]
+    sites: Mapping[str, tuple[int, ...]]
     placements: Mapping[str, tuple[str, ...]]
     multiple: int = 1
     input_channels: int = 3
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     choices: Mapping[str, tuple[OptionValue, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SitePlane:
+    """What an entry says of a site: its channels, its stride, and in a slot the channels of the block's input, else 0."""
+
+    channels: int
+    stride: int
+    block_input: int = 0
+
+    def at(self, height: int, width: int) -> Plane:
+        """The tensor at this site for an image of this size; a stride rounds up."""
+        return Plane(self.channels, -(-height // self.stride), -(-width // self.stride), self.block_input)
+
+
+def site_table(sites: Mapping[str, tuple[int, ...]]) -> dict[str, SitePlane]:
+    """The sites of an entry one by one, each ``{first..last}`` in a name counted out."""
+    return {name: SitePlane(*value) for pattern, value in sites.items() for name in _counted_out(pattern)}
+
+
+def _counted_out(pattern: str) -> list[str]:
+    found = _RANGE.search(pattern)
+    if found is None:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    return [name for i in range(int(found[1]), int(found[2]) + 1) for name in _counted_out(f"{head}{i}{tail}")]
 
 
 @dataclass(frozen=True)
@@ -100,10 +138,15 @@ def declared_sites(reference: HostReference) -> tuple[str, ...] | None:
     """The site names known without building the host; ``None`` for an ONNX file, whose tensors are its sites."""
     match reference.kind:
         case "registered":
-            return tuple(HOSTS.describe()[parse_spec(reference.spec).name].get("sites") or ())
+            return tuple(declared_planes(parse_spec(reference.spec).name))
         case "factory":
             return tuple(reference.sites)
     return None
+
+
+def declared_planes(name: str) -> dict[str, SitePlane]:
+    """The sites of a registered host as its entry has them."""
+    return site_table(HOSTS.describe()[name].get("sites") or {})
 
 
 def declared_placements(reference: HostReference) -> Mapping[str, tuple[str, ...]]:
@@ -149,9 +192,9 @@ def describe_sites(name: str) -> list[dict[str, Any]]:
     described = HOSTS.describe()
     if name not in described:
         raise UnknownName("host", name, described)
-    sites: Mapping[str, tuple[int, int]] = described[name].get("sites") or {}
+    sites = declared_planes(name)
     rows: list[dict[str, Any]] = [
-        {"place": site, "channels": channels, "stride": stride, "members": ""} for site, (channels, stride) in sites.items()
+        {"place": site, "channels": plane.channels, "stride": plane.stride, "members": ""} for site, plane in sites.items()
     ]
     rows += [
         {

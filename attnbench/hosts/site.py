@@ -17,11 +17,14 @@ from attnbench.naming import MARKER_DOMAIN, MARKER_OP
 
 
 class Site(nn.Module):
-    """Identity with a name; ``[N, C, H, W]`` in and out."""
+    """Identity with a name; ``[N, C, H, W]`` in and out.
 
-    def __init__(self, name: str) -> None:
+    A slot also says how many channels came into the block around it (``block_input``), for modules whose width follows it.
+    """
+
+    def __init__(self, name: str, block_input: int = 0) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.block_input = name, block_input
         self.occupant: nn.Module | None = None
         self.marking = False
 
@@ -34,7 +37,12 @@ class Site(nn.Module):
             return self.occupant(x)
         if self.marking:
             return torch.onnx.ops.symbolic(
-                f"{MARKER_DOMAIN}::{MARKER_OP}", (x,), {"site": self.name}, dtype=x.dtype, shape=x.shape, version=1
+                f"{MARKER_DOMAIN}::{MARKER_OP}",
+                (x,),
+                {"site": self.name, "block_input": self.block_input},
+                dtype=x.dtype,
+                shape=x.shape,
+                version=1,
             )
         return x
 

@@ -4,7 +4,7 @@ This package's root imports no torch, so that the modules can be listed without 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import CaseRefused, InputError
@@ -19,11 +19,16 @@ MODULES = Registry("module", "attnbench.modules", "attnbench.modules")
 
 @dataclass(frozen=True)
 class Plane:
-    """The tensor a module is put on: ``channels`` maps of ``height`` x ``width``."""
+    """The tensor a module is put on: ``channels`` maps of ``height`` x ``width``.
+
+    ``block_input`` is what a slot of a host offers beside it: the channels that came into the block around the slot. It is
+    0 at every other place.
+    """
 
     channels: int
     height: int
     width: int
+    block_input: int = 0
 
     @property
     def positions(self) -> int:
@@ -35,10 +40,14 @@ class Plane:
 class AttentionModule:
     """A registered module: ``[N, C, H, W]`` in, the same shape out.
 
-    ``build(channels, [height, width,] **options)`` makes the ``nn.Module``. ``params(plane, **options)`` and
+    ``build(channels, [height, width, block_input,] **options)`` makes the ``nn.Module``. ``params(plane, **options)`` and
     ``macs(plane, **options)`` are the closed forms, written from the paper and not from the code, that tests hold the
     code to; MACs are those of convolutions, linear layers and matrix products. ``refuses`` says why a plane or an option
     is out of the module's own definition, or nothing. ``source`` is the authors' code or the document it follows.
+
+    ``rewrite_of`` names modules that this one computes exactly with other ops, for an NPU that refuses theirs; its class
+    then has ``adopt(original)``, which takes the original's weights over. ``opset`` is the lowest ONNX opset that has its
+    ops, where that is above the tool's own.
     """
 
     name: str
@@ -51,6 +60,8 @@ class AttentionModule:
     macs: Callable[..., int]
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     refuses: Callable[..., str] | None = None
+    rewrite_of: tuple[str, ...] = ()
+    opset: int = 0
 
 
 def too_narrow(plane: Plane, reduction: int, **_options: OptionValue) -> str:
@@ -64,7 +75,7 @@ def build_module(spec: Spec, plane: Plane) -> "nn.Module":
     Raises ``UnknownName`` or ``InputError`` for a spec that means nothing, ``CaseRefused`` for a plane that the module's
     definition excludes, and ``CaseFailure`` through the caller for whatever the user's own code raises.
     """
-    size = {"channels": plane.channels, "height": plane.height, "width": plane.width}
+    size = asdict(plane)
     if is_reference(spec.name):
         return _build_user_module(spec, size)
     entry: AttentionModule = MODULES.load(spec.name)
