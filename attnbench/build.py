@@ -71,12 +71,11 @@ class CaseBuilder:
         with_sites = parse(graph)
         shapes, offered = planes(with_sites), block_inputs(with_sites)
         opset = with_sites.opset_imports.get("", OPSET)
-        parts = {
-            site: [
-                (spec, self.module(spec, shapes[site][0], Plane(*shapes[site][1:], offered[site]), opset)) for spec in row
-            ]
-            for site, row in sites.items()
-        }
+        parts: dict[str, list[tuple[Spec, Part]]] = {}
+        for site, row in sites.items():
+            batch, channels, height, width = shapes[site]
+            plane = Plane(channels, height, width, offered[site])
+            parts[site] = [(spec, self.module(spec, batch, plane, opset)) for spec in row]
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
         path = self.folder / f"{_short(case.label)}.onnx"
         path.write_bytes(serialise(model))
