@@ -130,7 +130,8 @@ class CaseBuilder:
         )
 
 
-def _torch_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
+def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network that a reference names, with seeded weights, and the shape of the case's input to it."""
     spec = parse_spec(reference.spec)
     torch.manual_seed(seed)
     channels = reference.input_channels
@@ -140,7 +141,11 @@ def _torch_host(case: Case, reference: HostReference, seed: int, *, canonical: b
         channels = entry.input_channels
     else:
         host = _user_host(spec, reference, parse_size(case.size))
-    shape = (case.batch, channels, *parse_size(case.size))
+    return host, (case.batch, channels, *parse_size(case.size))
+
+
+def _torch_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
+    host, shape = torch_host(case, reference, seed)
     subnormal = _subnormals(host)
     with marked(host):
         graph = to_onnx(host, shape, canonical=canonical)

@@ -6,7 +6,7 @@ fused attention in silence. Here each handle says which of the two it counts, an
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -37,6 +37,18 @@ MOVES = (
 
 
 @dataclass(frozen=True)
+class Step:
+    """One op of a module as it was traced: where, on which shapes, and what it comes to. Equal ops of a layer are one."""
+
+    path: str
+    op: str
+    inputs: str
+    output: str
+    macs: int
+    elements: int
+
+
+@dataclass(frozen=True)
 class TorchCounts:
     """What torch's side says of a module: parameters, MACs, and ops without a handle. MACs are ``None`` if not traced."""
 
@@ -52,19 +64,49 @@ def parameters_of(module: nn.Module) -> int:
 
 def count_torch(module: nn.Module, shape: tuple[int, ...]) -> TorchCounts:
     """Count a module by tracing it once on zeros of this shape; it runs for real, so its tensors must fit in memory."""
+    analysis = _traced(module, shape, _handles())
+    unknown = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
+    return TorchCounts(parameters_of(module), _sum(analysis.by_operator(), MACS), unknown)
+
+
+def derivation(module: nn.Module, shape: tuple[int, ...]) -> list[Step]:
+    """How a module's MACs and element operations come about, op by op, in the order of its layers."""
+    by_module = _traced(module, shape, _handles()).by_module_and_operator()
+    steps = []
+    for path, counted in by_module.items():
+        own = Counter(counted)
+        for child, _ in module.get_submodule(path).named_children():
+            own.subtract(by_module.get(f"{path}.{child}" if path else child, {}))
+        for label, number in own.items():
+            if number:
+                kind, op, inputs, output = label.split("|")
+                macs, elements = (number, 0) if kind == MACS else (0, number)
+                steps.append(Step(path, op, inputs, output, macs, elements))
+    return steps
+
+
+def fvcore_default(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """What fvcore answers without any handles of ours: MACs, and elements of norms and adaptive pooling among them."""
+    return int(sum(_traced(module, shape, {}).by_operator().values()))
+
+
+def _traced(module: nn.Module, shape: tuple[int, ...], handles: dict[str, Handle]) -> FlopCountAnalysis:
+    """The module's analysis, run once and kept."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused kernel hides its matrix products
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
         with torch.no_grad():
-            analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape))
-            analysis.set_op_handle(**_handles())
+            analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape)).set_op_handle(**handles)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-            logging.getLogger("fvcore").setLevel(logging.ERROR)
-            totals = analysis.by_operator()
-            unknown = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
+            analysis.by_operator()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    return TorchCounts(parameters_of(module), int(totals.get(MACS, 0)), unknown)
+    return analysis
+
+
+def _sum(totals: Mapping[str, Any], kind: str) -> int:
+    return int(sum(number for label, number in totals.items() if label.startswith(f"{kind}|")))
 
 
 def _handles() -> dict[str, Handle]:
@@ -79,24 +121,34 @@ def _handles() -> dict[str, Handle]:
         ("einsum", jit_handles.einsum_flop_jit),
         ("scaled_dot_product_attention", _attention),
     ):
-        handles[f"aten::{op}"] = _as(MACS, count)
-    handles |= {f"aten::{op}": _as(ELEMENTS, _written) for op in (*ELEMENTWISE, *WINDOWS)}
-    handles |= {f"aten::{op}": _as(ELEMENTS, _read) for op in READS_INPUT}
-    handles |= {f"aten::{op}": _as(ELEMENTS, lambda inputs, outputs: 5 * _written(inputs, outputs)) for op in ("softmax",)}
-    handles |= {f"aten::{op}": _as(ELEMENTS, lambda _inputs, _outputs: 0) for op in MOVES}
+        handles[f"aten::{op}"] = _as(MACS, op, count)
+    handles |= {f"aten::{op}": _as(ELEMENTS, op, _written) for op in (*ELEMENTWISE, *WINDOWS)}
+    handles |= {f"aten::{op}": _as(ELEMENTS, op, _read) for op in READS_INPUT}
+    handles |= {
+        f"aten::{op}": _as(ELEMENTS, op, lambda inputs, outputs: 5 * _written(inputs, outputs)) for op in ("softmax",)
+    }
+    handles |= {f"aten::{op}": _as(ELEMENTS, op, lambda _inputs, _outputs: 0) for op in MOVES}
     return handles
 
 
-def _as(kind: str, count: Callable[[Sequence[Any], Sequence[Any]], Any]) -> Handle:
+def _as(kind: str, op: str, count: Callable[[Sequence[Any], Sequence[Any]], Any]) -> Handle:
+    """A handle whose count carries its own derivation for a key: kind, op, shapes read, shape written."""
+
     def handle(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
         counted = count(inputs, outputs)
-        return Counter({kind: int(sum(counted.values()) if isinstance(counted, Counter) else counted)})
+        read = " ".join(filter(None, map(_shape_text, inputs)))
+        label = f"{kind}|{op.strip('_')}|{read}|{_shape_text(outputs[0])}"
+        return Counter({label: int(sum(counted.values()) if isinstance(counted, Counter) else counted)})
 
     return handle
 
 
 def _shape(value: Any) -> list[int]:
     return jit_handles.get_shape(value) or []
+
+
+def _shape_text(value: Any) -> str:
+    return "x".join(map(str, _shape(value)))
 
 
 def _written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

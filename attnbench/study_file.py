@@ -5,12 +5,13 @@
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
                 priority, place, module, stage    where it stands in the report's tables, and under which words
-                claim                             a table, or a list of tables, {metric, value, source, relation,
-                                                  tolerance, text}: what is said of it and will be judged
+                claim                             a table, or a list of tables, {metric, value, unit, source,
+                                                  relation, tolerance, text}: what is said of it and will be judged
 
 Every mistake is one line that names the file and the key.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,11 @@ from typing import Any
 
 from attnbench.errors import InputError, UnknownName
 
+COUNTS = ("params", "params_delta", "macs", "macs_delta", "flops")
+"""What a claim with a unit may be about; everything else has its unit in its name."""
+
 CLAIM_METRICS = (
+    *COUNTS,
     "overhead_pct",
     "overhead_ms",
     "macs_delta_pct",
@@ -27,8 +32,10 @@ CLAIM_METRICS = (
     "largest_activation_bytes",
     "npu_verdict",
 )
-RELATIONS = ("about", "below")
+RELATIONS = ("about", "below", "rounds to")
+UNITS = ("1", "M", "G", "Mi", "Gi")
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?", re.IGNORECASE)
 _STUDY_KEYS: dict[str, tuple[type, ...]] = {
     "name": (str,), "title": (str,), "hosts": (list,), "sizes": (list,), "batch": (int,), "targets": (list,),
     "settings": (dict,), "matrix": (list,), "case": (list,),
@@ -41,7 +48,7 @@ _CASE_KEYS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 _CLAIM_KEYS: dict[str, tuple[type, ...]] = {
     "metric": (str,), "value": (int, float, str), "source": (str,), "relation": (str,), "tolerance": (int, float),
-    "text": (str,),
+    "text": (str,), "unit": (str,),
 }  # fmt: skip
 
 
@@ -105,6 +112,10 @@ def _hold_claim(claim: Any, where: str) -> None:
         raise UnknownName(f"metric in {where}: claim", claim["metric"], CLAIM_METRICS)
     if claim.get("relation", "about") not in RELATIONS:
         raise UnknownName(f"relation in {where}: claim", claim["relation"], RELATIONS)
+    if claim.get("unit", "1") not in UNITS or ("unit" in claim and claim["metric"] not in COUNTS):
+        raise InputError(f"{where}: claim: unit is one of {', '.join(UNITS)}, of {', '.join(COUNTS)}, not '{claim['unit']}'")
+    if claim["metric"] != "npu_verdict" and not _NUMBER.fullmatch(str(claim["value"])):
+        raise InputError(f"{where}: claim: value of {claim['metric']} must be a number, not '{claim['value']}'")
 
 
 def hold(table: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:

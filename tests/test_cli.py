@@ -78,7 +78,7 @@ def test_list_shows_what_exists(command):
         code, out, _ = command("list", what)
         assert code == 0
         assert all(word in out for word in words)
-    code, _, err = command("list", "placements", "--host", "resnet")
+    code, _, err = command("list", "placements", "--host", "resnetsan")
     assert code == 2
     assert "did you mean 'resnetsan01'" in err
 

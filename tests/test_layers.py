@@ -21,7 +21,7 @@ LAYERS = (
     {"export", "counting", "parity", "lint", "listing", "figures"},
     {"study"},
     {"build"},
-    {"builder"},
+    {"builder", "tally"},
     {"bench"},
     {"twin"},
     {"progress", "sweep"},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.errors import InputError
-from attnbench.hosts import HostReference
+from attnbench.hosts import HostReference, declared_planes
 from attnbench.modules import MODULES
 from attnbench.records import Settings
 from attnbench.study import from_flags, host_from_flags, make_settings, plan
@@ -34,7 +34,7 @@ def test_a_matrix_is_every_module_at_every_place_after_the_baseline():
 
 def test_each_is_every_site_and_all_every_module():
     found = plan({"matrix": [{"modules": "all", "places": "each"}]})
-    assert len(found.cases) == 1 + len(MODULES.names()) * 14
+    assert len(found.cases) == 1 + len(MODULES.names()) * len(declared_planes("resnetsan01"))
     assert all(planned.case.size == "384x640" for planned in found.cases)
 
 

@@ -11,6 +11,11 @@ from attnbench.report.verdicts import Judged, judge
 from attnbench.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
 
 CLAIM_UNITS = {
+    "params": "params",
+    "params_delta": "params added",
+    "macs": "MACs",
+    "macs_delta": "MACs added",
+    "flops": "FLOPs",
     "overhead_pct": "% time",
     "overhead_ms": "ms",
     "macs_delta_pct": "% MACs",
@@ -25,7 +30,7 @@ CLAIM_UNITS = {
 def priorities(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     """The priority/cost matrix: the study's cases that have a priority, each claim beside what was measured."""
     shown = []
-    for case, row in _claimed(run, frame):
+    for case, row in claimed(run, frame):
         if "priority" not in case:
             continue
         judged = [(claim, judge(claim, row)) for claim in case["claims"]]
@@ -35,7 +40,7 @@ def priorities(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
                 "priority": case["priority"],
                 "place": case.get("place", case["variant"].partition("=")[0]),
                 "module": case.get("module", case["variant"].partition("=")[2]),
-                "claimed": "; ".join(_claim_text(claim) for claim, _ in judged) or MISSING,
+                "claimed": "; ".join(claim_text(claim) for claim, _ in judged) or MISSING,
                 "time overhead (%)": overhead_text(row),
                 "params (+%)": significant(number(row, "params_delta_pct"), 2),
                 "MACs (+%)": significant(number(row, "macs_delta_pct"), 2),
@@ -53,13 +58,13 @@ def claims(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **where(frame, row),
-            "claim": _claim_text(claim),
+            "claim": claim_text(claim),
             "of": case["variant"],
-            "measured": _judged_text(claim, result),
+            "measured": judged_text(claim, result),
             "verdict": result.verdict,
             "source": claim["source"],
         }
-        for case, row in _claimed(run, frame)
+        for case, row in claimed(run, frame)
         for claim in case["claims"]
         for result in [judge(claim, row)]
     )
@@ -68,7 +73,7 @@ def claims(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
 def stages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     """The experiment's stages, each on top of the one before, with what it adds in time and whether that was promised."""
     shown = []
-    for case, row in _claimed(run, frame):
+    for case, row in claimed(run, frame):
         if "stage" not in case:
             continue
         promised = [(c, judge(c, row)) for c in case["claims"] if c["metric"] == "overhead_ms"]
@@ -82,14 +87,14 @@ def stages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
                 "overhead (ms)": fixed(number(row, "overhead_ms"), 2),
                 "activation peak (MB)": scaled(number(row, "activation_peak_bytes"), 1e6, 1),
                 "NPU": npu_text(row),
-                "promised": "; ".join(_claim_text(claim) for claim, _ in promised) or MISSING,
+                "promised": "; ".join(claim_text(claim) for claim, _ in promised) or MISSING,
                 "verdict": "; ".join(result.verdict for _, result in promised) or MISSING,
             }
         )
     return pd.DataFrame(shown)
 
 
-def _claimed(run: Run, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Row]]:
+def claimed(run: Run, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Row]]:
     """The study's cases with their rows in the table, one for each host and size they were run at."""
     rows = list(rows_of(frame))
     for case in run.header.study.get("cases", []):
@@ -98,13 +103,21 @@ def _claimed(run: Run, frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], Ro
                 yield case, row
 
 
-def _claim_text(claim: Row) -> str:
-    if claim.get("text"):
+def claim_text(claim: Row) -> str:
+    """A claim as a reader should see it."""
+    if claim.get("text") and claim.get("relation") != "rounds to":
         return str(claim["text"])
-    sign = {"about": "about ", "below": "below "}[claim.get("relation", "about")]
     if claim["metric"] == "npu_verdict":
         return f"NPU {claim['value']}"
-    return f"{sign}{_claim_value(claim['metric'], float(claim['value']))}"
+    relation = claim.get("relation", "about")
+    if relation == "rounds to":
+        return _count_text(claim, str(claim["value"]))
+    return f"{relation} {_claim_value(claim['metric'], float(claim['value']))}"
+
+
+def _count_text(claim: Row, value: str) -> str:
+    unit = claim.get("unit", "1")
+    return f"{value}{'' if unit == '1' else f' {unit}'} {CLAIM_UNITS[claim['metric']]}"
 
 
 def _claim_value(metric: str, value: float) -> str:
@@ -113,11 +126,14 @@ def _claim_value(metric: str, value: float) -> str:
     return f"{significant(value, 2)} {CLAIM_UNITS[metric]}"
 
 
-def _judged_text(claim: Row, judged: Judged) -> str:
+def judged_text(claim: Row, judged: Judged) -> str:
+    """What was measured of a claim, in the claim's own unit."""
     if judged.value is None:
         return MISSING
     if isinstance(judged.value, str):
         return judged.value
+    if claim.get("relation") == "rounds to":
+        return _count_text(claim, fixed(judged.value, len(str(claim["value"]).partition(".")[2]) + 1))
     if judged.low is None or judged.low == judged.high:
         return _claim_value(claim["metric"], judged.value)
     return f"{with_interval(judged.value, judged.low, judged.high)} {CLAIM_UNITS[claim['metric']]}"

@@ -2,8 +2,9 @@
 
 A claim is *confirmed* where all of the measured interval lies within the band it describes, *refuted* where none of it
 does, and *not resolvable* in between or where nothing was measured. The band of "about v" is v plus or minus a share of v
-(a quarter unless the study says otherwise); of "below v" all under v. An attributed overhead's interval is made as wide as
-the run's own noise floor, if it is narrower, and widened by the systematic part, before it is held against anything.
+(a quarter unless the study says otherwise); of "below v" all under v; of "rounds to v" what v's printed digits stand for.
+An attributed overhead's interval is made as wide as the run's own noise floor, if it is narrower, and widened by the
+systematic part, before it is held against anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,9 @@ SYSTEMATIC_POINTS = 0.15
 """Percentage points and share by which attribution may be off beside its interval: changed caches
 that no inserted node shows. Repetition does not shrink it. A bound from long runs against the clock, whose results stand in
 ``results/calibration/wall.md``."""
+
+SCALES = {"1": 1.0, "M": 1e6, "G": 1e9, "Mi": 2.0**20, "Gi": 2.0**30}
+"""Units of counts. Some papers divide by powers of 1024 and write M and G all the same."""
 
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not resolvable"
 
@@ -58,6 +62,7 @@ def judge(claim: Mapping[str, Any], row: Mapping[str, Any]) -> Judged:
     value = _number(row.get(metric))
     if value is None:
         return Judged(None, None, None, OPEN)
+    value /= SCALES[claim.get("unit", "1")]
     low, high = _interval(metric, value, row)
     bottom, top = band(claim)
     if bottom <= low and high <= top:
@@ -67,9 +72,12 @@ def judge(claim: Mapping[str, Any], row: Mapping[str, Any]) -> Judged:
 
 def band(claim: Mapping[str, Any]) -> tuple[float, float]:
     """The values that a claim allows."""
-    value = float(claim["value"])
-    if claim.get("relation", "about") == "below":
+    value, relation = float(claim["value"]), claim.get("relation", "about")
+    if relation == "below":
         return float("-inf"), value
+    if relation == "rounds to":
+        half = 0.5 * 10.0 ** -len(str(claim["value"]).partition(".")[2]) * (1 + 1e-9)
+        return value - half, value + half
     half = abs(value) * float(claim.get("tolerance", ABOUT))
     return value - half, value + half
 

@@ -1,43 +1,22 @@
-"""The command line: parse, call, print. Nothing is decided here, and only ``main`` catches errors.
-
-Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
-"""
+"""The commands that measure: ``sweep`` and ``doctor``."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.errors import AttnbenchError, InputError
+from attnbench.cli.app import app
+from attnbench.cli.screen import save_text, show_table
+from attnbench.errors import InputError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    import pandas as pd
-
     from attnbench.records import Run
     from attnbench.sweep import Observer
 
-app = typer.Typer(
-    help="What an attention block costs at a place of a network, measured, and whether an NPU will run it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 INTERRUPTED = 130
-
-
-class Listing(StrEnum):
-    """What ``list`` can list."""
-
-    modules = "modules"
-    hosts = "hosts"
-    placements = "placements"
-    targets = "targets"
 
 
 @app.command()
@@ -97,7 +76,7 @@ def sweep(
     data = studies.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
     plan = studies.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
     if dry_run:
-        _print(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
+        show_table(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
         return
     with _observer(quiet) as observer:
         try:
@@ -127,7 +106,7 @@ def doctor() -> None:
 
     found = examine()
     rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]
-    _print(pd.DataFrame(rows), "What may disturb a measurement")
+    show_table(pd.DataFrame(rows), "What may disturb a measurement")
     if found.difference is not None:
         typer.echo(
             f"\nAt 96x160 ({fixed(found.latency_ms, 1)} ms) this machine resolves overheads from "
@@ -137,79 +116,6 @@ def doctor() -> None:
     typer.echo(found.verdict)
     if not found.fit:
         raise typer.Exit(1)
-
-
-@app.command(name="list")
-def list_(
-    what: Annotated[Listing, typer.Argument(help="What to list.")],
-    host: Annotated[str, typer.Option(help="Whose placements.")] = "resnetsan01",
-) -> None:
-    """List what exists: modules with paper and options, hosts, a host's places, NPU targets."""
-    from attnbench import listing  # noqa: PLC0415
-
-    match what:
-        case Listing.modules:
-            table = listing.modules()
-        case Listing.hosts:
-            table = listing.hosts()
-        case Listing.placements:
-            table = listing.placements(host)
-        case Listing.targets:
-            table = listing.targets()
-    _print(table)
-
-
-@app.command()
-def explain(
-    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
-    case: Annotated[str, typer.Argument(help="A case's variant, or enough of its label to tell it apart.")],
-    results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
-) -> None:
-    """Show which nodes an overhead is made of, the largest first, and what the NPU target says of each."""
-    from attnbench.report.tables import checks, explanation, node_findings  # noqa: PLC0415
-    from attnbench.store import find_case  # noqa: PLC0415
-    from attnbench.units import fixed  # noqa: PLC0415
-
-    record = find_case(_load(run, results), case)
-    overhead = record.value("overhead")
-    title = record.case.label + (f": {fixed(100 * overhead, 3)} % of the baseline's time" if overhead is not None else "")
-    if record.failure:
-        typer.echo(f"{record.case.label} was {record.status}: {record.failure.stage}: {record.failure.message}")
-    _print(explanation(record), title)
-    _print(node_findings(record), "NPU verdicts, node by node")
-    _print(checks(record), "Deployment checklist")
-
-
-@app.command()
-def report(
-    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
-    format_: Annotated[str, typer.Option("--format", "-f", help="md or csv.")] = "md",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
-    results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
-) -> None:
-    """Write a stored run as Markdown or CSV."""
-    from attnbench.report import FORMATS  # noqa: PLC0415
-
-    text = FORMATS.load(format_).render(_load(run, results))
-    if output is None:
-        sys.stdout.write(text)
-        return
-    _save(output, text)
-
-
-def main() -> None:
-    """The console script: one line and the exit code for every error that is the user's to mend."""
-    try:
-        app()
-    except AttnbenchError as error:
-        typer.echo(f"attnbench: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
-
-
-def _load(where: str, results: Path) -> "Run":
-    from attnbench.store import latest_run, load_run  # noqa: PLC0415
-
-    return load_run(latest_run(results) if where == "latest" else where)
 
 
 def _threads(text: str | None) -> tuple[int, ...] | None:
@@ -236,14 +142,7 @@ def _write(run: "Run", folder: Path) -> None:
 
     for name in ("md", "csv"):
         entry = FORMATS.load(name)
-        _save(folder / entry.file, entry.render(run))
-
-
-def _save(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+        save_text(folder / entry.file, entry.render(run))
 
 
 def _show(run: "Run") -> None:
@@ -251,32 +150,11 @@ def _show(run: "Run") -> None:
     from attnbench.report.frame import to_frame  # noqa: PLC0415
 
     frame = to_frame(run)
-    _print(trust.floors(run), "What this run resolves")
-    _print(tables.baselines(frame), "Baseline")
+    show_table(trust.floors(run), "What this run resolves")
+    show_table(tables.baselines(frame), "Baseline")
     matrix = claims.priorities(run, frame)
     if matrix.empty:
-        _print(tables.cases_table(frame[frame["variant"] != "baseline"]), "Cases")
+        show_table(tables.cases_table(frame[frame["variant"] != "baseline"]), "Cases")
     else:
-        _print(matrix, "Priority and cost")
-    _print(tables.failures(frame), "Cases without figures")
-
-
-def _print(table: "pd.DataFrame", title: str = "") -> None:
-    """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
-    if table.empty:
-        return
-    if sys.stdout.isatty():
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-
-        shown = Table(title=title, title_justify="left")
-        for column in table.columns:
-            shown.add_column(str(column), overflow="fold")
-        for row in table.itertuples(index=False):
-            shown.add_row(*map(str, row))
-        Console(highlight=False, markup=False).print(shown)
-        return
-    from tabulate import tabulate  # noqa: PLC0415
-
-    typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
-    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))
+        show_table(matrix, "Priority and cost")
+    show_table(tables.failures(frame), "Cases without figures")

@@ -1,0 +1,9 @@
+"""The command line: parse, call, print. Nothing is decided here, and only ``main`` catches errors.
+
+Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
+"""
+
+from attnbench.cli import counting, measuring, reading
+from attnbench.cli.app import app, main
+
+__all__ = ["app", "counting", "main", "measuring", "reading"]

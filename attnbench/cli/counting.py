@@ -1,0 +1,70 @@
+"""The command that counts: ``count``. It loads torch, runs no clock and writes no graph."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.app import app
+from attnbench.cli.screen import give, give_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Format(StrEnum):
+    """How ``count`` answers."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def count(
+    study: Annotated[str | None, typer.Argument(help="A study whose claims on counts are judged.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
+    module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
+    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
+    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+) -> None:
+    """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
+
+    Exit codes: 0 all counted or refused for a reason, 1 some cases failed, 2 bad input.
+    """
+    from attnbench import study as studies  # noqa: PLC0415
+    from attnbench.report import counts  # noqa: PLC0415
+    from attnbench.report.frame import to_frame  # noqa: PLC0415
+    from attnbench.tally import tally  # noqa: PLC0415
+
+    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
+    alone = bool(hosts) and not (study or module or place or variant)
+    variants = ["baseline"] if alone else variant or []
+    plan = studies.plan(studies.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
+    tallied = tally(plan, per_op=per_op)
+    frame = to_frame(tallied.run)
+    claims = counts.claims(tallied.run, frame, tallied.defaults)
+    shown = counts.derivation(tallied.derived) if per_op else frame[list(counts.COLUMNS)]
+    if format_ is Format.json:
+        answer = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
+        give(json.dumps(answer, indent=1, ensure_ascii=False) + "\n", output)
+    elif format_ is Format.csv:
+        give(shown.to_csv(index=False), output)
+    else:
+        cases = counts.readable(shown) if per_op else counts.cases(frame)
+        give_tables({"Counts": cases, "Claims": claims}, output)
+    if any(record.status == "failed" for record in tallied.run.records):
+        raise typer.Exit(1)
+
+
+def _plain(table: "pd.DataFrame") -> list[dict[str, object]]:
+    return json.loads(table.to_json(orient="records"))

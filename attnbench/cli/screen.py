@@ -1,0 +1,71 @@
+"""What commands share: tables on the screen, text to files, and stored runs by name."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from attnbench.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from attnbench.records import Run
+
+
+def show_table(table: "pd.DataFrame", title: str = "") -> None:
+    """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
+    if table.empty:
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
+        shown = Table(title=title, title_justify="left")
+        for column in table.columns:
+            shown.add_column(str(column), overflow="fold")
+        for row in table.itertuples(index=False):
+            shown.add_row(*map(str, row))
+        Console(highlight=False, markup=False).print(shown)
+        return
+    from tabulate import tabulate  # noqa: PLC0415
+
+    typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
+    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))
+
+
+def give(text: str, output: Path | None) -> None:
+    """Text to a file, or to the screen without one."""
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        save_text(output, text)
+
+
+def give_tables(tables: "Mapping[str, pd.DataFrame]", output: Path | None) -> None:
+    """Tables with their titles on the screen, or as Markdown to a file; empty ones are left out."""
+    if output is None:
+        for title, table in tables.items():
+            show_table(table, title if len(tables) > 1 else "")
+        return
+    from attnbench.report.markdown import table_text  # noqa: PLC0415
+
+    save_text(output, "\n\n".join(f"## {title}\n\n{table_text(t)}" for title, t in tables.items() if not t.empty) + "\n")
+
+
+def save_text(path: Path, text: str) -> None:
+    """Text to a file; a place that cannot be written is the user's to mend."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def stored_run(where: str, results: Path) -> "Run":
+    """The run that a folder, a file or the word ``latest`` names."""
+    from attnbench.store import latest_run, load_run  # noqa: PLC0415
+
+    return load_run(latest_run(results) if where == "latest" else where)

@@ -1,0 +1,129 @@
+"""Counting without a clock: the same figures as a sweep's, by name, with their derivation, and claims on them."""
+
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from attnbench.api import run_study
+from attnbench.report import counts
+from attnbench.report.frame import to_frame
+from attnbench.study import plan
+from attnbench.tally import tally
+
+SMALL = ("--size", "64x96")
+
+
+def study(variant: str, *claims: dict, **more) -> dict:
+    return {"name": "t", "sizes": ["64x96"], "case": [{"variant": variant, "claim": list(claims), **more}]}
+
+
+def test_a_count_equals_what_a_sweep_counts(tmp_path):
+    data = {"sizes": ["64x96"], "case": [{"variant": "encoder.layer3=cbam,decoder.fusion=se_npu"}]}
+    swept = run_study(data, out=tmp_path, quick=True, processes=1, max_processes=1, rounds=0, repeat=3, memory=False)
+    counted = to_frame(tally(plan(data)).run)
+    for column in ("params", "params_delta", "macs", "macs_delta", "flops", "macs_delta_pct"):
+        assert counted[column].tolist() == swept.to_frame()[column].tolist()
+
+
+def test_the_derivation_adds_up_to_the_count():
+    tallied = tally(plan(study("encoder.layer3=cbam")), per_op=True)
+    rows = counts.derivation(tallied.derived)
+    for case, own in rows.groupby("variant"):
+        total = own[own["part"] == "total"].iloc[0]
+        parts = own[own["part"] != "total"]
+        assert parts["params"].sum() == total["params"], case
+        assert parts["macs"].sum() == total["macs"], case
+    convolution = rows[(rows["layer"] == "spatial.0") & (rows["op"] == "convolution")].iloc[0]
+    assert (convolution["inputs"], convolution["output"]) == ("1x2x4x6 1x2x7x7", "1x1x4x6")
+    assert convolution["macs"] == 2 * 49 * 4 * 6
+
+
+def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch):
+    whole = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
+    monkeypatch.setattr("attnbench.tally.free_memory", lambda: 0)
+    row = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
+    assert row["macs"] == whole["macs"]
+    assert row["params"] == whole["params"]
+    assert "by closed form" in row["notes"]
+
+
+def test_batches_multiply_macs_and_not_parameters():
+    one, two = (to_frame(tally(plan({**study("encoder.layer3=se"), "batch": n})).run) for n in (1, 2))
+    assert (2 * one["macs"]).tolist() == two["macs"].tolist()
+    assert one["params"].tolist() == two["params"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict", "why"),
+    [
+        ({"metric": "params", "value": "14.34", "unit": "M"}, "confirmed", ""),
+        ({"metric": "params", "value": "14.33", "unit": "M"}, "refuted", "counted is +0.0 % off"),
+        ({"metric": "params_delta", "value": "8464", "unit": "1"}, "confirmed", ""),
+        ({"metric": "params", "value": "13.67", "unit": "M"}, "refuted", "fits in Mi"),
+        ({"metric": "macs", "value": "0.802", "unit": "G"}, "refuted", "fits as FLOPs, two a MAC"),
+        (
+            {"metric": "macs", "value": "0.4016", "unit": "G"},
+            "refuted",
+            "fits with the norms and pooling that fvcore counts",
+        ),
+    ],
+)
+def test_claims_on_counts_are_held_to_their_printed_digits(claim, verdict, why):
+    tallied = tally(plan(study("encoder.layer3=se", {**claim, "source": "s", "relation": "rounds to"})))
+    table = counts.claims(tallied.run, to_frame(tallied.run), tallied.defaults)
+    assert table["verdict"].tolist() == [verdict]
+    assert why in table["why"][0]
+
+
+def test_the_command_counts_in_three_formats_and_to_a_file(command, tmp_path):
+    arguments = ("count", "--module", "se", "--module", "eca[kernel=5]", "--place", "encoder.layer3", *SMALL)
+    code, shown, _ = command(*arguments)
+    assert code == 0
+    assert "14,335,826" in shown
+    code, text, _ = command(*arguments, "--format", "csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert table.columns.tolist() == list(counts.COLUMNS)
+    assert table["params_delta"].tolist() == [0, 8464, 5]
+    assert (table["flops"] == 2 * table["macs"]).all()
+    code, text, _ = command(*arguments, "--format", "json")
+    assert [row["macs_delta"] for row in json.loads(text)["cases"]] == table["macs_delta"].tolist()
+    code, shown, _ = command(*arguments, "--per-op", "--output", tmp_path / "ops.md")
+    assert shown == ""
+    assert "1x256x1x1 16x256x1x1 16" in (tmp_path / "ops.md").read_text()
+
+
+def test_a_host_alone_is_its_baseline(command):
+    code, text, _ = command("count", "--host", "resnetsan01", *SMALL, "--format", "csv")
+    assert code == 0
+    assert pd.read_csv(io.StringIO(text))["variant"].tolist() == ["baseline"]
+
+
+def test_a_place_that_refuses_a_module_is_a_row_and_not_a_failure(command):
+    code, text, _ = command("count", "--module", "shuffle", "--place", "encoder.layer1", *SMALL, "-f", "csv")
+    row = pd.read_csv(io.StringIO(text)).iloc[1]
+    assert (code, row["status"]) == (0, "refused")
+    assert "shuffle" in row["reason"]
+
+
+def test_users_modules_and_hosts_are_counted_and_their_errors_are_rows(command, user_file):
+    code, text, _ = command("count", "--module", f"{user_file}:Gate", "--place", "encoder.layer3", *SMALL, "-f", "csv")
+    assert code == 0
+    assert pd.read_csv(io.StringIO(text))["params_delta"].tolist() == [0, 256]
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"metric": "params", "value": "1", "unit": "k"}, "unit is one of 1, M, G, Mi, Gi"),
+        ({"metric": "overhead_pct", "value": 3, "unit": "M"}, "of params, params_delta"),
+        ({"metric": "macs", "value": "lots"}, "must be a number, not 'lots'"),
+    ],
+)
+def test_a_claim_on_counts_with_a_mistake_is_one_line(command, tmp_path, claim, message):
+    fields = ", ".join(f"{key} = {json.dumps(value)}" for key, value in {**claim, "source": "s"}.items())
+    (tmp_path / "s.toml").write_text(f'[[case]]\nvariant = "encoder.layer3=se"\nclaim = {{ {fields} }}\n')
+    code, _, error = command("count", tmp_path / "s.toml")
+    assert code == 2
+    assert message in error
