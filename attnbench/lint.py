@@ -1,23 +1,47 @@
 """Judges every node of a graph against a target: what was measured, what the limit is, and on whose word.
 
-The graph is the canonical one, with constants folded and shapes known. A node the target does not list is ``unknown``.
+The graph is the canonical one, with constants folded and shapes known. Composites are judged first: a node inside one that
+the target takes as a whole is judged as that. A node the target does not list is what the target says unlisted ops are.
 """
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import onnx_ir as ir
 
+from attnbench.graph.composites import Composite, composites
 from attnbench.naming import display_name, inserted_site, is_inserted
 from attnbench.records import Check, Finding, Level
 from attnbench.targets import Rule, Target
+from attnbench.targets.nodes import Unmeasured
 from attnbench.targets.rules import PREDICATES, limit_text
 
 KERNEL_LIMIT = 17
 CHANNEL_UNIT = 8
 RESHAPES = ("Reshape",)
+FOLDED = frozenset(("Constant", "ConstantOfShape", "Shape"))
+"""Ops that are known once all shapes are: a tool chain never sees them."""
 
 
 def lint(model: ir.Model, target: Target) -> list[Finding]:
-    """One finding a node, in the graph's order."""
-    return [_judge(node, target) for node in model.graph]
+    """One finding a node, in the graph's order; the bodies of If and Loop are judged as well."""
+    whole: dict[ir.Node, Composite] = {}
+    for composite in composites(model):
+        if target.rules_for(composite.op):
+            whole |= dict.fromkeys(composite.nodes, composite)
+    return [_judge(node, target, whole.get(node)) for node in walk(model.graph)]
+
+
+def walk(graph: ir.Graph) -> Iterator[ir.Node]:
+    """Every node of a graph, and of the graphs inside its nodes, in order."""
+    for node in graph:
+        yield node
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                yield from walk(attribute.as_graph())
+            elif attribute.type == ir.AttributeType.GRAPHS:
+                for body in attribute.as_graphs():
+                    yield from walk(body)
 
 
 def deployment_checklist(model: ir.Model) -> list[Check]:
@@ -41,35 +65,75 @@ def _beyond(nodes: list[ir.Node], predicate: str, limit: int) -> list[str]:
     return [f"{display_name(node.name or '')}: {reading.measured}" for node, reading in readings if not reading.within]
 
 
-def _judge(node: ir.Node, target: Target) -> Finding:
-    rules = target.rules_for(node.op_type) if node.domain in ("", "ai.onnx") else []
+def _judge(node: ir.Node, target: Target, composite: Composite | None) -> Finding:
+    if composite is not None:
+        return _by_rules(node, _stand_in(composite), target, composite.op)
+    if node.domain not in ("", "ai.onnx"):
+        reason = f"{node.domain}::{node.op_type} is not an op of ONNX"
+        return _finding(node, target, target.unlisted, None, reason=reason)
+    return _by_rules(node, node, target, "")
+
+
+def _by_rules(node: ir.Node, seen: ir.Node, target: Target, composite: str) -> Finding:
+    """A node by the first rule for what it is seen as: itself, or the composite it is a part of."""
+    rules = target.rules_for(seen.op_type)
     if not rules:
-        level: Level = "unknown" if target.unlisted == "unknown" else "refused"
-        return _finding(node, target, level, None, reason=f"{target.name} does not list {node.op_type}")
-    return max((_apply(node, target, rule) for rule in rules), key=lambda f: _SEVERITY.index(f.level))
+        if seen.op_type in FOLDED:
+            return _finding(node, target, "supported", None, reason="known once shapes are; folded before compilation")
+        reason = f"{target.name} does not list {seen.op_type}"
+        return _finding(node, target, target.unlisted, None, reason=reason)
+    try:
+        rule = next((rule for rule in rules if all(PREDICATES[n](seen, x).within for n, x in rule.where.items())), None)
+        if rule is None:
+            wanted = " or ".join(_limits_text(rule.where) for rule in rules)
+            return _finding(node, target, rules[0].beyond, rules[0], "another form", wanted, composite=composite)
+        return _apply(node, seen, target, rule, composite)
+    except Unmeasured as unknown:
+        reason = f"cannot be told: {unknown}"
+        return _finding(node, target, "unknown", rules[0], str(unknown), reason=reason, composite=composite)
 
 
-def _apply(node: ir.Node, target: Target, rule: Rule) -> Finding:
-    if rule.level == "refused":
-        return _finding(node, target, "refused", rule)
-    beyond = "unknown" if rule.evidence == "presumed" else "refused"  # a presumption reaches no further than its limits
+def _apply(node: ir.Node, seen: ir.Node, target: Target, rule: Rule, composite: str) -> Finding:
+    if rule.level not in ("supported", "constrained"):
+        return _finding(node, target, rule.level, rule, composite=composite)
+    beyond = "unknown" if rule.evidence == "presumed" else rule.beyond  # a presumption reaches no further than its limits
     for limits, broken in ((rule.limits, beyond), (rule.advice, "efficiency")):
         for name, limit in limits.items():
-            reading = PREDICATES[name](node, limit)
+            reading = PREDICATES[name](seen, limit)
             if not reading.within:
-                return _finding(node, target, broken, rule, reading.measured, limit_text(name, limit))
-    seen = ", ".join(PREDICATES[name](node, limit).measured for name, limit in rule.limits.items())
-    wanted = ", ".join(limit_text(name, limit) for name, limit in rule.limits.items())
-    return _finding(node, target, rule.level, rule, seen, wanted)
+                return _finding(node, target, broken, rule, reading.measured, limit_text(name, limit), composite=composite)
+    measured = ", ".join(PREDICATES[name](seen, limit).measured for name, limit in rule.limits.items())
+    return _finding(node, target, rule.level, rule, measured, _limits_text(rule.limits), composite=composite)
+
+
+def _limits_text(limits: Mapping[str, Any]) -> str:
+    return ", ".join(limit_text(name, limit) for name, limit in limits.items())
+
+
+def _stand_in(composite: Composite) -> ir.Node:
+    """A composite as the one node that it is, apart from the graph, so that rules can measure it."""
+    inputs = [ir.Value(name=v.name, shape=v.shape, type=v.type, const_value=v.const_value) for v in composite.inputs]
+    output = ir.Value(name=composite.output.name, shape=composite.output.shape, type=composite.output.type)
+    return ir.Node("", composite.op, inputs, outputs=[output], name=composite.op)
 
 
 def _finding(
-    node: ir.Node, target: Target, level: str, rule: Rule | None, measured: str = "", limit: str = "", reason: str = ""
+    node: ir.Node,
+    target: Target,
+    level: str,
+    rule: Rule | None,
+    measured: str = "",
+    limit: str = "",
+    *,
+    reason: str = "",
+    composite: str = "",
 ) -> Finding:
     name = node.name or ""
+    word, _, device = level.partition(":")
+    found: Level = "refused" if word == "error" else word  # type: ignore[assignment]
     return Finding(
         target=target.name,
-        level=level,  # type: ignore[arg-type]
+        level=found,
         rule=rule.id if rule else "unlisted",
         node=name,
         op=node.op_type,
@@ -80,10 +144,9 @@ def _finding(
         source=f"{target.document}, section {rule.section}" if rule else target.document,
         site=inserted_site(name),
         inserted=is_inserted(name),
+        composite=composite,
+        device=device,
     )
-
-
-_SEVERITY: tuple[str, ...] = ("supported", "constrained", "efficiency", "fallback", "unknown", "refused")
 
 
 def _shown(names: list[str], most: int = 3) -> str:

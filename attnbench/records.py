@@ -70,7 +70,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a target says of one node, and why. ``inserted`` tells the variant's own nodes from the host's."""
+    """What a target says of one node, and why.
+
+    ``inserted`` tells the variant's own nodes from the host's. ``composite`` is the op that the node is a part of, where it
+    was judged as that. ``device`` is where a fallback runs. ``cure`` is what computes the same without being refused.
+    """
 
     target: str
     level: Level
@@ -84,6 +88,9 @@ class Finding:
     source: str
     site: str = ""
     inserted: bool = False
+    composite: str = ""
+    device: str = ""
+    cure: str = ""
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ def test_every_profile_loads_and_names_its_evidence(name):
 
 @pytest.mark.parametrize("name", PREDICATES)
 def test_every_predicates_docstring_is_its_message(name):
-    assert "{limit}" in PREDICATES[name].__doc__
-    assert "{limit}" not in limit_text(name, 3)
+    assert PREDICATES[name].__doc__.strip()
+    assert "{" not in limit_text(name, 3)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,7 @@ chip = "c"
 version = "1"
 date = "2026-01-01"
 document = "d"
+source = "s"
 unlisted = "{unlisted}"
 
 [[rule]]

@@ -83,12 +83,11 @@ def band(claim: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def npu_verdict(findings: Iterable[Finding]) -> str:
-    """What findings add up to: ``refused``, ``unknown``, ``ok with constraint`` or ``ok``."""
+    """What findings add up to: ``refused``, ``fallback``, ``unknown``, ``ok with constraint`` or ``ok``."""
     levels = {finding.level for finding in findings}
-    if levels & {"refused", "fallback"}:
-        return "refused"
-    if "unknown" in levels:
-        return "unknown"
+    for worst in ("refused", "fallback", "unknown"):
+        if worst in levels:
+            return worst
     return "ok with constraint" if levels & {"constrained", "efficiency"} else "ok"
 
 

@@ -1,0 +1,194 @@
+"""Ops that an exporter wrote out as several, recognised before their parts are judged.
+
+A tool chain that takes GELU as a whole may know no ``Erf`` alone. Each composite is matched by its structure (with the
+rewriter of ``onnxscript``, operands of commutative ops in either order), and only where nothing else reads what is inside
+it. Composites carry the name of the ONNX op that does the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import onnx_ir as ir
+from onnxscript.rewriter.pattern import Constant, RewriteRule
+
+
+@dataclass(frozen=True)
+class Composite:
+    """The nodes of one composite, in the graph's order, the op they are together, and what goes in."""
+
+    op: str
+    nodes: tuple[ir.Node, ...]
+    inputs: tuple[ir.Value, ...]
+
+    @property
+    def output(self) -> ir.Value:
+        """What comes out."""
+        return self.nodes[-1].outputs[0]
+
+
+def composites(model: ir.Model) -> list[Composite]:
+    """The composites of a graph, the larger first where they overlap."""
+    order = {node: index for index, node in enumerate(model.graph)}
+    last_ops = {rule_op for _, rule_op, _ in _rules()}
+    found = []
+    for node in model.graph:
+        if node.op_type not in last_ops:
+            continue
+        for op, last, rule in _rules():
+            match = rule.match(model, model.graph, node) if last == node.op_type else None
+            if match:
+                nodes = tuple(sorted(match.nodes, key=order.__getitem__))
+                found.append(Composite(op, nodes, _inputs(nodes)))
+    taken: set[ir.Node] = set()
+    kept = []
+    for one in sorted(found, key=lambda c: -len(c.nodes)):
+        if not taken & set(one.nodes):
+            taken |= set(one.nodes)
+            kept.append(one)
+    return sorted(kept, key=lambda c: order[c.nodes[0]])
+
+
+def _inputs(nodes: tuple[ir.Node, ...]) -> tuple[ir.Value, ...]:
+    inside = set(nodes)
+    read = (value for node in nodes for value in node.inputs if value is not None)
+    return tuple(dict.fromkeys(v for v in read if v.producer() not in inside and v.const_value is None))
+
+
+def _near(value: float) -> Constant:
+    return Constant(value, rel_tol=1e-3)
+
+
+def _hard_sigmoid(op: Any, x: Any) -> Any:
+    return op.Mul(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(1 / 6))
+
+
+def _hard_sigmoid_divided(op: Any, x: Any) -> Any:
+    return op.Div(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(6))
+
+
+def _hard_swish_of_gate(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.HardSigmoid(x, alpha=1 / 6))
+
+
+def _hard_swish_gate_divided(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.Div(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(6)))
+
+
+def _hard_swish_gate_scaled(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.Mul(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(1 / 6)))
+
+
+def _hard_swish_divided(op: Any, x: Any) -> Any:
+    return op.Div(op.Mul(x, op.Clip(op.Add(x, _near(3)), _near(0), _near(6))), _near(6))
+
+
+def _hard_swish_scaled(op: Any, x: Any) -> Any:
+    return op.Mul(op.Mul(x, op.Clip(op.Add(x, _near(3)), _near(0), _near(6))), _near(1 / 6))
+
+
+def _swish(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.Sigmoid(x))
+
+
+def _mish(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.Tanh(op.Softplus(x)))
+
+
+_ROOT = 2**0.5
+
+
+def _gelu_half_last(op: Any, x: Any) -> Any:
+    return op.Mul(op.Mul(x, op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1))), _near(0.5))
+
+
+def _gelu_half_first(op: Any, x: Any) -> Any:
+    return op.Mul(op.Mul(x, _near(0.5)), op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1)))
+
+
+def _gelu_half_inside(op: Any, x: Any) -> Any:
+    return op.Mul(x, op.Mul(op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1)), _near(0.5)))
+
+
+def _gelu_scaled_half_last(op: Any, x: Any) -> Any:
+    return op.Mul(op.Mul(x, op.Add(op.Erf(op.Mul(x, _near(1 / _ROOT))), _near(1))), _near(0.5))
+
+
+def _gelu_scaled_half_first(op: Any, x: Any) -> Any:
+    return op.Mul(op.Mul(x, _near(0.5)), op.Add(op.Erf(op.Mul(x, _near(1 / _ROOT))), _near(1)))
+
+
+def _normalised(op: Any, x: Any, epsilon: Any) -> Any:
+    centred = op.Sub(x, op.ReduceMean(x, _allow_other_inputs=True))
+    variance = op.ReduceMean(op.Pow(centred, _near(2)), _allow_other_inputs=True)
+    return op.Div(centred, op.Sqrt(op.Add(variance, epsilon)))
+
+
+def _layer_norm(op: Any, x: Any, epsilon: Any, scale: Any, bias: Any) -> Any:
+    return op.Add(op.Mul(_normalised(op, x, epsilon), scale), bias)
+
+
+def _layer_norm_without_bias(op: Any, x: Any, epsilon: Any, scale: Any) -> Any:
+    return op.Mul(_normalised(op, x, epsilon), scale)
+
+
+def _layer_norm_plain(op: Any, x: Any, epsilon: Any) -> Any:
+    return _normalised(op, x, epsilon)
+
+
+def _attention(op: Any, query: Any, key: Any, value: Any) -> Any:
+    return op.MatMul(op.Softmax(op.MatMul(query, key)), value)
+
+
+def _attention_scaled(op: Any, query: Any, key: Any, value: Any, scale: Any) -> Any:
+    return op.MatMul(op.Softmax(op.Mul(op.MatMul(query, key), scale)), value)
+
+
+def _attention_divided(op: Any, query: Any, key: Any, value: Any, scale: Any) -> Any:
+    return op.MatMul(op.Softmax(op.Div(op.MatMul(query, key), scale)), value)
+
+
+def _attention_masked(op: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
+    return op.MatMul(op.Softmax(op.Add(op.MatMul(query, key), mask)), value)
+
+
+_PATTERNS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("HardSigmoid", "Mul", _hard_sigmoid),
+    ("HardSigmoid", "Div", _hard_sigmoid_divided),
+    ("HardSwish", "Mul", _hard_swish_of_gate),
+    ("HardSwish", "Mul", _hard_swish_gate_divided),
+    ("HardSwish", "Mul", _hard_swish_gate_scaled),
+    ("HardSwish", "Div", _hard_swish_divided),
+    ("HardSwish", "Mul", _hard_swish_scaled),
+    ("Swish", "Mul", _swish),
+    ("Mish", "Mul", _mish),
+    ("Gelu", "Mul", _gelu_half_last),
+    ("Gelu", "Mul", _gelu_half_first),
+    ("Gelu", "Mul", _gelu_half_inside),
+    ("Gelu", "Mul", _gelu_scaled_half_last),
+    ("Gelu", "Mul", _gelu_scaled_half_first),
+    ("LayerNormalization", "Add", _layer_norm),
+    ("LayerNormalization", "Mul", _layer_norm_without_bias),
+    ("LayerNormalization", "Div", _layer_norm_plain),
+    ("Attention", "MatMul", _attention),
+    ("Attention", "MatMul", _attention_scaled),
+    ("Attention", "MatMul", _attention_divided),
+    ("Attention", "MatMul", _attention_masked),
+)
+"""What each is, the op of its last node, and how it is written."""
+
+
+@cache
+def _rules() -> tuple[tuple[str, str, RewriteRule], ...]:
+    """The patterns with the operands of commutative ops in every order."""
+    return tuple(
+        (op, last, rule)
+        for op, last, written in _PATTERNS
+        for rule in RewriteRule(written, _unused, name=written.__name__).commute()
+    )
+
+
+def _unused(op: Any, **_bound: Any) -> Any:
+    """The rewriter asks for a replacement; only its matching is used here."""
+    return op.Identity()

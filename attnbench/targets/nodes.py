@@ -1,0 +1,159 @@
+"""What a predicate can ask of a node: shapes, windows, axes, constants. What cannot be known is said, never guessed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import onnx_ir as ir
+
+from attnbench.graph.canonicalise import reduction_axes
+
+LETTERS = "NCHW"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a predicate saw, and whether that is within the limit."""
+
+    within: bool
+    measured: str
+
+
+Predicate = Callable[[ir.Node, Any], Reading]
+
+
+class Unmeasured(Exception):
+    """A fact that the graph does not hold, such as a side that is only known when it runs."""
+
+
+def shape_of(value: ir.Value | None) -> tuple[int, ...]:
+    """A tensor's static shape. Raises ``Unmeasured``."""
+    if value is None:
+        raise Unmeasured("an input that is absent")
+    if value.shape is None or not all(isinstance(side, int) for side in value.shape):
+        raise Unmeasured(f"a shape that is not static ({value.shape})")
+    return tuple(int(side) for side in value.shape)  # type: ignore[arg-type]
+
+
+def input_shape(node: ir.Node, index: int = 0) -> tuple[int, ...]:
+    """The static shape of an input."""
+    if index >= len(node.inputs):
+        raise Unmeasured(f"no input {index}")
+    return shape_of(node.inputs[index])
+
+
+def output_shape(node: ir.Node) -> tuple[int, ...]:
+    """The static shape of the first output."""
+    return shape_of(node.outputs[0])
+
+
+def channels_of(shape: Sequence[int]) -> int:
+    """The channels of ``[N, C, ...]``."""
+    if len(shape) < 2:
+        raise Unmeasured(f"rank {len(shape)}, which has no channels")
+    return shape[1]
+
+
+def plane_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """The sides behind batch and channels."""
+    return tuple(shape[2:])
+
+
+def constant_of(value: ir.Value | None) -> list[Any] | None:
+    """A constant tensor's elements, or ``None`` where it is not constant."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy().reshape(-1).tolist()
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether a value is known before the graph runs: a weight or the output of a Constant."""
+    if value is None:
+        return False
+    producer = value.producer()
+    return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
+
+
+def variable_inputs(node: ir.Node) -> list[ir.Value]:
+    """The inputs that are only known when the graph runs."""
+    return [value for value in node.inputs if value is not None and not is_constant(value)]
+
+
+def kernel_of(node: ir.Node) -> tuple[int, ...]:
+    """A window's sides, from the attribute or the weight's shape."""
+    if "kernel_shape" in node.attributes:
+        return tuple(node.attributes["kernel_shape"].as_ints())
+    return input_shape(node, 1)[2:]
+
+
+def window_of(node: ir.Node, attribute: str) -> tuple[int, ...]:
+    """Strides or dilations, 1 in each direction where the node has none."""
+    if attribute in node.attributes:
+        return tuple(node.attributes[attribute].as_ints())
+    return (1,) * len(kernel_of(node))
+
+
+def pads_of(node: ir.Node) -> tuple[int, ...]:
+    """Padding at the begin and the end of each direction, from the attribute."""
+    if "pads" in node.attributes:
+        return tuple(node.attributes["pads"].as_ints())
+    return (0,) * 2 * len(kernel_of(node))
+
+
+def groups_of(node: ir.Node) -> str:
+    """``none``, ``depthwise`` (a group for each input channel) or ``grouped``."""
+    group = node.attributes.get_int("group", 1) or 1
+    if group == 1:
+        return "none"
+    return "depthwise" if group == channels_of(input_shape(node)) else "grouped"
+
+
+def axes_of(node: ir.Node) -> tuple[int, ...]:
+    """The axes of a reduction, concatenation, softmax, split or slice, counted from 0. Raises ``Unmeasured``."""
+    rank = len(input_shape(node))
+    if "axis" in node.attributes:
+        return (node.attributes["axis"].as_int() % rank,)
+    if node.op_type in _AXIS_DEFAULTS:
+        return (_AXIS_DEFAULTS[node.op_type] % rank,)
+    found: list[Any] | None
+    if node.op_type == "Slice":
+        starts, axes = (constant_of(node.inputs[i]) if len(node.inputs) > i else None for i in (1, 3))
+        found = axes if axes is not None else list(range(len(starts or [])))
+    elif node.op_type in ("Squeeze", "Unsqueeze"):
+        found = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+        rank = max(rank, len(output_shape(node)))
+    else:
+        found = list(reduction_axes(node) or ()) or None
+        if found is None and len(node.inputs) < 2:
+            found = list(range(rank))  # a reduction without axes takes all
+    if found is None:
+        raise Unmeasured("axes that are not constant")
+    return tuple(sorted(int(axis) % rank for axis in found))
+
+
+_AXIS_DEFAULTS = {"Softmax": -1, "LogSoftmax": -1, "Split": 0, "Flatten": 1, "Gather": 0, "LayerNormalization": -1}
+
+
+def broadcast_of(node: ir.Node) -> str:
+    """How two operands meet: ``same``, ``scalar``, the smaller operand's pattern such as ``NC11``, ``mutual`` or ``other``.
+
+    A pattern names the sides that the operand has in full; a side of 1 that is 1 in both counts as full.
+    """
+    shapes = [shape_of(value) for value in node.inputs if value is not None]
+    whole = output_shape(node)
+    smaller = [shape for shape in shapes if shape != whole]
+    if not smaller:
+        return "same"
+    if len(smaller) > 1:
+        return "mutual"
+    if prod(smaller[0]) == 1:
+        return "scalar"
+    if len(whole) != len(LETTERS):
+        return "other"
+    sides = (1,) * (len(whole) - len(smaller[0])) + smaller[0]
+    return "".join(letter if mine == full else "1" for letter, mine, full in zip(LETTERS, sides, whole, strict=True))
+
+
+def text(sides: Sequence[int]) -> str:
+    """Sides as a reader knows them: ``3x3``."""
+    return "x".join(map(str, sides))
