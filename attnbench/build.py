@@ -7,8 +7,10 @@ exported once per size, modules once per (spec, shape); variants are spliced.
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
@@ -16,6 +18,7 @@ import torch
 from torch import nn
 
 from attnbench.counting import TorchCounts, count_torch, parameters_of
+from attnbench.cures import with_cures
 from attnbench.environment import OPSET, free_memory
 from attnbench.errors import CaseFailure, InputError
 from attnbench.export import to_onnx
@@ -28,10 +31,10 @@ from attnbench.hosts import HOSTS, HostReference, declared_placements, host_opti
 from attnbench.hosts.site import attach_sites, marked, sites_of
 from attnbench.lint import deployment_checklist, lint
 from attnbench.metrics import measurement
-from attnbench.modules import Plane, build_module
+from attnbench.modules import MODULES, Plane, build_module, rewrites_of
 from attnbench.parity import Parity, compare, compare_graphs
 from attnbench.records import Built, Case, Measurement
-from attnbench.registry import accepted, load_object, refuse_unknown_options
+from attnbench.registry import accepted, is_reference, load_object, refuse_unknown_options
 from attnbench.targets import load_target
 from attnbench.units import bytes_text
 
@@ -72,15 +75,18 @@ class CaseBuilder:
         shapes, offered = planes(with_sites), block_inputs(with_sites)
         opset = with_sites.opset_imports.get("", OPSET)
         parts: dict[str, list[tuple[Spec, Part]]] = {}
+        rewritten: dict[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]] = {}
         for site, row in sites.items():
             batch, channels, height, width = shapes[site]
             plane = Plane(channels, height, width, offered[site])
             parts[site] = [(spec, self.module(spec, batch, plane, opset)) for spec in row]
+            rewritten |= {(site, str(spec)): partial(self._rewrites, spec, batch, plane, opset) for spec in row}
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
         path = self.folder / f"{_short(case.label)}.onnx"
         path.write_bytes(serialise(model))
         verify(path, "splice")
-        return self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
+        built = self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
+        return replace(built, findings=with_cures(built.findings, rewritten))
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, exported and compared once per size."""
@@ -93,11 +99,17 @@ class CaseBuilder:
         return self.hosts[key]
 
     def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
-        """A module's graph for a plane, exported at the host's opset, counted and compared once."""
+        """A module's graph for a plane, exported at the host's opset or its own higher one, counted and compared once."""
         key = (spec, batch, plane, opset)
         if key not in self.modules:
             self.modules[key] = _module_part(spec, batch, plane, self.seed, canonical=self.canonical, opset=opset)
         return self.modules[key]
+
+    def _rewrites(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Iterator[tuple[str, bytes]]:
+        """The modules that compute what this one does with other ops, by name, as graphs; those that can stand there."""
+        for rewrite in rewrites_of(spec):
+            with suppress(CaseFailure):
+                yield str(rewrite), self.module(rewrite, batch, plane, opset).graph
 
     def _occupied(self, case: Case, reference: HostReference, host: Part) -> dict[str, tuple[Spec, ...]]:
         model = parse(host.graph)
@@ -183,7 +195,10 @@ def _module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: 
     torch.manual_seed(seed)
     shape = (batch, plane.channels, plane.height, plane.width)
     module = _guarded(lambda: build_module(spec, plane), f"module {spec}").eval()
-    graph = to_onnx(module, shape, canonical=canonical, opset=opset)
+    needed = opset if is_reference(spec.name) else max(opset, MODULES.load(spec.name).opset)
+    raised = f"opset {needed}, where the baseline has {opset}: {spec.name} has an op that opset {opset} lacks"
+    notes = (raised,) if needed > opset else ()
+    graph = to_onnx(module, shape, canonical=canonical, opset=needed)
     model = parse(graph)
     given = [static_shape(output) for output in model.graph.outputs]
     if given != [shape]:
@@ -192,9 +207,9 @@ def _module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: 
     peak = math.ceil(activation_peak(model) * MEMORY_FACTOR)
     if peak > free_memory() / 2:
         note = f"{spec}: not run against torch, which would need more memory than is free"
-        return Part(graph, TorchCounts(parameters_of(module), None), None, (note,))
+        return Part(graph, TorchCounts(parameters_of(module), None), None, (*notes, note))
     counts = count_torch(module, shape)
-    return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), _subnormals(module))
+    return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
 
 
 def _guarded(build: Callable[[], nn.Module], what: str) -> nn.Module:

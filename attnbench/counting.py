@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -29,6 +30,8 @@ READS_INPUT = (
     "instance_norm layer_norm linalg_vector_norm max mean min norm std sum var"
 ).split()
 WINDOWS = ("avg_pool2d", "max_pool2d")
+STEPS = {"softmax": 5, "grid_sampler": 4}
+"""Element operations for each element written: max, subtract, exp, sum, divide; the four neighbours of a sampled point."""
 MOVES = (
     "alias cat chunk clone constant_pad_nd contiguous detach expand expand_as flatten flip gather index index_select narrow "
     "new_zeros pad pixel_shuffle reflection_pad2d repeat reshape roll select slice split split_with_sizes squeeze stack t "
@@ -124,9 +127,8 @@ def _handles() -> dict[str, Handle]:
         handles[f"aten::{op}"] = _as(MACS, op, count)
     handles |= {f"aten::{op}": _as(ELEMENTS, op, _written) for op in (*ELEMENTWISE, *WINDOWS)}
     handles |= {f"aten::{op}": _as(ELEMENTS, op, _read) for op in READS_INPUT}
-    handles |= {
-        f"aten::{op}": _as(ELEMENTS, op, lambda inputs, outputs: 5 * _written(inputs, outputs)) for op in ("softmax",)
-    }
+    for op, steps in STEPS.items():
+        handles[f"aten::{op}"] = _as(ELEMENTS, op, partial(_in_steps, steps))
     handles |= {f"aten::{op}": _as(ELEMENTS, op, lambda _inputs, _outputs: 0) for op in MOVES}
     return handles
 
@@ -154,6 +156,10 @@ def _shape_text(value: Any) -> str:
 def _written(_inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     shape = _shape(outputs[0])
     return prod(shape) if shape else 0  # numbers of the tracer's own shape arithmetic have no shape
+
+
+def _in_steps(steps: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    return steps * _written(inputs, outputs)
 
 
 def _read(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:

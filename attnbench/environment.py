@@ -33,7 +33,7 @@ KERNEL_FLAGS = (
 """The instruction sets that ONNX Runtime's kernels are chosen by, as /proc/cpuinfo calls them (x86 and Arm)."""
 
 EXPORTER, OPSET = "torch.onnx dynamo", 18
-"""The one exporter and opset in use: recorded in every run, never mixed within a comparison."""
+"""The one exporter and opset in use, recorded in every run. A module with a newer op raises its variant, and says so."""
 
 CANONICAL_PASS = 1
 """Version of the canonicalising pass."""

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from attnbench.counting import count_torch
+from attnbench.counting import count_torch, derivation
 from attnbench.export import to_onnx
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse
@@ -38,6 +38,16 @@ def test_fused_attention_is_counted_as_the_products_it_is():
 
 def test_multi_head_attention_counts_projections_and_products_although_it_has_a_fast_path():
     assert count_torch(Heads(), (1, 8, 3, 4)).macs == 12 * 8 * 24 + 2 * 12 * 12 * 8 + 12 * 8 * 8
+
+
+class Sampled(nn.Module):
+    def forward(self, x):
+        return functional.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), align_corners=False)
+
+
+def test_sampling_between_pixels_takes_four_steps_a_value():
+    (step,) = derivation(Sampled(), (1, 8, 3, 4))
+    assert (step.op, step.macs, step.elements) == ("grid_sampler", 0, 4 * 8 * 12)
 
 
 def test_an_op_without_a_handle_is_named():

@@ -83,6 +83,13 @@ class TestCost:
         cost = graph_cost(model_of([node], inputs, {"y": output}, weights))
         assert (cost.macs, cost.elements, cost.uncounted) == (macs, elements, ())
 
+    @pytest.mark.parametrize(("gates", "each"), [((), 4), (("gates",), 5)])
+    def test_a_deformable_convolution_has_macs_and_samples_four_pixels_a_tap(self, gates, each):
+        inputs = {"x": (2, 8, 6, 5), "offsets": (2, 18, 6, 5), **dict.fromkeys(gates, (2, 9, 6, 5))}
+        nodes = [("DeformConv", ["x", "w", "offsets", "", *gates], ["y"], {"pads": [1] * 4})]
+        cost = graph_cost(model_of(nodes, inputs, {"y": (2, 4, 6, 5)}, {"w": floats(4, 8, 3, 3)}, opset=19))
+        assert (cost.macs, cost.elements, cost.uncounted) == (2 * 4 * 30 * 72, 2 * 8 * 30 * 9 * each, ())
+
     def test_what_no_table_knows_is_named_and_not_zero(self):
         cost = graph_cost(model_of([("Hardmax", ["x"], ["y"], {})], {"x": (2, 2)}, {"y": (2, 2)}))
         assert cost.nodes[0].macs is None
@@ -213,6 +220,25 @@ class TestSplice:
         data = to_onnx(nn.Identity(), (1, 4, 8, 8), canonical=True)
         model = splice(net[1], {"first": [("identity", data)], "last": [("identity", data)]})
         assert len(list(model.graph)) == len(list(splice(net[1], {}).graph))
+
+    def test_a_module_of_a_newer_opset_raises_the_host_and_leaves_its_names_and_weights(self, net, tmp_path):
+        host = parse(net[1])
+        ir.external_data.unload_from_model(host, tmp_path, "net.weights", size_threshold_bytes=0)
+        host = serialise(host)
+        gate_of = {opset: to_onnx(nn.Sigmoid(), (1, 4, 8, 8), canonical=True, opset=opset) for opset in (18, 19)}
+        image = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
+        graphs, results = [], []
+        for opset, row in ((18, (18, 18)), (19, (19, 18))):
+            graphs.append(splice(host, {"first": [("gate", gate_of[version]) for version in row]}))
+            assert graphs[-1].opset_imports[""] == opset
+            path = tmp_path / f"{opset}.onnx"
+            path.write_bytes(serialise(graphs[-1]))
+            results.append(ort.InferenceSession(path).run(None, {"image": image})[0])
+        old, raised = ([(n.name, n.op_type) for n in graph.graph] for graph in graphs)
+        assert raised == old
+        assert list(graphs[0].graph.initializers) == list(graphs[1].graph.initializers)
+        assert {type(w.const_value) for w in graphs[1].graph.initializers.values()} == {ir.ExternalTensor}
+        assert np.array_equal(*results)
 
     def test_any_tensor_of_a_bare_graph_can_be_a_site(self, net):
         model = splice(net[1], {})

@@ -19,7 +19,7 @@ LAYERS = (
     {"modules", "graph", "store", "report", "study_file"},
     {"hosts", "targets", "measure"},
     {"export", "counting", "parity", "lint", "listing", "figures"},
-    {"study"},
+    {"study", "cures"},
     {"build"},
     {"builder", "tally"},
     {"bench"},

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from attnbench.build import CaseBuilder
 from attnbench.counting import count_torch, parameters_of
+from attnbench.environment import OPSET
 from attnbench.errors import CaseRefused, InputError
 from attnbench.export import to_onnx
 from attnbench.grammar import Spec, parse_spec
@@ -71,7 +73,7 @@ def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
     plane = accepted_by(name, Plane(64, 6, 10), Plane(128, 6, 10))
     shape = (1, plane.channels, 6, 10)
     entry, module = MODULES.load(name), built(name, plane)
-    graph = to_onnx(module, shape, canonical=True)
+    graph = to_onnx(module, shape, canonical=True, opset=max(OPSET, entry.opset))
     verify(graph, "export")
     parity = compare(module, graph, shape, 1, name)
     assert parity.error < 1e-5
@@ -117,6 +119,8 @@ def test_the_entry_says_where_it_comes_from(name):
         ("scse", 64, 4257), ("nam", 64, 128), ("lka", 64, 64**2 + 77 * 64), ("parnet", 64, 11 * 64**2 + 6 * 64),
         ("transformer_block", 64, 12 * 64**2 + 13 * 64), ("psa", 64, 2 * 64**2 + 64), ("attention_gate", 64, 4323),
         ("se_npu", 64, 1024), ("cbam_npu", 256, 8290), ("cbam_npu", 512, 32768), ("linear_attention", 64, 16640),
+        ("deform_conv", 64, 9 * 64**2 + 64 + 27 * (9 * 64 + 1)), ("coord_split", 64, 1688), ("cbam_chunked", 512, 33412),
+        ("eca_banded", 64, 64**2),
     ],
 )  # fmt: skip
 def test_parameter_counts_as_published(name, channels, params):
@@ -125,7 +129,7 @@ def test_parameter_counts_as_published(name, channels, params):
 
 MOVES_WITH_POSITIONS = (
     "se", "ese", "scse", "gc", "nam", "simam", "a2", "danet", "efficient_attention", "self_attention", "linear_attention",
-    "soca", "psa", "sge", "transformer_block", "attention_gate", "eca",
+    "soca", "psa", "sge", "transformer_block", "attention_gate", "eca", "eca_banded", "se_swish",
 )  # fmt: skip
 
 
@@ -225,14 +229,81 @@ def test_efficient_attention_is_its_definition_written_as_a_full_map():
     assert torch.allclose(module(x), x + module.project(attended), atol=1e-5)
 
 
-def test_se_with_copied_weights_is_se_linear():
-    plane = Plane(64, 5, 6)
-    conv, linear = built("se", plane), built("se_linear", plane)
-    for mine, theirs in ((conv.reduce, linear.reduce), (conv.expand, linear.expand)):
-        mine.weight.data = theirs.weight.data[:, :, None, None].clone()
-        mine.bias.data.zero_()
-    x = torch.randn(2, 64, 5, 6)
-    assert torch.allclose(conv(x), linear(x), atol=1e-6)
+B0_GATES = [  # channels of the gate and of the block's input, times in EfficientNet-B0, parameters where published
+    (32, 32, 1, 552), (96, 16, 1, 868), (144, 24, 2, 1878), (240, 40, 2, 5050), (480, 80, 3, 19700), (672, 112, 3, 38332),
+    (1152, 192, 4, None),
+]  # fmt: skip
+
+
+def test_efficientnets_gates_are_as_wide_as_their_blocks_inputs_ask():
+    entry, params, macs = MODULES.load("se_swish"), 0, 0
+    for channels, block_input, times, published in B0_GATES:
+        plane = Plane(channels, 3, 2, block_input)
+        module = built("se_swish", plane)
+        assert published in (None, parameters_of(module))
+        assert parameters_of(module) == entry.params(plane, **entry.options)
+        counts = count_torch(module, (1, channels, 3, 2))
+        assert counts.macs == entry.macs(plane, **entry.options)
+        params, macs = params + times * counts.params, macs + times * counts.macs
+    assert (params, macs) == (636_540, 627_200)
+
+
+def test_efficientnets_gate_takes_its_own_channels_where_no_block_says():
+    assert built("se_swish", Plane(64, 3, 2)).reduce.out_channels == 16
+    assert built("se_swish", Plane(64, 3, 2), ratio=0.001).reduce.out_channels == 1
+
+
+def wandering(plane: Plane):
+    """A deformable convolution whose offsets differ from place to place and reach outside the map."""
+    module = built("deform_conv", plane)
+    torch.nn.init.normal_(module.guide.weight, 0, 0.3)
+    torch.nn.init.normal_(module.guide.bias, 0, 2)
+    return module
+
+
+def test_an_untrained_deformable_convolution_is_half_a_plain_one():
+    module, x = built("deform_conv", Plane(16, 5, 7)), torch.randn(2, 16, 5, 7)
+    layer = module.convolve
+    expected = torch.nn.functional.conv2d(x, layer.weight / 2, layer.bias, padding=1)
+    assert torch.allclose(module(x), expected, atol=1e-5)
+
+
+def test_deformed_taps_are_weighted_by_nearness_and_zero_outside():
+    from attnbench.modules.deform_conv import sampled
+
+    height, width = 4, 5
+    x, offsets = torch.randn(1, 2, height, width), 3 * torch.randn(1, 18, height, width)
+    given, outside = sampled(x, offsets), 0
+    for tap, row, column in torch.cartesian_prod(torch.arange(9), torch.arange(height), torch.arange(width)).tolist():
+        down = row + tap // 3 - 1 + float(offsets[0, 2 * tap, row, column])
+        right = column + tap % 3 - 1 + float(offsets[0, 2 * tap + 1, row, column])
+        expected = torch.zeros(2)
+        for r in range(height):
+            for c in range(width):
+                expected += max(0.0, 1 - abs(r - down)) * max(0.0, 1 - abs(c - right)) * x[0, :, r, c]
+        outside += not (0 <= down < height and 0 <= right < width)
+        assert torch.allclose(given[0, :, tap, row, column], expected, atol=1e-5)
+    assert outside > 20
+
+
+@pytest.mark.parametrize("plane", [Plane(64, 6, 10), Plane(16, 1, 1), Plane(32, 7, 5), Plane(16, 24, 40)], ids=str)
+def test_a_deformed_map_is_the_runtimes(plane):
+    module, shape = wandering(plane), (2, plane.channels, plane.height, plane.width)
+    with torch.no_grad():
+        offsets = module.guide(torch.randn(shape))[:, :18]
+    assert float(offsets.abs().max()) > 4
+    graph = to_onnx(module, shape, canonical=True, opset=19)
+    assert [node.op_type for node in parse(graph).graph] == ["Conv", "Split", "Sigmoid", "DeformConv"]
+    assert compare(module, graph, shape, 1, "deform_conv").error < 1e-4
+
+
+def test_a_module_of_a_newer_opset_says_so_beside_an_older_host(tmp_path):
+    builder, spec, plane = CaseBuilder(0, True, tmp_path), Spec("deform_conv"), Plane(16, 4, 6)
+    note = "opset 19, where the baseline has 18: deform_conv has an op that opset 18 lacks"
+    for host, opset, notes in ((18, 19, (note,)), (19, 19, ()), (20, 20, ())):
+        part = builder.module(spec, 1, plane, host)
+        assert parse(part.graph).opset_imports[""] == opset
+        assert part.notes == notes
 
 
 def test_eca_and_its_view_form_are_one_function():
@@ -283,7 +354,8 @@ def test_linear_attention_is_its_definition_written_as_a_full_map():
 @pytest.mark.parametrize(
     ("spec", "channels"),
     [("se", 8), ("cbam", 8), ("se_linear", 15), ("linear_attention[heads=3]", 64), ("self_attention[reduction=32]", 16),
-     ("eca[kernel=4]", 64), ("axial_conv[kernel=2]", 64)],
+     ("eca[kernel=4]", 64), ("axial_conv[kernel=2]", 64), ("eca_banded[kernel=4]", 64), ("cbam_chunked", 8),
+     ("cbam_chunked", 514)],
 )  # fmt: skip
 def test_a_plane_outside_the_definition_is_refused_with_a_reason(spec, channels):
     with pytest.raises(CaseRefused, match="needs at least|must be"):

@@ -4,8 +4,9 @@ Conventions, the same for every op and every table:
 
 - *MACs* are the multiply-accumulates of convolutions and matrix products. Nothing else has MACs. FLOPs are twice that.
 - *Element operations* count what the rest computes: one per output element of an element-wise op, one per element that
-  a window, a reduction or a normalisation reads; softmax takes five per element (max, subtract, exp, sum, divide). Ops
-  that only move data have none.
+  a window, a reduction or a normalisation reads; softmax takes five per element (max, subtract, exp, sum, divide). A value
+  sampled between pixels takes four, one per neighbour: a deformable convolution has MACs and these. Ops that only move
+  data have none.
 - *Bytes moved* is what each node reads and writes when every node goes to memory by itself, weights included; views of
   the same buffer (Reshape...) move nothing.
 - *Activation peak* is the largest sum of tensors alive at one node, in the graph's order, without in-place tricks:
@@ -105,7 +106,7 @@ def node_cost(node: ir.Node) -> NodeCost:
     macs: int | None = 0
     elements: int | None = None
     if standard and op in MACS:
-        macs, elements = MACS[op](node), 0
+        macs, elements = MACS[op](node), _sampling(node) if op == "DeformConv" else 0
     elif standard:
         elements = _elements(node)
     if elements is None:
@@ -158,9 +159,19 @@ def _matmul(node: ir.Node) -> int:
 MACS: dict[str, Callable[[ir.Node], int]] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "DeformConv": _conv,
     "Gemm": _gemm,
     "MatMul": _matmul,
 }
+
+
+def _sampling(node: ir.Node) -> int:
+    """What a deformable convolution samples, and its gates where it has them, for each tap, input channel and position."""
+    batch, channels = static_shape(_input(node, 0))[:2]
+    taps = prod(static_shape(_input(node, 1))[2:])
+    positions = prod(static_shape(node.outputs[0])[2:])
+    gated = len(node.inputs) > 4 and node.inputs[4] is not None
+    return batch * channels * taps * positions * (INTERPOLATION["linear"] + gated)
 
 
 def _elements(node: ir.Node) -> int | None:

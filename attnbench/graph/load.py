@@ -10,6 +10,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
+from onnxscript.version_converter import convert_version
 
 from attnbench.errors import CaseFailure, InputError
 
@@ -74,6 +75,12 @@ def read_host_file(path: str, opset: int = 0) -> bytes:
 def opset_of(proto: onnx.ModelProto) -> int:
     """The version of the standard operators that a model is written in."""
     return next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def raise_opset(model: ir.Model, opset: int) -> None:
+    """Bring a model up to an opset that it is older than, in place, with the exporter's own converter; names stay."""
+    if model.opset_imports.get("", opset) < opset:
+        convert_version(model, opset)
 
 
 def file_size(path: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from attnbench.errors import CaseFailure, UnknownName
 from attnbench.graph.canonicalise import tidy
-from attnbench.graph.load import parse, static_shape
+from attnbench.graph.load import parse, raise_opset, static_shape
 from attnbench.naming import MARKER_DOMAIN, MARKER_OP, insertion_prefix
 
 
@@ -70,24 +70,27 @@ def mark_tensors(model: ir.Model, names: Iterable[str]) -> None:
 def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) -> ir.Model:
     """The host's graph with each site's modules in a row where its marker stood, all other markers removed.
 
-    ``occupants`` maps a site to (name, ONNX bytes) of its modules. Raises ``CaseFailure`` where a module's input or
-    output does not have the site's shape.
+    ``occupants`` maps a site to (name, ONNX bytes) of its modules. All come to the highest opset among them. Raises
+    ``CaseFailure`` where a module's input or output does not have the site's shape.
     """
     model = parse(host)
+    modules = {site: [(name, parse(data)) for name, data in row] for site, row in occupants.items()}
+    joined = [model, *(module for row in modules.values() for _, module in row)]
+    opset = max(one.opset_imports.get("", 0) for one in joined)
+    for one in joined:
+        raise_opset(one, opset)
     for site, marker in markers(model).items():
         value = marker.inputs[0]
         assert value is not None  # noqa: S101  a marker has one input
-        for position, (name, data) in enumerate(occupants.get(site, ())):
-            value = _insert(model, marker, value, insertion_prefix(site, position, name), data)
+        for position, (name, module) in enumerate(modules.get(site, ())):
+            value = _insert(model, marker, value, insertion_prefix(site, position, name), module.graph)
         _remove_marker(model.graph, marker, value)
     model.graph.opset_imports.pop(MARKER_DOMAIN, None)
     tidy(model)
     return model
 
 
-def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, data: bytes) -> ir.Value:
-    module = parse(data)
-    graph = module.graph
+def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, graph: ir.Graph) -> ir.Value:
     shape, taken, given = static_shape(value), static_shape(graph.inputs[0]), static_shape(graph.outputs[0])
     if not shape == taken == given:
         raise CaseFailure("splice", f"{prefix}: the site has shape {list(shape)}, the module {list(taken)} -> {list(given)}")

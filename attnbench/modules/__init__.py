@@ -86,6 +86,18 @@ def build_module(spec: Spec, plane: Plane) -> "nn.Module":
     return entry.build(**accepted(entry.build, size), **options)
 
 
+def rewrites_of(spec: Spec) -> list[Spec]:
+    """The modules that compute exactly what this one does with other ops, at the same options; imports no torch."""
+    described = MODULES.describe()
+    found = []
+    for name, entry in sorted(described.items()):
+        if spec.name in (entry.get("rewrite_of") or ()):
+            wanted = {**(described[spec.name].get("options") or {}), **spec.options}
+            own = entry.get("options") or {}
+            found.append(Spec(name, {key: wanted[key] for key in own if key in wanted and wanted[key] != own[key]}))
+    return found
+
+
 def check_spec(spec: Spec) -> None:
     """Raise ``InputError`` where a spec names no module or an option it does not have; imports no torch."""
     if is_reference(spec.name):

@@ -6,6 +6,9 @@ instead of all. Wang et al.: ECA-Net: Efficient Channel Attention for Deep CNNs,
 The paper derives ``k`` from the number of channels (gamma 2, b 1); the authors' code (``BangguWu/ECANet``) takes it as an
 argument. ``kernel=0`` follows the paper. The design report's form (section 2.6) views the means as an image one pixel
 high and fixes ``k`` at 5, which trades the Conv1d for reshapes.
+
+``eca_banded`` is for deployment: the convolution over channels is a product with a banded matrix, which one 1x1 convolution
+stores whole. An NPU then needs neither a Conv1d nor a reshape, and pays C*C weights for ``k``.
 """
 
 import math
@@ -14,6 +17,7 @@ import torch
 from torch import nn
 
 from attnbench.modules import AttentionModule, Plane
+from attnbench.modules._rewrite import fill
 
 
 def adaptive_kernel(channels: int, gamma: int = 2, b: int = 1) -> int:
@@ -55,6 +59,40 @@ class NpuECA(nn.Module):
         return x * gate.expand_as(x)
 
 
+class BandedECA(nn.Module):
+    """ECA's gate with one dense 1x1 convolution, whose matrix has the kernel along its diagonal and zeros elsewhere.
+
+    The matrix is a parameter of C*C weights, because that is what is stored and multiplied. The form is for deployment:
+    training it would fill the zeros, and it would be ECA no more.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel or adaptive_kernel(channels)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+        self.adopt(ECA(channels, self.kernel))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, C, H, W]`` to the same shape."""
+        return x * torch.sigmoid(self.mix(self.pool(x)))
+
+    def adopt(self, original: ECA | NpuECA) -> None:
+        """Take the kernel of ECA in either form over, as a banded matrix. Then both compute the same."""
+        taps = original.neighbours.weight.detach().flatten()
+        if len(taps) != self.kernel:
+            raise ValueError(f"a kernel of {len(taps)} does not fit one of {self.kernel}")
+        fill(self.mix.weight, banded(taps, len(self.mix.weight)))
+
+
+def banded(taps: torch.Tensor, size: int) -> torch.Tensor:
+    """The ``size`` x ``size`` matrix that a convolution of zero-padded vectors with these (odd) taps multiplies by."""
+    matrix, half = taps.new_zeros(size, size), len(taps) // 2
+    for step in range(max(-half, 1 - size), min(half, size - 1) + 1):
+        matrix.diagonal(step).fill_(taps[half + step])
+    return matrix
+
+
 def _kernel(plane: Plane, kernel: int) -> int:
     return kernel or adaptive_kernel(plane.channels)
 
@@ -87,5 +125,18 @@ ENTRIES = (
         params=_kernel,
         macs=lambda p, kernel: p.channels * _kernel(p, kernel),
         refuses=_refuses,
+    ),
+    AttentionModule(
+        name="eca_banded",
+        build=BandedECA,
+        summary="ECA for deployment on an NPU: one 1x1 convolution with a banded C x C matrix",
+        paper="Wang et al., ECA-Net: Efficient Channel Attention for Deep CNNs, CVPR 2020",
+        year=2020,
+        source="exact rewrite of github.com/BangguWu/ECANet models/eca_module.py",
+        options={"kernel": 0},
+        params=lambda p, **_: p.channels**2,
+        macs=lambda p, **_: p.channels**2,
+        refuses=_refuses,
+        rewrite_of=("eca", "eca_npu"),
     ),
 )

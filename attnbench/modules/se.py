@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from attnbench.modules import AttentionModule, Plane
+from attnbench.modules._rewrite import fill
 
 
 class SE(nn.Module):
@@ -28,6 +29,13 @@ class SE(nn.Module):
         """``[N, C, H, W]`` to the same shape."""
         gate = torch.sigmoid(self.expand(torch.relu(self.reduce(self.pool(x)))))
         return x * gate
+
+    def adopt(self, original: "LinearSE") -> None:
+        """Take the linear form's weights over: its matrices as 1x1 kernels, biases zero. Then both compute the same."""
+        for mine, theirs in ((self.reduce, original.reduce), (self.expand, original.expand)):
+            fill(mine.weight, theirs.weight)
+            if mine.bias is not None:
+                nn.init.zeros_(mine.bias)
 
 
 class LinearSE(nn.Module):
@@ -72,6 +80,7 @@ ENTRIES = (
         params=lambda p, reduction: 2 * p.channels * (p.channels // reduction) + p.channels // reduction + p.channels,
         macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
         refuses=_no_hidden_channel,
+        rewrite_of=("se_linear",),
     ),
     AttentionModule(
         name="se_linear",

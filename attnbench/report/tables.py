@@ -77,7 +77,7 @@ def refused_ops(run: Run) -> pd.DataFrame:
     cases: Counter[tuple[str, ...]] = Counter()
     for record in run.records:
         seen = {
-            (f.target, inserted_module(f.node), f.op, f.level, f.measured, f.limit, f.reason, f.evidence, f.source)
+            (f.target, inserted_module(f.node), f.op, f.level, f.measured, f.limit, f.reason, f.cure, f.evidence, f.source)
             for f in record.findings
             if f.inserted and f.level in ("refused", "fallback", "unknown")
         }
@@ -89,11 +89,12 @@ def refused_ops(run: Run) -> pd.DataFrame:
             "level": level,
             "measured": f"{measured} (limit: {limit})" if limit else MISSING,
             "reason": reason,
+            "cure": cure or MISSING,
             "evidence": evidence or MISSING,
             "source": source,
             "cases": number,
         }
-        for (_, module, op, level, measured, limit, reason, evidence, source), number in sorted(
+        for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
             cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2])
         )
     )
@@ -181,6 +182,7 @@ def node_findings(record: Record) -> pd.DataFrame:
             "limit": finding.limit or MISSING,
             "evidence": finding.evidence or MISSING,
             "reason": finding.reason,
+            **({"cure": finding.cure or MISSING} if any(f.cure for f in record.findings) else {}),
         }
         for finding in record.findings
         if finding.inserted or record.case.is_baseline

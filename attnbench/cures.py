@@ -1,0 +1,38 @@
+"""What cures a refusal: a module that computes exactly the same with ops that the target takes.
+
+A cure is never promised: it is exported for the very plane and judged by the same target before it is named.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from attnbench.graph.load import parse
+from attnbench.lint import lint
+from attnbench.naming import inserted_module
+from attnbench.records import Finding
+from attnbench.targets import load_target
+
+SOUND = frozenset(("supported", "constrained", "efficiency"))
+
+Rewrites = Mapping[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]]
+"""For a site and a module's spec: the names and graphs of what computes the same."""
+
+
+def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding, ...]:
+    """The findings, each that is not sound with the name of a rewrite of its module all of whose nodes are."""
+    known: dict[tuple[str, str, str], str] = {}
+    found = []
+    for finding in findings:
+        place = (finding.site, inserted_module(finding.node))
+        if finding.level in SOUND or place not in rewrites:
+            found.append(finding)
+            continue
+        key = (*place, finding.target)
+        if key not in known:
+            known[key] = next((name for name, graph in rewrites[place]() if _sound(graph, finding.target)), "")
+        found.append(replace(finding, cure=known[key]))
+    return tuple(found)
+
+
+def _sound(graph: bytes, target: str) -> bool:
+    return all(finding.level in SOUND for finding in lint(parse(graph), load_target(target)))
