@@ -6,6 +6,7 @@ closed form is held against the trace, and stands in for it where the trace woul
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -33,6 +34,12 @@ MAPS_AT_ONCE = 4
 """How many maps of positions x positions a tracing may hold at once: scores, their softmax, and copies of both."""
 
 
+FVCORE = "with the norms and pooling that fvcore adds by default"
+PTFLOPS = "with biases, norms, activations and pooling added, as ptflops does"
+BIASED = frozenset(("convolution", "linear", "addmm"))
+ACTIVATIONS = frozenset(("relu", "relu6", "hardtanh", "sigmoid", "silu"))
+
+
 @dataclass(frozen=True)
 class Counts:
     """A host or a module counted: what it comes to, what was not counted, and how it came about."""
@@ -47,24 +54,24 @@ class Counts:
 
 @dataclass(frozen=True)
 class Tallied:
-    """A plan counted: its run, how the counts came about where that was asked for, and fvcore's own answers.
+    """A plan counted: its run, how the counts came about where that was asked for, and other readings of its MACs.
 
-    ``defaults`` are the latter, for the cases that something is claimed of.
+    ``readings`` name what other counters take for MACs, for the cases that something is claimed of.
     """
 
     run: Run
     derived: tuple[Mapping[str, Any], ...]
-    defaults: Mapping[Case, int]
+    readings: Mapping[Case, Mapping[str, int]]
 
 
 def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
     """Count every case of a plan; a case that cannot be counted is a record with the reason."""
-    counter = _Counter(per_op)
     told = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
     claimed = {(c.get("host"), c["variant"]) for c in told}
     records: list[Record] = []
     derived: list[dict[str, Any]] = []
-    defaults: dict[Case, int] = {}
+    readings: dict[Case, dict[str, int]] = {}
+    counter = _Counter(per_op or bool(claimed))
     for planned in plan.cases:
         case = planned.case
         try:
@@ -72,7 +79,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
             if per_op:
                 derived += _derived(case, parts)
             if {(case.host, case.variant), (None, case.variant)} & claimed:
-                defaults[case] = counter.fvcore_default(planned)
+                readings[case] = _readings([counts for _, counts in parts], counter.fvcore_default(planned))
         except CaseFailure as failure:
             status: Any = failure.status
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
@@ -80,7 +87,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
             continue
         records.append(_record(case, [counts for _, counts in parts]))
     header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, tuple(p.case for p in plan.cases))
-    return Tallied(Run(header, tuple(records)), tuple(derived), defaults)
+    return Tallied(Run(header, tuple(records)), tuple(derived), readings)
 
 
 @dataclass
@@ -161,6 +168,27 @@ def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[s
     variant = parse_variant(planned.case.variant)
     found = modules_by_site(variant, planes, declared_placements(planned.host), planned.case.host)
     return [(site, spec) for site, row in found.items() for spec in row]
+
+
+def _readings(parts: list[Counts], default: int) -> dict[str, int]:
+    """What other counters call MACs: fvcore by default, and those that add biases, norms, activations and pooling."""
+    total = 0
+    for step in (step for counts in parts for step in counts.steps):
+        inputs = [_elements(text) for text in step.inputs.split()]
+        total += step.macs
+        if step.op in BIASED and len(inputs) == 3:
+            total += _elements(step.output)
+        elif step.op == "batch_norm":
+            total += 2 * _elements(step.output)
+        elif step.op in ACTIVATIONS:
+            total += _elements(step.output)
+        elif "pool" in step.op:
+            total += inputs[0]
+    return {FVCORE: default, PTFLOPS: total}
+
+
+def _elements(shape: str) -> int:
+    return prod(map(int, shape.split("x")))
 
 
 def _derived(case: Case, parts: list[tuple[str, Counts]]) -> Iterator[dict[str, Any]]:

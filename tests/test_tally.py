@@ -66,13 +66,13 @@ def test_batches_multiply_macs_and_not_parameters():
         (
             {"metric": "macs", "value": "0.4016", "unit": "G"},
             "refuted",
-            "fits with the norms and pooling that fvcore counts",
+            "fits with the norms and pooling that fvcore adds",
         ),
     ],
 )
 def test_claims_on_counts_are_held_to_their_printed_digits(claim, verdict, why):
     tallied = tally(plan(study("encoder.layer3=se", {**claim, "source": "s", "relation": "rounds to"})))
-    table = counts.claims(tallied.run, to_frame(tallied.run), tallied.defaults)
+    table = counts.claims(tallied.run, to_frame(tallied.run), tallied.readings)
     assert table["verdict"].tolist() == [verdict]
     assert why in table["why"][0]
 

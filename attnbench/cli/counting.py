@@ -52,7 +52,7 @@ def count(
     plan = studies.plan(studies.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
     tallied = tally(plan, per_op=per_op)
     frame = to_frame(tallied.run)
-    claims = counts.claims(tallied.run, frame, tallied.defaults)
+    claims = counts.claims(tallied.run, frame, tallied.readings)
     shown = counts.derivation(tallied.derived) if per_op else frame[list(counts.COLUMNS)]
     if format_ is Format.json:
         answer = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}

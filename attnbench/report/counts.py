@@ -8,7 +8,7 @@ import pandas as pd
 from attnbench.records import Case, Run
 from attnbench.report.claims import claim_text, claimed, judged_text
 from attnbench.report.tables import Row, number, rows_of, where
-from attnbench.report.verdicts import CONFIRMED, REFUTED, judge
+from attnbench.report.verdicts import CONFIRMED, REFUTED, Judged, judge
 from attnbench.units import MISSING, count, fixed, scaled, significant
 
 COLUMNS = (
@@ -64,12 +64,12 @@ def _added(row: Row, column: str) -> str:
     return MISSING if row["variant"] == "baseline" else significant(number(row, column), 3)
 
 
-def claims(run: Run, frame: pd.DataFrame, defaults: Mapping[Case, int]) -> pd.DataFrame:
+def claims(run: Run, frame: pd.DataFrame, readings: Mapping[Case, Mapping[str, int]]) -> pd.DataFrame:
     """Every claim on a count with its verdict, and for a refuted one which other reading of the figure would fit.
 
-    ``defaults`` are what fvcore answers for a case without any handles.
+    ``readings`` are what other counters take for a case's MACs, by the counter.
     """
-    by_label = {case.label: value for case, value in defaults.items()}
+    by_label = {case.label: values for case, values in readings.items()}
     return pd.DataFrame(
         {
             **where(frame, row),
@@ -77,7 +77,7 @@ def claims(run: Run, frame: pd.DataFrame, defaults: Mapping[Case, int]) -> pd.Da
             "printed": claim_text(claim),
             "counted": judged_text(claim, result),
             "verdict": result.verdict,
-            "why": _why(claim, row, by_label) if result.verdict == REFUTED else "",
+            "why": _why(claim, row, by_label.get(_label(row), {})) if result.verdict == REFUTED else "",
             "source": claim["source"],
         }
         for case, row in claimed(run, frame)
@@ -87,21 +87,29 @@ def claims(run: Run, frame: pd.DataFrame, defaults: Mapping[Case, int]) -> pd.Da
     )
 
 
-def _why(claim: Row, row: Row, defaults: Mapping[str, int]) -> str:
-    """Which other reading of a printed count gives its digits, or that none does."""
-    other = {"M": "Mi", "G": "Gi", "Mi": "M", "Gi": "G"}.get(claim.get("unit", "1"), "1")
-    readings = {f"in {other}": (claim["metric"], row, other)}
-    if claim["metric"] == "macs":
-        case = Case(str(row["host"]), str(row["variant"]), str(row["size"]), int(row["batch"]))
-        theirs = {**row, "macs": defaults.get(case.label)}
-        readings |= {
-            "as FLOPs, two a MAC": ("flops", row, claim.get("unit", "1")),
-            "with the norms and pooling that fvcore counts by default": ("macs", theirs, claim.get("unit", "1")),
-            f"with those, in {other}": ("macs", theirs, other),
-        }
-    tried = {name: judge({**claim, "metric": m, "unit": u}, r) for name, (m, r, u) in readings.items()}
+def _label(row: Row) -> str:
+    return Case(str(row["host"]), str(row["variant"]), str(row["size"]), int(row["batch"])).label
+
+
+def _why(claim: Row, row: Row, readings: Mapping[str, int]) -> str:
+    """Which other reading of a printed count gives its digits, or how near the nearest comes."""
+    metric, unit = claim["metric"], claim.get("unit", "1")
+    other = {"M": "Mi", "G": "Gi", "Mi": "M", "Gi": "G"}.get(unit, "1")
+    tried = {f"in {other}": judge({**claim, "unit": other}, row)}
+    if metric == "macs":
+        tried["as FLOPs, two a MAC"] = judge({**claim, "metric": "flops"}, row)
+        for name, value in readings.items():
+            tried[name] = judge(claim, {**row, "macs": value})
+            tried[f"{name}, in {other}"] = judge({**claim, "unit": other}, {**row, "macs": value})
     fits = [name for name, result in tried.items() if result.verdict == CONFIRMED]
-    off = judge(claim, row).value
-    apart = f"{fixed(100 * (float(off) / float(claim['value']) - 1), 1, sign=True)} %" if off else MISSING
-    text = claim.get("text", "")
-    return "; ".join(filter(None, (f"counted is {apart} off", *(f"fits {name}" for name in fits[:1]), text)))
+    told = [f"counted is {_apart(claim, judge(claim, row))} off"]
+    if fits:
+        told.append(f"fits {fits[0]}")
+    elif metric == "macs":
+        name = min(tried, key=lambda name: abs(float(tried[name].value or 0) - float(claim["value"])))
+        told.append(f"fits no other reading; nearest {name} ({_apart(claim, tried[name])})")
+    return "; ".join(filter(None, (*told, claim.get("text", ""))))
+
+
+def _apart(claim: Row, judged: Judged) -> str:
+    return f"{fixed(100 * (float(judged.value or 0) / float(claim['value']) - 1), 1, sign=True)} %"
