@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from attnbench.counting import TorchCounts, count_torch, parameters_of
-from attnbench.cures import with_cures
+from attnbench.cures import Rewrites, with_cures
 from attnbench.environment import OPSET, free_memory
 from attnbench.errors import CaseFailure, InputError
 from attnbench.export import to_onnx
@@ -31,7 +31,7 @@ from attnbench.hosts import HOSTS, HostReference, declared_placements, host_opti
 from attnbench.hosts.site import attach_sites, marked, sites_of
 from attnbench.lint import deployment_checklist, lint
 from attnbench.metrics import measurement
-from attnbench.modules import MODULES, Plane, build_module, rewrites_of
+from attnbench.modules import MODULES, Plane, build_module, check_spec, rewrites_of
 from attnbench.parity import Parity, compare, compare_graphs
 from attnbench.records import Built, Case, Measurement
 from attnbench.registry import accepted, is_reference, load_object, refuse_unknown_options
@@ -80,7 +80,7 @@ class CaseBuilder:
             batch, channels, height, width = shapes[site]
             plane = Plane(channels, height, width, offered[site])
             parts[site] = [(spec, self.module(spec, batch, plane, opset)) for spec in row]
-            rewritten |= {(site, str(spec)): partial(self._rewrites, spec, batch, plane, opset) for spec in row}
+            rewritten |= {(site, str(spec)): partial(self.rewrites, spec, batch, plane, opset) for spec in row}
         model = splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()})
         path = self.folder / f"{_short(case.label)}.onnx"
         path.write_bytes(serialise(model))
@@ -105,7 +105,7 @@ class CaseBuilder:
             self.modules[key] = _module_part(spec, batch, plane, self.seed, canonical=self.canonical, opset=opset)
         return self.modules[key]
 
-    def _rewrites(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Iterator[tuple[str, bytes]]:
+    def rewrites(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Iterator[tuple[str, bytes]]:
         """The modules that compute what this one does with other ops, by name, as graphs; those that can stand there."""
         for rewrite in rewrites_of(spec):
             with suppress(CaseFailure):
@@ -140,6 +140,15 @@ class CaseBuilder:
             skip=_needs(cost.activation_peak, need, free) if need > free else "",
             seconds={"lint": lint_seconds},
         )
+
+
+def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.Model, Rewrites]:
+    """A module without a host, exported for a plane, and what computes the same. Raises ``CaseFailure``, ``InputError``."""
+    spec, plane = parse_spec(text), Plane(channels, height, width)
+    check_spec(spec)
+    builder = CaseBuilder(0, canonical=True, folder=Path())
+    graph = parse(builder.module(spec, 1, plane, OPSET).graph)
+    return graph, {("", ""): partial(builder.rewrites, spec, 1, plane, OPSET)}
 
 
 def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:

@@ -6,6 +6,7 @@ A cure is never promised: it is exported for the very plane and judged by the sa
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from attnbench.check import Checked
 from attnbench.graph.load import parse
 from attnbench.lint import lint
 from attnbench.naming import inserted_module
@@ -36,3 +37,10 @@ def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding
 
 def _sound(graph: bytes, target: str) -> bool:
     return all(finding.level in SOUND for finding in lint(parse(graph), load_target(target)))
+
+
+def cured(checked: Checked, rewrites: Rewrites) -> Checked:
+    """A check with cures on its findings, where it is of a module."""
+    findings = with_cures(checked.findings, rewrites)
+    nodes = tuple(replace(node, finding=finding) for node, finding in zip(checked.nodes, findings, strict=True))
+    return replace(checked, nodes=nodes)

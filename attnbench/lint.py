@@ -13,23 +13,33 @@ from attnbench.graph.composites import Composite, composites
 from attnbench.naming import display_name, inserted_site, is_inserted
 from attnbench.records import Check, Finding, Level
 from attnbench.targets import Rule, Target
-from attnbench.targets.nodes import Unmeasured
+from attnbench.targets.nodes import Unmeasured, is_constant
 from attnbench.targets.rules import PREDICATES, limit_text
 
 KERNEL_LIMIT = 17
 CHANNEL_UNIT = 8
 RESHAPES = ("Reshape",)
-FOLDED = frozenset(("Constant", "ConstantOfShape", "Shape"))
-"""Ops that are known once all shapes are: a tool chain never sees them."""
 
 
 def lint(model: ir.Model, target: Target) -> list[Finding]:
-    """One finding a node, in the graph's order; the bodies of If and Loop are judged as well."""
+    """One finding a node, in the graph's order."""
+    return [finding for _, finding in judged(model, target)]
+
+
+def judged(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]]:
+    """Each node with its finding, in the graph's order; the bodies of If and Loop are judged as well.
+
+    What is known before the graph runs is left out: a tool chain never sees it.
+    """
     whole: dict[ir.Node, Composite] = {}
     for composite in composites(model):
         if target.rules_for(composite.op):
             whole |= dict.fromkeys(composite.nodes, composite)
-    return [_judge(node, target, whole.get(node)) for node in walk(model.graph)]
+    return [
+        (node, _judge(node, target, whole.get(node)))
+        for node in walk(model.graph)
+        if not all(is_constant(value) for value in node.outputs)
+    ]
 
 
 def walk(graph: ir.Graph) -> Iterator[ir.Node]:
@@ -78,8 +88,6 @@ def _by_rules(node: ir.Node, seen: ir.Node, target: Target, composite: str) -> F
     """A node by the first rule for what it is seen as: itself, or the composite it is a part of."""
     rules = target.rules_for(seen.op_type)
     if not rules:
-        if seen.op_type in FOLDED:
-            return _finding(node, target, "supported", None, reason="known once shapes are; folded before compilation")
         reason = f"{target.name} does not list {seen.op_type}"
         return _finding(node, target, target.unlisted, None, reason=reason)
     try:

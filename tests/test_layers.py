@@ -19,6 +19,7 @@ LAYERS = (
     {"modules", "graph", "store", "report", "study_file"},
     {"hosts", "targets", "measure"},
     {"export", "counting", "parity", "lint", "listing", "figures"},
+    {"check"},
     {"study", "cures"},
     {"build"},
     {"builder", "tally"},

@@ -9,11 +9,14 @@ import typer
 from attnbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from attnbench.records import Run
+
+Section = tuple[str, str, "pd.DataFrame"]
+"""A heading, a paragraph, and a table, the last two of which may be empty."""
 
 
 def show_table(table: "pd.DataFrame", title: str = "") -> None:
@@ -54,6 +57,24 @@ def give_tables(tables: "Mapping[str, pd.DataFrame]", output: Path | None) -> No
     from attnbench.report.markdown import table_text  # noqa: PLC0415
 
     save_text(output, "\n\n".join(f"## {title}\n\n{table_text(t)}" for title, t in tables.items() if not t.empty) + "\n")
+
+
+def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdown: bool) -> None:
+    """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
+    if not markdown and output is None:
+        for title, paragraph, table in sections:
+            if paragraph:
+                typer.echo(f"\n{paragraph}")
+            show_table(table, "" if paragraph else title)
+        return
+    from attnbench.report.markdown import table_text  # noqa: PLC0415
+
+    parts = [
+        "\n\n".join(filter(None, (f"## {title}", paragraph, "" if table.empty else table_text(table))))
+        for title, paragraph, table in sections
+        if paragraph or not table.empty
+    ]
+    give("\n\n".join(parts) + "\n", output)
 
 
 def save_text(path: Path, text: str) -> None:

@@ -42,7 +42,7 @@ def verify(model: bytes | Path, stage: str) -> None:
     try:
         onnx.checker.check_model(model if isinstance(model, bytes) else str(model), full_check=True)
     except Exception as error:  # the checker raises ValidationError, InferenceError and RuntimeError
-        raise CaseFailure(stage, f"the ONNX checker refuses the graph: {_first_line(error)}") from error
+        raise CaseFailure(stage, f"the ONNX checker refuses the graph: {first_line(error)}") from error
 
 
 def read_host_file(path: str, opset: int = 0) -> bytes:
@@ -68,7 +68,7 @@ def read_host_file(path: str, opset: int = 0) -> bytes:
             proto = onnx.version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
-        raise InputError(f"host '{path}': the ONNX checker refuses it: {_first_line(error)}") from error
+        raise InputError(f"host '{path}': the ONNX checker refuses it: {first_line(error)}") from error
     return proto.SerializeToString()
 
 
@@ -131,7 +131,7 @@ def _load_external(proto: onnx.ModelProto, file: Path) -> None:
     try:
         onnx.load_external_data_for_model(proto, str(file.parent))
     except Exception as error:
-        raise InputError(f"host '{file}': its external data cannot be read: {_first_line(error)}") from error
+        raise InputError(f"host '{file}': its external data cannot be read: {first_line(error)}") from error
 
 
 def _image_input(proto: onnx.ModelProto, path: str) -> onnx.ValueInfoProto:
@@ -157,6 +157,7 @@ def _check_input(proto: onnx.ModelProto, path: str) -> None:
         raise InputError(f"host '{path}': input '{value.name}' is not float32")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -67,11 +67,23 @@ def constant_of(value: ir.Value | None) -> list[Any] | None:
 
 
 def is_constant(value: ir.Value | None) -> bool:
-    """Whether a value is known before the graph runs: a weight or the output of a Constant."""
+    """Whether a value is known before the graph runs: a weight, or what follows from weights and static shapes alone."""
     if value is None:
         return False
     producer = value.producer()
-    return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
+    if value.const_value is not None or producer is None:
+        return value.const_value is not None
+    if producer.op_type in _SHAPES:
+        source = producer.inputs[0]
+        return source is not None and source.shape is not None and all(isinstance(side, int) for side in source.shape)
+    if producer.op_type in _RANDOM or any(a.type in _GRAPHS for a in producer.attributes.values()):
+        return False
+    return all(is_constant(read) for read in producer.inputs if read is not None)
+
+
+_SHAPES = ("Shape", "Size")
+_RANDOM = ("RandomNormal", "RandomUniform", "Multinomial", "Bernoulli")
+_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def variable_inputs(node: ir.Node) -> list[ir.Value]:

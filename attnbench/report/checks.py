@@ -1,0 +1,143 @@
+"""What a check found, for a reader: the verdict, the causes, every node, and ops against targets."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.naming import display_name
+from attnbench.report.verdicts import npu_verdict
+from attnbench.units import MISSING, count, fixed
+
+if TYPE_CHECKING:
+    from attnbench.check import Cause, Checked
+
+CHECK_SCHEMA = 1
+"""Of ``check --format json``; keys are only ever added."""
+
+SHARES = {"nodes": "nodes", "macs": "MACs", "params": "params"}
+WORDS = {"supported": "supported", "constrained": "with constraint", "efficiency": "inefficient"}
+"""How levels are called in tables where their own name says too little."""
+
+
+def summary(checked: "Checked", levels: Sequence[str]) -> pd.DataFrame:
+    """How much of a model has which level, in nodes, MACs and parameters."""
+    nodes = [node.finding.level for node in checked.nodes]
+    return pd.DataFrame(
+        {
+            "level": WORDS.get(level, level),
+            "nodes": count(nodes.count(level)),
+            **{f"{name} (%)": _percent(checked.share(level, of)) for of, name in SHARES.items()},
+        }
+        for level in levels
+        if level in nodes
+    )
+
+
+def headline(checked: "Checked") -> str:
+    """The verdict in two sentences: what the target says of the whole, and how the graph would be cut up."""
+    target, verdict = checked.target, npu_verdict(checked.findings)
+    parts = f"{_many(checked.cut.islands, 'island')} on the NPU, {_many(checked.cut.crossings, 'crossing')}"
+    if checked.cut != checked.cut_if_unknown_runs:
+        other = checked.cut_if_unknown_runs
+        parts += f" ({_many(other.islands, 'island')} and {_many(other.crossings, 'crossing')} if all unknown ops run there)"
+    return f"{checked.model} on {target.name} ({target.title}, {target.version}, {target.date}): {verdict}; {parts}."
+
+
+def causes(found: Iterable["Cause"]) -> pd.DataFrame:
+    """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
+    return pd.DataFrame(
+        {
+            "level": f"{cause.level} to {cause.device}" if cause.device else WORDS.get(cause.level, cause.level),
+            "op": f"{', '.join(cause.ops)}{f' (as {cause.composite})' if cause.composite else ''}",
+            "nodes": count(len(cause.nodes)),
+            "MACs": count(cause.macs) if cause.macs else MISSING,
+            "measured": _some(cause.measured) or MISSING,
+            "limit": cause.limit or MISSING,
+            "why": cause.reason,
+            "cure": cause.cure or MISSING,
+            "first node": display_name(cause.nodes[0]),
+            "evidence": cause.evidence or MISSING,
+            "source": cause.source,
+        }
+        for cause in found
+    )
+
+
+def nodes(checked: "Checked") -> pd.DataFrame:
+    """Every node with its level, what was measured and what the limit is."""
+    return pd.DataFrame(
+        {
+            "node": display_name(node.finding.node),
+            "op": node.finding.op,
+            "part of": node.finding.composite or MISSING,
+            "level": node.finding.level,
+            "measured": node.finding.measured or MISSING,
+            "limit": node.finding.limit or MISSING,
+            "MACs": MISSING if node.macs is None else count(node.macs),
+            "params": count(node.params),
+            "rule": node.finding.rule,
+            "why": node.finding.reason,
+        }
+        for node in checked.nodes
+    )
+
+
+def matrix(all_checked: Sequence["Checked"], levels: Sequence[str]) -> pd.DataFrame:
+    """Ops against targets: the worst level, and how many of the op's nodes have it where not all do; first the verdicts."""
+    ops = sorted({node.finding.op for checked in all_checked for node in checked.nodes})
+    rows: list[dict[str, str]] = [
+        {"op": "verdict", **{checked.target.name: npu_verdict(checked.findings) for checked in all_checked}},
+        {"op": "islands", **{checked.target.name: count(checked.cut.islands) for checked in all_checked}},
+    ]
+    for op in ops:
+        cells = {}
+        for checked in all_checked:
+            seen: list[str] = [node.finding.level for node in checked.nodes if node.finding.op == op]
+            worst = max(seen, key=levels.index, default="")
+            number = seen.count(worst) if worst else 0
+            cells[checked.target.name] = f"{WORDS.get(worst, worst)}{f' {number}/{len(seen)}' if number < len(seen) else ''}"
+        rows.append({"op": op, **cells})
+    return pd.DataFrame(rows)
+
+
+def as_json(all_checked: Sequence["Checked"], found: Sequence[Sequence["Cause"]]) -> str:
+    """Everything a program needs, one object a target."""
+    return json.dumps(
+        {
+            "schema": CHECK_SCHEMA,
+            "checks": [_plain(checked, groups) for checked, groups in zip(all_checked, found, strict=True)],
+        },
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def _plain(checked: "Checked", groups: Sequence["Cause"]) -> dict[str, Any]:
+    levels = {node.finding.level for node in checked.nodes}
+    head = {key: value for key, value in asdict(checked.target).items() if key not in ("rules", "beyond")}
+    return {
+        "model": checked.model,
+        "target": head,
+        "verdict": npu_verdict(checked.findings),
+        "shares": {level: {of: checked.share(level, of) for of in SHARES} for level in sorted(levels)},
+        "cut": asdict(checked.cut),
+        "cut_if_unknown_runs": asdict(checked.cut_if_unknown_runs),
+        "causes": [asdict(group) for group in groups],
+        "nodes": [{**asdict(node.finding), "macs": node.macs, "params": node.params} for node in checked.nodes],
+    }
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else fixed(100 * share, 1)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
+def _some(texts: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
