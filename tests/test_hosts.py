@@ -1,6 +1,7 @@
 """What every host is held to, and the oracle of the splicing: a spliced graph equals a whole-model export."""
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
@@ -9,7 +10,7 @@ from attnbench.errors import InputError, UnknownName
 from attnbench.export import to_onnx
 from attnbench.grammar import parse_spec, parse_variant
 from attnbench.graph.load import parse, serialise, verify
-from attnbench.graph.splice import block_inputs, planes, splice
+from attnbench.graph.splice import block_inputs, markers, planes, splice
 from attnbench.hosts import (
     HOSTS,
     HostReference,
@@ -22,16 +23,30 @@ from attnbench.hosts import (
 )
 from attnbench.hosts.site import Site, attach_sites, marked, occupy, sites_of
 from attnbench.modules import Plane, build_module
+from attnbench.naming import MARKER_DOMAIN
 
 SIZE = (64, 96)
 
-SPECS = ["resnetsan01", "resnetsan01[skip=attentive]", "resnetsan01[block=elu]", "resnetsan01[scales=4,output=depth]"]
+OPTIONS = ["resnetsan01[skip=attentive]", "resnetsan01[block=elu]", "resnetsan01[scales=4,output=depth]"]
 
-VARIANT = (
-    "encoder.stem=eca,encoder.layer1=axial_conv,encoder.layer3=cbam+se,encoder.layer4=self_attention,"
-    "decoder.fusion=se_npu,decoder.upconv0=coord,skip.*=cbam_npu,decoder.upconv4=linear_attention"
-)
-"""Every kind of module, several in a row, at every kind of place."""
+SPECS = [*HOSTS.names(), *OPTIONS]
+
+VARIANTS = {
+    "resnetsan01": (
+        "encoder.stem=eca,encoder.layer1=axial_conv,encoder.layer3=cbam+se,encoder.layer4=self_attention,"
+        "decoder.fusion=se_npu,decoder.upconv0=coord,skip.*=cbam_npu,decoder.upconv4=linear_attention,"
+        "encoder.block2.1.branch=eca,encoder.block3.0.end=se"
+    ),
+    "resnet18": "stage-ends=se_npu,layer4.*.branch=eca,layer4=self_attention,layer1.0.end=axial_conv+coord",
+    "resnet34": "layer3.[0-2].branch=eca_npu,layer2+layer4=cbam,layer1.1.end=simam",
+    "resnet50": "layer4.[12].branch=se+eca,layer3=coord,stage-ends=simam",
+    "resnet101": "layer3.2[0-2].branch=eca,stage-ends=se_npu",
+    "mobilenet_v2": "features.1[67].depthwise=coord,features.[35].branch=eca,stage-ends=se_npu",
+    "mobilenext": "features.1[56].depthwise=coord,features.[45].branch=eca,stage-ends=se_npu",
+    "efficientnet_b0": "slots=se_swish,blocks.1[24].branch=eca,blocks.15.end=cbam_npu",
+    "yolov5s": "stage-ends=eca,neck.p4=se_npu+coord,skips=cbam_npu,backbone.p3.*.branch=simam",
+}
+"""Several kinds of modules, some in a row, at several kinds of places of each host."""
 
 
 def build(text: str) -> torch.nn.Module:
@@ -42,6 +57,13 @@ def build(text: str) -> torch.nn.Module:
 
 def parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
+
+
+def outputs(module: torch.nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
+    """What a host gives, as a list, whether it is one tensor or several."""
+    with torch.no_grad():
+        given = module(image)
+    return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
 def run(graph: bytes, image: torch.Tensor) -> list[np.ndarray]:
@@ -70,20 +92,18 @@ def test_sites_are_where_the_entry_says(host):
 def test_the_baseline_is_the_host(host):
     _, module, graph = host
     image = torch.randn(1, 3, *SIZE)
-    with torch.no_grad():
-        expected = module(image)
-    for mine, theirs in zip(run(serialise(splice(graph, {})), image), expected, strict=True):
+    for mine, theirs in zip(run(serialise(splice(graph, {})), image), outputs(module, image), strict=True):
         assert np.abs(mine - theirs.numpy()).max() < 1e-4 * max(1, float(theirs.abs().max()))
 
 
 def test_a_spliced_variant_equals_a_whole_model_export(host):
     name, module, graph = host
     entry = HOSTS.load(parse_spec(name).name)
-    shapes = planes(parse(graph))
-    specs = modules_by_site(parse_variant(VARIANT), shapes, entry.placements, name)
+    shapes, offered = planes(parse(graph)), block_inputs(parse(graph))
+    specs = modules_by_site(parse_variant(VARIANTS[entry.name]), shapes, entry.placements, name)
     torch.manual_seed(1)
     rows = {
-        site: [(str(spec), build_module(spec, Plane(*shapes[site][1:])).eval()) for spec in row]
+        site: [(str(spec), build_module(spec, Plane(*shapes[site][1:], offered[site])).eval()) for spec in row]
         for site, row in specs.items()
     }
     parts = {site: [(label, to_onnx(m, shapes[site], canonical=True)) for label, m in row] for site, row in rows.items()}
@@ -101,6 +121,33 @@ def test_a_spliced_variant_equals_a_whole_model_export(host):
         scale = max(1.0, float(np.abs(theirs).max()))
         assert np.abs(mine - theirs).max() < 1e-4 * scale
         assert np.abs(mine - without).max() > 1e-3 * scale, "the modules change the output at all"
+
+
+def behind(value: ir.Value) -> set[str]:
+    """The ops that read a tensor, markers of other sites not counted."""
+    found = set()
+    for use in value.uses():
+        found |= behind(use.node.outputs[0]) if use.node.domain == MARKER_DOMAIN else {use.node.op_type}
+    return found
+
+
+def before(value: ir.Value) -> list[ir.Node]:
+    """The nodes from a tensor back to the convolution it comes from, which is the last of them."""
+    node = value.producer()
+    return [node] if node.op_type == "Conv" else [node, *before(node.inputs[0])]
+
+
+def test_a_kind_of_place_is_where_it_says(host):
+    name, _, graph = host
+    entry = HOSTS.load(parse_spec(name).name)
+    found = markers(parse(graph))
+    of_kind = lambda kind: resolve_place(kind, found, entry.placements, name) if kind in entry.placements else []  # noqa: E731
+    assert all(behind(found[site].outputs[0]) == {"Add"} for site in of_kind("residual-branch"))
+    assert all(behind(found[site].outputs[0]) == {"Concat"} for site in of_kind("skips"))
+    for site in of_kind("after-depthwise") + of_kind("slots"):
+        *activation, conv = before(found[site].inputs[0])
+        assert conv.attributes.get_int("group", 1) == found[site].inputs[0].shape[1] > 1, "behind a depthwise convolution"
+        assert [node.op_type for node in activation] in (["Clip"], ["Mul", "Sigmoid"], ["Mul"])
 
 
 def test_resnetsan01_has_the_published_parameters():
@@ -133,13 +180,14 @@ def test_the_attentive_skip_narrows_the_convolution_behind_it():
         assert level.merge[0].in_channels == expected + (level.fuse.outputs - expected if level.fuse else 0)
 
 
-def test_no_weight_is_subnormal_and_no_output_saturates():
-    host = build("resnetsan01")
+@pytest.mark.parametrize("name", SPECS)
+def test_no_weight_is_subnormal_and_no_output_saturates_vanishes_or_explodes(name):
+    module = build(name)
     tiny = torch.finfo(torch.float32).tiny
-    assert not any(((p != 0) & (p.abs() < tiny)).any() for p in host.parameters())
-    with torch.no_grad():
-        integer, _ = host(torch.randn(1, 3, 64, 64))
-    assert 0.01 < float(integer.std()) < 0.4
+    assert not any(((p != 0) & (p.abs() < tiny)).any() for p in module.parameters())
+    for size in (SIZE, (224, 224)):
+        for output in outputs(module, torch.randn(1, 3, *size)):
+            assert 1e-2 < float(output.std()) < (0.4 if name == "resnetsan01" else 1e2)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +204,15 @@ def test_a_size_the_host_refuses_is_one_line_with_a_way_out():
     with pytest.raises(InputError, match="multiples of 32, not 33x65: try 32x64"):
         check_size(HostReference("resnetsan01"), 33, 65)
     check_size(HostReference("resnetsan01"), 384, 640)
-    with pytest.raises(InputError, match="multiples of 32, not 33x65"):
-        build("resnetsan01")(torch.zeros(1, 3, 33, 65))
+    check_size(HostReference("resnet18"), 33, 65)
+    for name in ("resnetsan01", "yolov5s"):
+        with pytest.raises(InputError, match=f"{name} takes sides that are multiples of 32, not 33x65"):
+            build(name)(torch.zeros(1, 3, 33, 65))
 
 
 def test_places_resolve_by_name_group_and_glob():
     entry = HOSTS.load("resnetsan01")
-    resolve = lambda place: resolve_place(place, entry.sites, entry.placements, "h")  # noqa: E731
+    resolve = lambda place: resolve_place(place, site_table(entry.sites), entry.placements, "h")  # noqa: E731
     assert resolve("encoder.layer3") == ["encoder.layer3"]
     assert resolve("decoder.fusion") == [f"decoder.upconv{i}" for i in (4, 3, 2, 1)]
     assert len(resolve("encoder.all")) == len(resolve("decoder.all")) == 5
@@ -175,7 +225,8 @@ def test_places_resolve_by_name_group_and_glob():
 
 def test_a_site_assigned_twice_holds_both_in_order():
     entry = HOSTS.load("resnetsan01")
-    found = modules_by_site(parse_variant("decoder.fusion=se,decoder.upconv2=eca"), entry.sites, entry.placements, "h")
+    variant = parse_variant("decoder.fusion=se,decoder.upconv2=eca")
+    found = modules_by_site(variant, site_table(entry.sites), entry.placements, "h")
     assert [spec.name for spec in found["decoder.upconv2"]] == ["se", "eca"]
     assert [spec.name for spec in found["decoder.upconv4"]] == ["se"]
 

@@ -32,7 +32,9 @@ class Host:
 
     - ``residual-branch``: behind the last norm of every residual branch, before the addition;
     - ``block-ends``: behind every block; ``stage-ends``: behind the last block of each resolution;
-    - ``after-depthwise``: behind the depthwise convolution, its norm and activation, in blocks that expand;
+    - ``after-depthwise``: behind the depthwise convolution, its norm and activation, in blocks that expand (of a sandglass
+      block: behind its first depthwise convolution);
+    - ``projections``: behind the last norm of every block, before the addition where there is one;
     - ``slots``: where the network's own authors put an attention module, left empty;
     - ``skips``: on a feature on its way to a later concatenation.
 
@@ -165,7 +167,7 @@ def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tup
     if place in known:
         return [place]
     if place in placements:
-        return [site for part in placements[place] for site in resolve_place(part, known, {}, host)]
+        return [site for part in placements[place] for site in resolve_place(part, known, placements, host)]
     if any(sign in place for sign in "*?["):
         matched = [site for site in known if fnmatchcase(site, place)]
         if not matched:
@@ -201,8 +203,8 @@ def describe_sites(name: str) -> list[dict[str, Any]]:
             "place": placement,
             "channels": None,
             "stride": None,
-            "members": " ".join(s for part in parts for s in resolve_place(part, sites, {}, name)),
+            "members": " ".join(resolve_place(placement, sites, described[name].get("placements") or {}, name)),
         }
-        for placement, parts in (described[name].get("placements") or {}).items()
+        for placement in described[name].get("placements") or {}
     ]
     return rows

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from attnbench.errors import InputError
 from attnbench.hosts import Host
-from attnbench.hosts.resnet_encoder import ResNet18Encoder, initialise
+from attnbench.hosts.initialise import initialise
+from attnbench.hosts.resnet_encoder import ResNet18Encoder
 from attnbench.hosts.site import Site
 from attnbench.modules.se import npu_se
 
@@ -104,7 +105,7 @@ class ResNetSAN01(nn.Module):
             self.levels.append(Level(number, inputs, widths[number - 1] if number else 0, block, skip))
         self.integer = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
         self.fractional = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
-        initialise(self)
+        initialise(self, size=64)  # as ever, so that a seed's weights and outputs stay what they were
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """``[N, 3, H, W]`` to integer and fractional maps per scale, full resolution first, or to depths in metres.
@@ -155,12 +156,33 @@ ENTRIES = (
             "skip.3": (128, 8),
             "skip.2": (64, 4),
             "skip.1": (64, 2),
+            "encoder.block1.{0..1}.branch": (64, 4),
+            "encoder.block2.{0..1}.branch": (128, 8),
+            "encoder.block3.{0..1}.branch": (256, 16),
+            "encoder.block4.{0..1}.branch": (512, 32),
+            "encoder.block1.0.end": (64, 4),
+            "encoder.block2.0.end": (128, 8),
+            "encoder.block3.0.end": (256, 16),
+            "encoder.block4.0.end": (512, 32),
         },
         placements={
             "decoder.fusion": ("decoder.upconv4", "decoder.upconv3", "decoder.upconv2", "decoder.upconv1"),
-            "encoder.all": ("encoder.*",),
+            "encoder.all": ("encoder.stem", "encoder.layer1", "encoder.layer2", "encoder.layer3", "encoder.layer4"),
             "decoder.all": ("decoder.upconv*",),
             "skip.all": ("skip.*",),
+            "residual-branch": ("encoder.block*.branch",),
+            "block-ends": (
+                "encoder.block1.0.end",
+                "encoder.layer1",
+                "encoder.block2.0.end",
+                "encoder.layer2",
+                "encoder.block3.0.end",
+                "encoder.layer3",
+                "encoder.block4.0.end",
+                "encoder.layer4",
+            ),
+            "stage-ends": ("encoder.layer1", "encoder.layer2", "encoder.layer3", "encoder.layer4"),
+            "skips": ("skip.*",),
         },
     ),
 )

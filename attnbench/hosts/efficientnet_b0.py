@@ -1,0 +1,117 @@
+"""EfficientNet-B0 for image classification, its squeeze-and-excitation taken out and a slot left where it stood.
+
+Tan, Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019. Sixteen MBConv blocks, which
+widen, filter by depth and narrow again. Layout and names are torchvision's (``models/efficientnet.py``): with ``se_swish``
+in all ``slots`` it is the network as published, 5,288,548 parameters; without, 4,652,008. Stochastic depth is left out, as
+it acts in training only.
+"""
+
+import torch
+from torch import nn
+
+from attnbench.hosts import Host
+from attnbench.hosts.conv_norm import conv_norm
+from attnbench.hosts.initialise import initialise
+from attnbench.hosts.site import Site
+
+ROWS = (
+    (1, 3, 16, 1, 1),
+    (6, 3, 24, 2, 2),
+    (6, 5, 40, 2, 2),
+    (6, 3, 80, 3, 2),
+    (6, 5, 112, 3, 1),
+    (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+)
+"""The paper's table 1: expansion, kernel, output channels, number of blocks, stride of the first."""
+
+CLASSES = 1000
+
+
+class MBConv(nn.Module):
+    """A 1x1 convolution that widens, a depthwise one, the slot, a 1x1 that narrows; the input is added where it fits."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, name: str) -> None:
+        super().__init__()
+        self.shortcut = stride == 1 and inputs == outputs
+        hidden = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers.append(conv_norm(inputs, hidden, 1, activation=nn.SiLU))
+        layers += [
+            conv_norm(hidden, hidden, kernel, stride, groups=hidden, activation=nn.SiLU),
+            Site(f"{name}.slot", inputs),
+            conv_norm(hidden, outputs, 1, site=Site(f"{name}.branch") if self.shortcut else None),
+        ]
+        self.block = nn.Sequential(*layers)
+        self.end = Site(f"{name}.end")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
+        branch = self.block(x)
+        return self.end(x + branch if self.shortcut else branch)
+
+
+class EfficientNetB0(nn.Module):
+    """A 3x3 convolution, the blocks of the table, a 1x1 convolution to 1280 channels and a classifier of 1000 classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.SiLU)]
+        inputs, number = 32, 0
+        for expansion, kernel, outputs, depth, stride in ROWS:
+            blocks = []
+            for index in range(depth):
+                blocks.append(MBConv(inputs, outputs, kernel, 1 if index else stride, expansion, f"blocks.{number}"))
+                inputs, number = outputs, number + 1
+            stages.append(nn.Sequential(*blocks))
+        stages.append(conv_norm(inputs, 1280, 1, activation=nn.SiLU))
+        self.features = nn.Sequential(*stages)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, CLASSES))
+        initialise(self)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
+        return self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+
+
+ENTRIES = (
+    Host(
+        name="efficientnet_b0",
+        build=EfficientNetB0,
+        summary="image classification: 16 MBConv blocks with a slot where SE stands",
+        source="github.com/pytorch/vision torchvision/models/efficientnet.py (efficientnet_b0)",
+        sites={
+            "blocks.0.slot": (32, 2, 32),
+            "blocks.1.slot": (96, 4, 16),
+            "blocks.2.slot": (144, 4, 24),
+            "blocks.3.slot": (144, 8, 24),
+            "blocks.4.slot": (240, 8, 40),
+            "blocks.5.slot": (240, 16, 40),
+            "blocks.{6..8}.slot": (480, 16, 80),
+            "blocks.{9..10}.slot": (672, 16, 112),
+            "blocks.11.slot": (672, 32, 112),
+            "blocks.{12..15}.slot": (1152, 32, 192),
+            "blocks.2.branch": (24, 4),
+            "blocks.4.branch": (40, 8),
+            "blocks.{6..7}.branch": (80, 16),
+            "blocks.{9..10}.branch": (112, 16),
+            "blocks.{12..14}.branch": (192, 32),
+            "blocks.0.end": (16, 2),
+            "blocks.{1..2}.end": (24, 4),
+            "blocks.{3..4}.end": (40, 8),
+            "blocks.{5..7}.end": (80, 16),
+            "blocks.{8..10}.end": (112, 16),
+            "blocks.{11..14}.end": (192, 32),
+            "blocks.15.end": (320, 32),
+        },
+        placements={
+            "slots": ("*.slot",),
+            "after-depthwise": ("blocks.[1-9].slot", "blocks.1[0-5].slot"),
+            "residual-branch": ("*.branch",),
+            "block-ends": ("*.end",),
+            "stage-ends": ("blocks.0.end", "blocks.2.end", "blocks.4.end", "blocks.10.end", "blocks.15.end"),
+        },
+    ),
+)
