@@ -35,7 +35,7 @@ KERNEL_FLAGS = (
 EXPORTER, OPSET = "torch.onnx dynamo", 18
 """The one exporter and opset in use, recorded in every run. A module with a newer op raises its variant, and says so."""
 
-CANONICAL_PASS = 1
+CANONICAL_PASS = 2
 """Version of the canonicalising pass."""
 
 PROTOCOL = 2

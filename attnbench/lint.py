@@ -21,6 +21,10 @@ CHANNEL_UNIT = 8
 RESHAPES = ("Reshape",)
 
 
+WHOLE = frozenset(("supported", "constrained", "efficiency", "unknown"))
+"""The levels at which a composite is judged as one op and its parts are not judged."""
+
+
 def lint(model: ir.Model, target: Target) -> list[Finding]:
     """One finding a node, in the graph's order."""
     return [finding for _, finding in judged(model, target)]
@@ -29,11 +33,15 @@ def lint(model: ir.Model, target: Target) -> list[Finding]:
 def judged(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]]:
     """Each node with its finding, in the graph's order; the bodies of If and Loop are judged as well.
 
-    What is known before the graph runs is left out: a tool chain never sees it.
+    What is known before the graph runs is left out: a tool chain never sees it. A composite that the target does not take
+    as a whole is judged by its parts, which it may take.
     """
     whole: dict[ir.Node, Composite] = {}
     for composite in composites(model):
-        if target.rules_for(composite.op):
+        if (
+            target.rules_for(composite.op)
+            and _by_rules(composite.nodes[-1], _stand_in(composite), target, "").level in WHOLE
+        ):
             whole |= dict.fromkeys(composite.nodes, composite)
     return [
         (node, _judge(node, target, whole.get(node)))
@@ -122,7 +130,8 @@ def _stand_in(composite: Composite) -> ir.Node:
     """A composite as the one node that it is, apart from the graph, so that rules can measure it."""
     inputs = [ir.Value(name=v.name, shape=v.shape, type=v.type, const_value=v.const_value) for v in composite.inputs]
     output = ir.Value(name=composite.output.name, shape=composite.output.shape, type=composite.output.type)
-    return ir.Node("", composite.op, inputs, outputs=[output], name=composite.op)
+    attributes = ir.convenience.convert_attributes(composite.attributes)
+    return ir.Node("", composite.op, inputs, attributes, outputs=[output], name=composite.op)
 
 
 def _finding(

@@ -1,9 +1,9 @@
 """The canonicalising pass: one spelling for graphs that compute the same.
 
 The exporter writes a global pooling as a reduction over height and width; vendors' tool chains and ONNX Runtime's blocked
-layout know it as ``GlobalAveragePool`` and ``GlobalMaxPool``. The pass turns those back, folds constants, and removes
-identities and what nothing reads. Its version (``environment.CANONICAL_PASS``) is part of every run: graphs of two
-versions are never compared.
+layout know it as ``GlobalAveragePool`` and ``GlobalMaxPool``. It also sets ``allowzero`` on every Reshape, which a tool
+chain may refuse, though no shape holds a 0. The pass turns those back, folds constants, and removes identities and what
+nothing reads. Its version (``environment.CANONICAL_PASS``) is part of every run: graphs of two versions are never compared.
 """
 
 import onnx_ir as ir
@@ -19,6 +19,8 @@ def canonicalise(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         if reduces_the_plane(node):
             _use_global_pool(model.graph, node)
+        if node.op_type == "Reshape" and node.attributes.get_int("allowzero", 0) and 0 not in (reshapes_to(node) or (0,)):
+            node.attributes.pop("allowzero")
     tidy(model)
     return model
 
@@ -40,6 +42,12 @@ def reduces_the_plane(node: ir.Node) -> bool:
     if value is None or value.shape is None or len(value.shape) != 4 or not keepdims:
         return False
     return sorted(axis % 4 for axis in reduction_axes(node) or ()) == [2, 3]
+
+
+def reshapes_to(node: ir.Node) -> tuple[int, ...] | None:
+    """The shape that a Reshape asks for; ``None`` where it is not constant."""
+    constant = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] is not None else None
+    return None if constant is None else tuple(int(side) for side in constant.numpy().reshape(-1))
 
 
 def reduction_axes(node: ir.Node) -> tuple[int, ...] | None:

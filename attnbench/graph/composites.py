@@ -5,7 +5,7 @@ rewriter of ``onnxscript``, operands of commutative ops in either order), and on
 it. Composites carry the name of the ONNX op that does the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,14 +13,17 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter.pattern import Constant, RewriteRule
 
+from attnbench.graph.canonicalise import reduction_axes
+
 
 @dataclass(frozen=True)
 class Composite:
-    """The nodes of one composite, in the graph's order, the op they are together, and what goes in."""
+    """The nodes of one composite, in the graph's order, the op they are together, what goes in, and its attributes."""
 
     op: str
     nodes: tuple[ir.Node, ...]
     inputs: tuple[ir.Value, ...]
+    attributes: Mapping[str, float | int]
 
     @property
     def output(self) -> ir.Value:
@@ -40,7 +43,9 @@ def composites(model: ir.Model) -> list[Composite]:
             match = rule.match(model, model.graph, node) if last == node.op_type else None
             if match:
                 nodes = tuple(sorted(match.nodes, key=order.__getitem__))
-                found.append(Composite(op, nodes, _inputs(nodes)))
+                attributes = _attributes(op, nodes)
+                if attributes is not None:
+                    found.append(Composite(op, nodes, _inputs(nodes), attributes))
     taken: set[ir.Node] = set()
     kept = []
     for one in sorted(found, key=lambda c: -len(c.nodes)):
@@ -54,6 +59,22 @@ def _inputs(nodes: tuple[ir.Node, ...]) -> tuple[ir.Value, ...]:
     inside = set(nodes)
     read = (value for node in nodes for value in node.inputs if value is not None)
     return tuple(dict.fromkeys(v for v in read if v.producer() not in inside and v.const_value is None))
+
+
+def _attributes(op: str, nodes: tuple[ir.Node, ...]) -> dict[str, float | int] | None:
+    """The attributes that the one op would have; ``None`` where it would not be that op after all."""
+    if op == "HardSigmoid":
+        return {"alpha": 1 / 6, "beta": 0.5}
+    if op != "LayerNormalization":
+        return {}
+    means = [node for node in nodes if node.op_type == "ReduceMean"]
+    shape = means[0].inputs[0].shape if means[0].inputs[0] is not None else None
+    axes = reduction_axes(means[0])
+    if shape is None or axes is None:
+        return None
+    behind = sorted(axis % len(shape) for axis in axes)
+    whole_tail = behind == list(range(len(shape) - len(behind), len(shape)))
+    return {"axis": behind[0] - len(shape)} if whole_tail else None
 
 
 def _near(value: float) -> Constant:

@@ -167,5 +167,5 @@ def broadcast_of(node: ir.Node) -> str:
 
 
 def text(sides: Sequence[int]) -> str:
-    """Sides as a reader knows them: ``3x3``."""
-    return "x".join(map(str, sides))
+    """Sides as a reader knows them: ``3x3``; a scalar has none."""
+    return "x".join(map(str, sides)) or "scalar"

@@ -8,11 +8,11 @@ that the graph does not hold makes a node ``unknown``, never supported.
 from typing import Any
 
 from attnbench.targets.nodes import Predicate
-from attnbench.targets.rules import axes, operands, shapes, windows
+from attnbench.targets.rules import axes, neighbours, operands, resizing, shapes, values, windows
 
-PREDICATES: dict[str, Predicate] = {
-    predicate.__name__: predicate for group in (windows, shapes, axes, operands) for predicate in group.PREDICATES
-}
+GROUPS = (windows, shapes, axes, operands, values, resizing, neighbours)
+
+PREDICATES: dict[str, Predicate] = {predicate.__name__: predicate for group in GROUPS for predicate in group.PREDICATES}
 
 
 def limit_text(name: str, limit: Any) -> str:

@@ -13,6 +13,7 @@ from attnbench.targets.nodes import (
     kernel_of,
     output_shape,
     pads_of,
+    plane_of,
     text,
     window_of,
 )
@@ -51,8 +52,8 @@ def square_kernel(node: ir.Node, _limit: bool) -> Reading:
 
 
 def kernel_volume_at_most(node: ir.Node, limit: int) -> Reading:
-    """kernel height times width times input channels at most {limit}"""
-    volume = prod(kernel_of(node)) * channels_of(input_shape(node))
+    """kernel height times width times input channels of a group at most {limit}"""
+    volume = prod(kernel_of(node)) * channels_of(input_shape(node)) // _groups(node)
     return Reading(volume <= limit, f"{volume} weights an output")
 
 
@@ -117,6 +118,83 @@ def volume_at_most(node: ir.Node, limit: int) -> Reading:
     return Reading(volume <= limit, f"{volume} outputs an image")
 
 
+def group_channels_at_most(node: ir.Node, limit: int) -> Reading:
+    """at most {limit} channels a group, in and out"""
+    widest = max(channels_of(input_shape(node)), channels_of(output_shape(node))) // _groups(node)
+    return Reading(widest <= limit, f"{widest} channels a group")
+
+
+def dilation_multiple_of_stride(node: ir.Node, _limit: bool) -> Reading:
+    """dilations that are multiples of the strides"""
+    dilation, stride = window_of(node, "dilations"), window_of(node, "strides")
+    whole = all(far % step == 0 for far, step in zip(dilation, stride, strict=True))
+    return Reading(whole, f"dilation {text(dilation)}, stride {text(stride)}")
+
+
+def dilation_not_taller(node: ir.Node, _limit: bool) -> Reading:
+    """a dilation no larger in height than in width"""
+    dilation = window_of(node, "dilations")
+    return Reading(dilation[0] <= dilation[-1], f"dilation {text(dilation)}")
+
+
+def stride_not_taller(node: ir.Node, _limit: bool) -> Reading:
+    """a stride no larger in height than in width"""
+    stride = window_of(node, "strides")
+    return Reading(stride[0] <= stride[-1], f"stride {text(stride)}")
+
+
+def stride_before_add_in(node: ir.Node, limit: list[int]) -> Reading:
+    """stride one of {limit} where an addition follows"""
+    if not any(use.node.op_type == "Add" for use in node.outputs[0].uses()):
+        return Reading(True, "no addition behind")
+    stride = window_of(node, "strides")
+    return Reading(set(stride) <= set(limit), f"stride {text(stride)} before an addition")
+
+
+def padding_at_most_half_kernel(node: ir.Node, _limit: bool) -> Reading:
+    """padding at most half of the kernel less one"""
+    pads, kernel = pads_of(node), kernel_of(node)
+    within = all(2 * pad <= side - 1 for pad, side in zip(pads, kernel * 2, strict=False))
+    return Reading(within, f"padding {list(pads)}, kernel {text(kernel)}")
+
+
+def output_padding_at_most(node: ir.Node, limit: int) -> Reading:
+    """output padding at most {limit}"""
+    pads = node.attributes["output_padding"].as_ints() if "output_padding" in node.attributes else (0,)
+    return Reading(max(pads) <= limit, f"output padding {list(pads)}")
+
+
+def sides_multiple_of_dilation(node: ir.Node, _limit: bool) -> Reading:
+    """input height and width multiples of the dilation"""
+    plane, dilation = plane_of(input_shape(node)), window_of(node, "dilations")
+    whole = all(side % far == 0 for side, far in zip(plane, dilation, strict=True))
+    return Reading(whole, f"plane {text(plane)}, dilation {text(dilation)}")
+
+
+def stride_at_least(node: ir.Node, limit: int) -> Reading:
+    """stride at least {limit} in each direction"""
+    stride = window_of(node, "strides")
+    return Reading(min(stride) >= limit, f"stride {text(stride)}")
+
+
+def symmetric_padding(node: ir.Node, _limit: bool) -> Reading:
+    """the same padding at both ends"""
+    pads = pads_of(node)
+    half = len(pads) // 2
+    return Reading(pads[:half] == pads[half:], f"padding {list(pads)}")
+
+
+def padding_within_half_kernel(node: ir.Node, _limit: bool) -> Reading:
+    """padding at most half the kernel"""
+    pads, kernel = pads_of(node), kernel_of(node)
+    within = all(2 * pad <= side for pad, side in zip(pads, kernel * 2, strict=False))
+    return Reading(within, f"padding {list(pads)}, kernel {text(kernel)}")
+
+
+def _groups(node: ir.Node) -> int:
+    return node.attributes.get_int("group", 1) or 1
+
+
 PREDICATES: tuple[Predicate, ...] = (
     kernel_at_most,
     kernel_at_least,
@@ -134,4 +212,15 @@ PREDICATES: tuple[Predicate, ...] = (
     padding_below_kernel,
     group_kinds,
     volume_at_most,
+    group_channels_at_most,
+    dilation_multiple_of_stride,
+    dilation_not_taller,
+    stride_not_taller,
+    stride_before_add_in,
+    padding_at_most_half_kernel,
+    output_padding_at_most,
+    sides_multiple_of_dilation,
+    stride_at_least,
+    symmetric_padding,
+    padding_within_half_kernel,
 )
