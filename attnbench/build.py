@@ -7,7 +7,7 @@ exported once per size, modules once per (spec, shape); variants are spliced.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +17,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from attnbench.check import Checked, check
 from attnbench.counting import TorchCounts, count_torch, parameters_of
 from attnbench.cures import Rewrites, with_cures
 from attnbench.environment import OPSET, free_memory
@@ -29,7 +30,7 @@ from attnbench.graph.load import input_shape, move_weights_out, parse, read_host
 from attnbench.graph.splice import block_inputs, mark_tensors, planes, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
 from attnbench.hosts.site import attach_sites, marked, sites_of
-from attnbench.lint import deployment_checklist, lint
+from attnbench.lint import deployment_checklist
 from attnbench.metrics import measurement
 from attnbench.modules import MODULES, Plane, build_module, check_spec, rewrites_of
 from attnbench.parity import Parity, compare, compare_graphs
@@ -124,7 +125,8 @@ class CaseBuilder:
             notes.append(f"the counters disagree: fvcore {torch_macs:,} MACs, ONNX graph {cost.macs:,}")
         uncounted = {op for part in parts if part.counts for op in part.counts.uncounted} | set(cost.uncounted)
         started = time.perf_counter()
-        judged = [finding for name in targets for finding in lint(model, load_target(name))]
+        checked = [check(model, load_target(name), path) for name in targets]
+        judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
         checks = tuple(deployment_checklist(model))
         lint_seconds = time.perf_counter() - started
@@ -132,7 +134,7 @@ class CaseBuilder:
         free = free_memory()
         return Built(
             path=path,
-            measurements=_measurements(cost, parts, torch_macs),
+            measurements=(*_measurements(cost, parts, torch_macs), *_cuts(checked)),
             findings=added or tuple(judged),
             checks=checks,
             uncounted=tuple(sorted(uncounted)),
@@ -254,6 +256,13 @@ def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) ->
         found.append(measurement("parity_error", max(p.error for p in parities)))
         found.append(measurement("parity_tolerance", worst.tolerance))
     return tuple(found)
+
+
+def _cuts(checked: Iterable[Checked]) -> Iterator[Measurement]:
+    """How each target would cut the graph up, under names that end in the target's."""
+    for one in checked:
+        yield measurement("npu_islands", one.cut.islands, suffix=f"@{one.target.name}")
+        yield measurement("npu_crossings", one.cut.crossings, suffix=f"@{one.target.name}")
 
 
 def _short(text: str) -> str:

@@ -1,5 +1,7 @@
 """What exists, as tables: read from the entries' plain data, without torch."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from attnbench.hosts import HOSTS, describe_sites, site_table
@@ -67,6 +69,41 @@ def targets() -> pd.DataFrame:
             "from": target.document,
         }
         for target in map(load_target, target_names())
+    )
+
+
+def ops(names: Sequence[str]) -> pd.DataFrame:
+    """What targets say of each op: a row a rule, in the order in which they are tried."""
+    from attnbench.targets.rules import limit_text  # noqa: PLC0415  needs onnx_ir; the other lists do not
+
+    def told(limits: Mapping[str, object]) -> str:
+        return ", ".join(limit_text(name, limit) for name, limit in limits.items()) or MISSING
+
+    return pd.DataFrame(
+        {
+            "target": target.name,
+            "ops": ", ".join(rule.ops),
+            "level": rule.level,
+            "for nodes with": told(rule.where),
+            "limits": told(rule.limits),
+            "else": rule.beyond if rule.limits else MISSING,
+            "should have": told(rule.advice),
+            "evidence": rule.evidence,
+            "section": rule.section,
+            "reason": rule.reason,
+        }
+        for target in map(load_target, names)
+        for rule in target.rules
+    )
+
+
+def predicates() -> pd.DataFrame:
+    """What a target's rules can ask of a node, with the words a reader sees."""
+    from attnbench.targets.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; the other lists do not
+
+    return pd.DataFrame(
+        {"predicate": name, "argument": "value" if "{limit}" in text else "true", "asks for": text.format(limit="...")}
+        for name, text in sorted((name, predicate.__doc__ or "") for name, predicate in PREDICATES.items())
     )
 
 

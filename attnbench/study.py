@@ -217,7 +217,7 @@ def _document(data: Mapping[str, Any], targets: tuple[str, ...]) -> dict[str, An
     return {
         "name": data.get("name", "study"),
         "title": data.get("title", ""),
-        "targets": list(targets),
+        "targets": [load_target(target).name for target in targets],
         "matrix": [{k: v for k, v in table.items() if k != "settings"} for table in data.get("matrix", [])],
         "cases": cases,
     }

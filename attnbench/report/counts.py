@@ -9,7 +9,7 @@ from attnbench.records import Case, Run
 from attnbench.report.claims import claim_text, claimed, judged_text
 from attnbench.report.tables import Row, number, rows_of, where
 from attnbench.report.verdicts import CONFIRMED, REFUTED, Judged, judge
-from attnbench.units import MISSING, count, fixed, scaled, significant
+from attnbench.units import MISSING, count, scaled, significant
 
 COLUMNS = (
     "host", "variant", "size", "batch", "status", "reason", "params", "params_delta", "params_delta_pct", "macs",
@@ -112,4 +112,4 @@ def _why(claim: Row, row: Row, readings: Mapping[str, int]) -> str:
 
 
 def _apart(claim: Row, judged: Judged) -> str:
-    return f"{fixed(100 * (float(judged.value or 0) / float(claim['value']) - 1), 1, sign=True)} %"
+    return f"{significant(100 * (float(judged.value or 0) / float(claim['value']) - 1), 2, sign=True)} %"

@@ -75,6 +75,11 @@ COLUMNS = {
     "memory_session_peak_bytes": "measured peak of creating the session: weights, their packing, the graph",
     "activation_peak_runtime_bytes": "largest sum of live activations on the runtime's own optimised graph",
     "memory_note": "what the measured peak consists of where it is not the static one",
+    "npu_nodes_added": "nodes that the variant adds",
+    "npu_islands": "connected parts of the graph that would run on the NPU, unknown ops taken for elsewhere",
+    "npu_islands_added": "the same beyond the baseline's",
+    "npu_crossings": "tensors that are made on the NPU and read elsewhere, or the other way round",
+    "npu_crossings_added": "the same beyond the baseline's",
 }
 """Every column and what it holds; ``latency_median_ms_threads_N`` and its p90 follow where N threads were asked for."""
 
@@ -118,6 +123,11 @@ _WHOLE = (
     "memory_peak_delta_bytes",
     "memory_session_peak_bytes",
     "activation_peak_runtime_bytes",
+    "npu_nodes_added",
+    "npu_islands",
+    "npu_islands_added",
+    "npu_crossings",
+    "npu_crossings_added",
 )
 
 
@@ -215,6 +225,9 @@ def _npu(record: Record, baseline: Record | None, target: str) -> dict[str, Any]
         "npu_verdict_graph": npu_verdict([*hosts, *added]) if hosts else None,
         "npu_refused_added": sum(finding.level in ("refused", "fallback") for finding in added),
         "npu_unknown_added": sum(finding.level == "unknown" for finding in added),
+        "npu_nodes_added": len(added),
+        **{f"npu_{name}": _whole(record.value(f"npu_{name}@{target}")) for name in ("islands", "crossings")},
+        **{f"npu_{name}_added": _difference(record, baseline, f"npu_{name}@{target}") for name in ("islands", "crossings")},
     }
 
 

@@ -55,6 +55,7 @@ def _sections(run: Run) -> Iterator[str]:
     for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
         yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(run, frame, host, size))
         yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(run, frame, host, size))
+    yield from _section("Modules by NPU target, in cases", tables.by_target(run, frame))
     yield from _section("Ops that are refused or unknown, by module", tables.refused_ops(run))
     yield from _section("Deployment checklist", tables.checklist(run))
     yield from _section("Cases whose interval is wider than asked", trust.imprecise(frame))

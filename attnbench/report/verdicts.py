@@ -23,6 +23,9 @@ that no inserted node shows. Repetition does not shrink it. A bound from long ru
 SCALES = {"1": 1.0, "M": 1e6, "G": 1e9, "Mi": 2.0**20, "Gi": 2.0**30}
 """Units of counts. Some papers divide by powers of 1024 and write M and G all the same."""
 
+VERDICTS = ("refused", "fallback", "unknown", "ok with constraint", "ok")
+"""What a target can say of a graph, the worst first."""
+
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not resolvable"
 
 
@@ -85,7 +88,7 @@ def band(claim: Mapping[str, Any]) -> tuple[float, float]:
 def npu_verdict(findings: Iterable[Finding]) -> str:
     """What findings add up to: ``refused``, ``fallback``, ``unknown``, ``ok with constraint`` or ``ok``."""
     levels = {finding.level for finding in findings}
-    for worst in ("refused", "fallback", "unknown"):
+    for worst in VERDICTS[:3]:
         if worst in levels:
             return worst
     return "ok with constraint" if levels & {"constrained", "efficiency"} else "ok"
