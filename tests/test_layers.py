@@ -26,7 +26,7 @@ LAYERS = (
     {"bench"},
     {"twin"},
     {"progress", "sweep"},
-    {"api", "doctor"},
+    {"api", "doctor", "recommend"},
     {"cli", "__init__"},
 )
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""

@@ -3,7 +3,7 @@
 Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
 """
 
-from attnbench.cli import checking, counting, measuring, reading
+from attnbench.cli import checking, counting, deciding, measuring, reading
 from attnbench.cli.app import app, main
 
-__all__ = ["app", "checking", "counting", "main", "measuring", "reading"]
+__all__ = ["app", "checking", "counting", "deciding", "main", "measuring", "reading"]

@@ -34,9 +34,7 @@ def check(
     target: Annotated[list[str] | None, typer.Option(help="NPU target: a name, FILE.toml, or all.")] = None,
     size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.")] = None,
     shape: Annotated[list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.")] = None,
-    module: Annotated[
-        str | None, typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.")
-    ] = None,
+    module: Annotated[str | None, typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="The module's channels.")] = None,
     plane: Annotated[str | None, typer.Option(help="The module's HEIGHTxWIDTH.")] = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.text,

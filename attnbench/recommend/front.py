@@ -1,0 +1,80 @@
+"""Which variants no other one beats, where some of what they are compared by is known only within an interval.
+
+**The rule.** One variant *dominates* another where it is at least as good in everything and better beyond the uncertainty
+in something.
+
+* Accuracies, parameters and bytes are taken as they are: at least as good is no worse, better is better.
+* An overhead is at least as good where the figure is lower, or higher by no more than the run's floor, which is the smallest
+  difference between two overheads that the run resolves. It is better only where the two can be *told apart*: the intervals
+  do not overlap, and the figures differ by more than the floor. One without an interval is told apart from nothing.
+
+So noise removes nothing: no variant leaves because of an overhead that may not be higher, nor for one whose overhead was
+measured higher by more than the run resolves, however wide its interval. Noise may keep one; ``doubts`` then names it.
+
+**The front.** A variant is off it where one on it dominates it. That is not quite "where any does": "within the floor" is
+not transitive, so that a chain of small steps could otherwise remove the cheapest for one that is clearly dearer. Without a
+floor the two are the same. Domination has no circles, so there is exactly one such front.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant as the comparison sees it: ``exact`` figures, turned so that less is better, and the overhead in %."""
+
+    name: str
+    exact: tuple[float, ...]
+    overhead: float
+    low: float | None = None
+    high: float | None = None
+
+
+def told_apart(one: Point, other: Point, floor: float) -> bool:
+    """Whether the first one's overhead is lower beyond the uncertainty; ``floor`` in percentage points."""
+    if one.high is None or other.low is None:
+        return False
+    return one.high < other.low and other.overhead - one.overhead > floor
+
+
+def dominates(one: Point, other: Point, floor: float) -> bool:
+    """Whether the first is at least as good in everything and better beyond the uncertainty in something."""
+    if one.overhead > other.overhead + floor or not _no_worse(one, other):
+        return False
+    return one.exact != other.exact or told_apart(one, other, floor)
+
+
+def front(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
+    """For each variant those on the front that dominate it, the cheapest first: nothing, for the front itself."""
+    members: list[Point] = []
+    beaten: dict[str, tuple[str, ...]] = {}
+    for point in sorted(points, key=lambda p: (p.exact, p.overhead)):  # whatever dominates comes before what it dominates
+        over = [member for member in members if dominates(member, point, floor)]
+        beaten[point.name] = tuple(member.name for member in sorted(over, key=lambda p: p.overhead))
+        if not over:
+            members.append(point)
+    return beaten
+
+
+def doubts(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
+    """For each variant the others that are no worse in the exact figures and cannot be told apart in overhead.
+
+    What stands here with something on the front is there by an overhead that may be noise.
+    """
+    listed = list(points)
+    return {
+        point.name: tuple(
+            other.name
+            for other in listed
+            if other is not point
+            and _no_worse(other, point)
+            and not told_apart(point, other, floor)
+            and not told_apart(other, point, floor)
+        )
+        for point in listed
+    }
+
+
+def _no_worse(one: Point, other: Point) -> bool:
+    return all(mine <= theirs for mine, theirs in zip(one.exact, other.exact, strict=True))

@@ -1,0 +1,203 @@
+"""A recommendation as tables: what is left by rank, what fell out and why; for a reader, and unrounded for a program."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.report.markdown import table_text
+from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
+
+if TYPE_CHECKING:
+    from attnbench.recommend import Candidate, Recommendation
+
+SCHEMA = 1
+"""Of the JSON; keys are only ever added."""
+
+LEFT = "Left, ranked: the front by overhead, then the rest by overhead"
+FALLEN = "Fell out"
+
+COLUMNS = {
+    "host": "host with its options",
+    "size": "input height x width in pixels",
+    "batch": "batch size",
+    "variant": "modules by place",
+    "outcome": "left or fell out",
+    "decided_by": "why it fell out: NPU target, no figure or over budget",
+    "rank": "from 1 within each host and size: the front by overhead, then the rest",
+    "on_front": "whether nothing on the front dominates it",
+    "dominated_by": "variants on the front that do, the cheapest first",
+    "overhead_pct": "as in cases.csv, like all that follow up to memory",
+    "overhead_pct_low": "lower end of its interval",
+    "overhead_pct_high": "upper end",
+    "overhead_ms": "the same in milliseconds",
+    "params_delta": "parameters added",
+    "macs_delta": "MACs added",
+    "activation_peak_delta_bytes": "live activations added",
+    "npu_verdict": "each target's word on what the variant adds",
+    "why": "the reason that decided, in words",
+    "also": "the other reasons",
+    "beyond_budget_points_low": "lower end of the overhead less --max-overhead, in percentage points",
+    "beyond_budget_points_high": "the same of the upper end",
+    "beyond_budget_ms_low": "lower end of the added time less --max-latency, in milliseconds",
+    "beyond_budget_ms_high": "the same of the upper end",
+    "remarks": "what else a reader should know",
+}
+"""Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
+
+
+def ranking(found: "Recommendation") -> pd.DataFrame:
+    """What is left, a row a variant, the best first within each host and size."""
+    several = _several(found)
+    return pd.DataFrame(
+        {
+            "rank": str(one.rank),
+            **{key: getattr(one.case, key) for key in several},
+            "variant": one.case.variant,
+            "front": _front_text(one),
+            "overhead (%)": with_interval(one.overhead, one.low, one.high),
+            "(ms)": fixed(one.added_ms, 2),
+            "params (+)": count(one.params),
+            "MACs (+M)": significant(None if one.macs is None else one.macs / 1e6, 2),
+            "memory (+MB)": scaled(one.memory, 1e6, 1),
+            "NPU": _npu_text(one),
+            **_metrics_text(found, one),
+            "remark": "; ".join(one.remarks),
+        }
+        for one in found.left
+    )
+
+
+def fell_out(found: "Recommendation") -> pd.DataFrame:
+    """What fell out, a row a variant: the reason that decided, the others, and how far it is from the budget."""
+    several = _several(found)
+    return pd.DataFrame(
+        {
+            **{key: getattr(one.case, key) for key in several},
+            "variant": one.case.variant,
+            "why": _reason(one, 0),
+            "and": "; ".join(_reason(one, index) for index in range(1, len(one.reasons))) or MISSING,
+            "overhead (%)": with_interval(one.overhead, one.low, one.high),
+            "from the budget": _beyond_text(one),
+            **_metrics_text(found, one),
+        }
+        for one in found.fallen
+    )
+
+
+def table(found: "Recommendation") -> pd.DataFrame:
+    """Every variant with unrounded figures, in the columns of ``COLUMNS`` and one for each metric."""
+    rows = [
+        {
+            **_row(one),
+            "dominated_by": "; ".join(one.dominated_by),
+            **{f"metric_{name}": one.metrics.get(name) for name in found.wish.metrics},
+        }
+        for one in (*found.left, *found.fallen)
+    ]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *(f"metric_{name}" for name in found.wish.metrics)])
+
+
+def as_csv(found: "Recommendation") -> str:
+    """Every variant as CSV, first what is left."""
+    whole = ["rank", "params_delta", "macs_delta", "activation_peak_delta_bytes"]
+    return table(found).astype(dict.fromkeys(whole, "Int64")).to_csv(index=False)
+
+
+def as_json(found: "Recommendation") -> str:
+    """The question, the notes and every variant as JSON: the columns are keys, and what is missing is null."""
+    wish = found.wish
+    answer = {
+        "schema": SCHEMA,
+        "asked": {
+            "targets": list(wish.targets),
+            "max_overhead_pct": wish.max_overhead.value if wish.max_overhead else None,
+            "max_latency_ms": wish.max_latency.value if wish.max_latency else None,
+            "allow_unknown": wish.allow_unknown,
+            "metrics": dict(wish.metrics),
+            "host": wish.host,
+            "size": wish.size,
+        },
+        "notes": list(found.notes),
+        "left": [_row(one) | {"metrics": dict(one.metrics)} for one in found.left],
+        "fell_out": [_row(one) | {"metrics": dict(one.metrics)} for one in found.fallen],
+    }
+    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_markdown(found: "Recommendation") -> str:
+    """The notes as a list, and both tables."""
+    return "\n\n".join(_sections(found)) + "\n"
+
+
+def _sections(found: "Recommendation") -> Iterator[str]:
+    yield "# Recommendation"
+    yield "\n".join(f"- {note}" for note in found.notes)
+    for title, shown in ((LEFT, ranking(found)), (FALLEN, fell_out(found))):
+        if not shown.empty:
+            yield f"## {title}"
+            yield table_text(shown)
+
+
+def _row(one: "Candidate") -> dict[str, Any]:
+    case, texts = one.case, [reason.text for reason in one.reasons]
+    points, ms = (one.beyond.get(unit, (None, None)) for unit in ("%", "ms"))
+    decided = one.reasons[0].kind if one.reasons else ""
+    values = (
+        case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
+        list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, _whole(one.params), _whole(one.macs),
+        _whole(one.memory), _words(one), "; ".join(texts[:1]), "; ".join(texts[1:]), *points, *ms, "; ".join(one.remarks),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _several(found: "Recommendation") -> list[str]:
+    """What tells cases apart beside the variant: host and size, each only where there are several."""
+    cases = [one.case for one in (*found.left, *found.fallen)]
+    return [key for key in ("host", "size") if len({getattr(case, key) for case in cases}) > 1]
+
+
+def _metrics_text(found: "Recommendation", one: "Candidate") -> dict[str, str]:
+    return {name: significant(one.metrics.get(name), 4) for name in found.wish.metrics}
+
+
+def _front_text(one: "Candidate") -> str:
+    if one.on_front:
+        return "yes"
+    more = f" and {count(len(one.dominated_by) - 1)} more" if len(one.dominated_by) > 1 else ""
+    return f"no: dominated by {one.dominated_by[0]}{more}" if one.dominated_by else "no"
+
+
+def _npu_text(one: "Candidate") -> str:
+    """The targets' words, a constraint with the ops it is on; each with its target where there are several."""
+    return _by_target(one, [f"{v.word} ({', '.join(v.ops)})" if v.ops else v.word for v in one.verdicts]) or MISSING
+
+
+def _words(one: "Candidate") -> str:
+    return _by_target(one, [verdict.word for verdict in one.verdicts])
+
+
+def _by_target(one: "Candidate", words: Sequence[str]) -> str:
+    if len(one.verdicts) == 1:
+        return words[0]
+    return "; ".join(f"{verdict.target}: {word or MISSING}" for verdict, word in zip(one.verdicts, words, strict=True))
+
+
+def _reason(one: "Candidate", index: int) -> str:
+    kind, text = one.reasons[index]
+    return f"{kind}: {text}"
+
+
+def _beyond_text(one: "Candidate") -> str:
+    """How far from each budget the nearer end of the interval is: above it with a plus, below it with a minus."""
+    units = {"%": "points", "ms": "ms"}
+    shown = []
+    for unit, (low, high) in one.beyond.items():
+        nearest = max(low, 0.0) + min(high, 0.0)
+        shown.append(f"{significant(nearest, 2, sign=True)} {units[unit]}" if nearest else "within its interval")
+    return "; ".join(shown) or MISSING
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
