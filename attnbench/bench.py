@@ -205,4 +205,5 @@ def _record(case: Case, built: Built) -> Record:
         checks=built.checks,
         uncounted=built.uncounted,
         notes=built.notes,
+        sources=built.sources,
     )

@@ -35,7 +35,7 @@ from attnbench.metrics import measurement
 from attnbench.modules import MODULES, Plane, build_module, check_spec, rewrites_of
 from attnbench.parity import Parity, compare, compare_graphs
 from attnbench.records import Built, Case, Measurement
-from attnbench.registry import accepted, is_reference, load_object, refuse_unknown_options
+from attnbench.registry import accepted, is_reference, load_object, refuse_unknown_options, source_hash
 from attnbench.targets import load_target
 from attnbench.units import bytes_text
 
@@ -87,7 +87,9 @@ class CaseBuilder:
         path.write_bytes(serialise(model))
         verify(path, "splice")
         built = self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
-        return replace(built, findings=with_cures(built.findings, rewritten))
+        sources = {case.host: source_hash(HOSTS, case.host if reference.kind == "onnx" else parse_spec(case.host).name)}
+        sources |= {str(spec): source_hash(MODULES, spec.name) for row in sites.values() for spec in row}
+        return replace(built, findings=with_cures(built.findings, rewritten), sources=sources)
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, exported and compared once per size."""

@@ -74,7 +74,8 @@ def software() -> dict[str, Any]:
     versions |= {name: version(name) for name in DISTRIBUTIONS}
     versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
     versions["id"] = _short_hash(versions)
-    versions["commit"] = _commit()
+    versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=12")
+    versions["commit_time"] = _git("show", "--no-patch", "--format=%cI", "HEAD")
     return versions
 
 
@@ -119,11 +120,11 @@ def _cpu_info() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _commit() -> str:
-    """The git commit of the working folder, with a mark where it has changes; empty outside a repository."""
+def _git(*arguments: str) -> str:
+    """What git says of the working folder; empty outside a repository."""
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607  the user's own git
+            ["git", *arguments],  # noqa: S603, S607  the user's own git, with words of ours
             capture_output=True,
             text=True,
             timeout=10,

@@ -131,7 +131,8 @@ class Check:
 class Built:
     """A case's graph on disk and all that is known of it without a clock.
 
-    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went.
+    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went. ``sources`` map the
+    host and each module to a hash of the file they are written in.
     """
 
     path: str
@@ -142,6 +143,7 @@ class Built:
     notes: tuple[str, ...]
     skip: str
     seconds: Mapping[str, float]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class Record:
 
     A variant's findings are those on the nodes it adds; the host's own stand in its baseline's record. ``pending`` counts
     the steps still to come (replicates, the cross-check): a case is recorded anew after each, and the last record holds.
+    ``sources`` map the host and each module to a hash of the file they are written in, so that a changed figure can be told
+    from changed code.
     """
 
     case: Case
@@ -163,6 +167,7 @@ class Record:
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     pending: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of that name, or ``None``."""
@@ -197,6 +202,7 @@ class Record:
             notes=tuple(data.get("notes", ())),
             seconds=dict(data.get("seconds", {})),
             pending=data.get("pending", 0),
+            sources=dict(data.get("sources", {})),
         )
 
 

@@ -11,6 +11,7 @@ Rejected: decorators (registration as a side effect of an import) and a central 
 """
 
 import ast
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -65,6 +66,32 @@ class Registry:
         if origin.startswith("entry point "):
             return _load_entry_point(self.group, name, self.kind)
         return _entry(importlib.import_module(origin), name)
+
+
+def source_hash(registry: Registry, name: str) -> str:
+    """A short hash of the file that an entry or the user's own reference is written in; empty where there is none.
+
+    Two runs whose hashes differ ran different code under the same name.
+    """
+    if name.endswith((".onnx", ".py")) or ".py:" in name:
+        path: str | None = name if name.endswith((".onnx", ".py")) else name.rpartition(":")[0]
+    elif is_reference(name):
+        path = _origin(name.partition(":")[0])
+    else:
+        found = registry.describe().get(name)
+        path = _origin(found.origin.removeprefix("entry point ").partition(":")[0]) if found else None
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else ""
+    except OSError:
+        return ""
+
+
+def _origin(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
 
 
 def load_object(reference: str, kind: str) -> Any:

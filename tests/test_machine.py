@@ -121,7 +121,7 @@ def test_the_machine_is_told_with_an_id_that_load_and_kernel_do_not_change(monke
 def test_the_softwares_id_follows_the_versions_and_the_commit_stands_beside_it(monkeypatch):
     one = environment.software()
     assert {"python", "torch", "onnx", "onnxruntime", "exporter", "canonical_pass", "commit"} <= set(one)
-    monkeypatch.setattr(environment, "_commit", lambda: "other-dirty")
+    monkeypatch.setattr(environment, "_git", lambda *_: "other-dirty")
     assert environment.software()["id"] == one["id"]
     monkeypatch.setattr(environment, "version", lambda name: "9.9")
     assert environment.software()["id"] != one["id"]

@@ -7,7 +7,7 @@ from attnbench.errors import InputError, UnknownName
 from attnbench.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
-from attnbench.registry import Registry, accepted, load_object, merge_options
+from attnbench.registry import Registry, accepted, load_object, merge_options, source_hash
 from attnbench.report import FORMATS
 
 ENTRY = "from types import SimpleNamespace as E\n"
@@ -112,3 +112,16 @@ def test_every_python_file_of_a_registry_parses_without_its_libraries():
     for registry in (MODULES, HOSTS):
         folder = Path(sys.modules[registry.package].__file__).parent
         assert {d.origin.rsplit(".")[-1] for d in registry.describe().values()} <= {p.stem for p in folder.glob("*.py")}
+
+
+def test_a_source_hash_follows_the_file_and_nothing_else(tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text("class A: pass\n")
+    before = source_hash(MODULES, f"{own}:A")
+    assert source_hash(MODULES, f"{own}:A") == before
+    assert before
+    own.write_text("class A: x = 1\n")
+    assert source_hash(MODULES, f"{own}:A") not in ("", before)
+    assert source_hash(MODULES, "se") == source_hash(MODULES, "se_linear") != source_hash(MODULES, "eca")
+    assert source_hash(HOSTS, "resnet18") == source_hash(HOSTS, "resnet50")
+    assert source_hash(MODULES, "no_such") == source_hash(MODULES, str(tmp_path / "no.py:A")) == ""
