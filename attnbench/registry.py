@@ -50,8 +50,16 @@ class Registry:
     group: str
 
     def describe(self) -> dict[str, Description]:
-        """Every entry's description by name, built in and from entry points, without importing any of them."""
-        return {**_described(self.package), **_entry_points(self.group)}
+        """Every entry's description by name, built in and from entry points, without importing any of them.
+
+        Raises ``InputError`` where another distribution registers a name that is built in.
+        """
+        own, others = _described(self.package), _entry_points(self.group)
+        for name in own.keys() & others.keys():
+            raise InputError(
+                f"{self.kind} '{name}' is built in, and {others[name].origin} registers it, too: rename that one"
+            )
+        return {**own, **others}
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
@@ -197,9 +205,12 @@ def _entry_points(group: str) -> dict[str, Description]:
 def _load_entry_point(group: str, name: str, kind: str) -> Any:
     (point,) = importlib.metadata.entry_points(group=group, name=name)
     try:
-        return point.load()
+        entry = point.load()
     except Exception as error:  # a plugin may raise anything; it must not take the rest down
         raise InputError(f"{kind} '{name}' ({point.value}) does not load: {type(error).__name__}: {error}") from error
+    if getattr(entry, "name", None) != name or not callable(getattr(entry, "build", None)):
+        raise InputError(f"{kind} '{name}' ({point.value}) is a {type(entry).__name__}: it must be an entry of that name")
+    return entry
 
 
 def _entry(module: ModuleType, name: str) -> Any:

@@ -19,8 +19,8 @@ def canonicalise(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         if reduces_the_plane(node):
             _use_global_pool(model.graph, node)
-        if node.op_type == "Reshape" and node.attributes.get_int("allowzero", 0) and 0 not in (reshapes_to(node) or (0,)):
-            node.attributes.pop("allowzero")
+        if node.op_type == "Reshape" and 0 not in (reshapes_to(node) or (0,)):
+            node.attributes.pop("allowzero", None)
     tidy(model)
     return model
 

@@ -1,0 +1,162 @@
+"""What other distributions add: by entry point, through the same door as the user's own files."""
+
+import sys
+
+import pytest
+
+from attnbench.errors import InputError
+from attnbench.grammar import parse_spec
+from attnbench.hosts import HOSTS, HostReference, check_host
+from attnbench.modules import MODULES, Plane, build_module
+from attnbench.targets import load_target, target_names
+
+CODE = """
+from pathlib import Path
+from torch import nn
+from attnbench.hosts import Host
+from attnbench.hosts.site import Site
+from attnbench.modules import AttentionModule
+
+class Gate(nn.Module):
+    def __init__(self, channels, power=1):
+        super().__init__()
+        self.scale = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+        self.power = power
+
+    def forward(self, x):
+        return x * self.scale(x).sigmoid()
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.site = nn.Conv2d(3, 8, 3, 2, 1), Site("body")
+
+    def forward(self, x):
+        return self.site(self.body(x))
+
+GATE = AttentionModule(
+    name="plug_gate", build=Gate, summary="a gate", paper="none", year=2026, source="here", options={"power": 1},
+    params=lambda p, power: p.channels, macs=lambda p, power: p.channels * p.positions,
+)
+NET = Host(name="plug_net", build=Net, summary="a net", source="here", sites={"body": (8, 2)}, placements={})
+TARGET = Path(__file__).with_name("npu.toml")
+NUMBER = 3
+"""
+
+PROFILE = """
+[target]
+name = "plug_npu"
+title = "T"
+vendor = "v"
+chip = "c"
+version = "1"
+date = "2026-01-01"
+document = "d"
+source = "s"
+unlisted = "unknown"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a distribution with these entry points, as a package manager would leave it on the path."""
+
+    def install(**groups: dict[str, str]) -> None:
+        (tmp_path / "plug_in.py").write_text(CODE)
+        (tmp_path / "plug_broken.py").write_text("import no_such_library\n")
+        (tmp_path / "npu.toml").write_text(PROFILE)
+        info = tmp_path / "plug-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
+        lines = [
+            f"[attnbench.{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+
+    yield install
+    for name in ("plug_in", "plug_broken"):
+        sys.modules.pop(name, None)
+
+
+def test_a_module_a_host_and_a_target_of_another_distribution_are_used_by_name(installed, command):
+    installed(
+        modules={"plug_gate": "plug_in:GATE"}, hosts={"plug_net": "plug_in:NET"}, targets={"plug_npu": "plug_in:TARGET"}
+    )
+    assert "plug_gate" in MODULES.names()
+    assert build_module(parse_spec("plug_gate[power=2]"), Plane(8, 4, 4)).power == 2
+    with pytest.raises(InputError, match="no option|did you mean 'power'"):
+        build_module(parse_spec("plug_gate[powr=2]"), Plane(8, 4, 4))
+    check_host(HostReference("plug_net"))
+    assert HOSTS.load("plug_net").sites == {"body": (8, 2)}
+    assert "plug_npu" in target_names()
+    assert load_target("plug_npu").title == "T"
+    code, out, _ = command("list", "modules")
+    assert code == 0
+    assert "plug_gate" in out
+
+
+def test_a_plugin_that_does_not_import_is_named_and_takes_nothing_else_down(installed, command):
+    installed(
+        modules={"plug_bad": "plug_broken:GATE", "plug_gate": "plug_in:GATE"}, targets={"plug_npu": "plug_broken:TARGET"}
+    )
+    for load, name in ((MODULES.load, "plug_bad"), (load_target, "plug_npu")):
+        with pytest.raises(InputError, match=rf"'{name}' \(plug_broken:.*\) does not load: ModuleNotFoundError: .*no_such"):
+            load(name)
+    assert build_module(parse_spec("plug_gate"), Plane(8, 4, 4))
+    assert command("list", "modules")[0] == 0
+    code, _, error = command(
+        "count", "--module", "plug_bad", "--module", "se", "--place", "encoder.layer3", "--size", "64x96"
+    )
+    assert code in (1, 2)
+    assert "does not load" in error or code == 1
+
+
+def test_an_entry_point_that_is_no_entry_is_named(installed):
+    installed(modules={"plug_gate": "plug_in:NUMBER"})
+    with pytest.raises(InputError, match="is a int: it must be an entry of that name"):
+        MODULES.load("plug_gate")
+
+
+def test_a_name_that_is_built_in_cannot_be_taken(installed):
+    installed(modules={"se": "plug_in:GATE"})
+    with pytest.raises(InputError, match="module 'se' is built in, and entry point plug_in:GATE registers it, too"):
+        MODULES.describe()
+
+
+FACTORY = '''
+import torch
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.layer1 = nn.Sequential(nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
+        self.fc = nn.Linear(32, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.layer1(self.stem(x)).mean((2, 3)))
+
+def tiny(*, weights=None, progress=True, num_classes=10):  # as torchvision's builders are called
+    return Tiny(num_classes)
+
+def create_model(name, pretrained=False, num_classes=1000, **options):  # as timm's
+    return {"tiny": tiny}[name](num_classes=num_classes)
+
+def mine(classes: int = 7):
+    return create_model("tiny", pretrained=False, num_classes=classes)
+'''
+
+
+def test_a_host_with_the_call_shape_of_torchvision_and_timm_is_measured_through_a_factory(tmp_path):
+    from attnbench.api import run_study
+
+    path = tmp_path / "zoo.py"
+    path.write_text(FACTORY)
+    host = {"spec": f"{path}:mine[classes=5]", "sites": {"one": "layer1", "stem": "stem"}}
+    data = {"hosts": [host], "sizes": ["32x48"], "matrix": [{"modules": ["se", "eca"], "places": ["one"]}]}
+    quick = {"processes": 1, "max_processes": 1, "rounds": 0, "repeat": 3, "memory": False}
+    run = run_study(data, out=tmp_path / "run", quick=True, **quick)
+    assert {record.status for record in run.records} == {"ok"}
+    assert run.to_frame()["params_delta"].tolist() == [0, 2 * 32 * 2 + 2 + 32, 3]
