@@ -351,3 +351,32 @@ def test_real_networks_are_judged_by_every_target(name):
         assert len(checked.nodes) == len(list(checked.findings))
         assert sum(checked.share(level, "nodes") or 0 for level in {f.level for f in checked.findings}) == pytest.approx(1)
         assert all(finding.reason and finding.source for finding in checked.findings)
+
+
+def test_a_sweeps_report_says_where_two_profiles_of_a_vendor_differ(tmp_path):
+    from attnbench.build import CaseBuilder
+    from attnbench.hosts import HostReference
+    from attnbench.records import Case, Record, Run, RunHeader
+    from attnbench.report import npu
+    from attnbench.report.frame import to_frame
+
+    targets = ("aimotive", "aimotive-apache6", "ti-tidl-11.02")
+    builder, records = CaseBuilder(0, canonical=True, folder=tmp_path), []
+    for variant in ("baseline", "encoder.layer4=cbam", "encoder.layer4=se_npu"):
+        case = Case("resnetsan01", variant, "64x96")
+        built = builder.build(case, HostReference("resnetsan01"), targets)
+        records.append(Record(case, "ok", built.measurements, built.findings))
+    header = RunHeader(1, "0", "", {"name": "t", "targets": list(targets), "cases": []}, {}, {}, {})
+    run = Run(header, tuple(records))
+    frame = to_frame(run)
+    disputed = npu.disputed(run)
+    row = disputed[disputed["op"] == "ReduceMax"].iloc[0]
+    assert row["not taken"] == "aimotive, refused: 512 channels (limit: at most 256 channels)"
+    assert row["taken"].startswith("aimotive-apache6")
+    matrix = npu.by_target(run, frame).set_index("module")
+    assert matrix.loc["se_npu", "aimotive"] == "ok"
+    added = frame[(frame["variant"] == "encoder.layer4=cbam") & (frame["target"] == "aimotive")].iloc[0]
+    assert added["npu_nodes_added"] == added["npu_refused_added"] + added["npu_unknown_added"] + sum(
+        f.level in npu.TAKEN for f in records[1].findings if f.target == "aimotive"
+    )
+    assert added["npu_islands_added"] > 0

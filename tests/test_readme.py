@@ -55,6 +55,41 @@ def test_each_worked_example_runs(workplace, block):
             assert "failed" not in (out / "cases.csv").read_text()
 
 
+def test_the_counting_examples_run(workplace):
+    for command in commands(next(block for block in blocks("sh") if "--per-op" in block))[:2]:
+        done = paste(command, workplace)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_checking_examples_run_on_a_model_of_ones_own(workplace):
+    """On the ONNX file of the other example, at its own size."""
+    paste(["python", "export_net.py"], workplace)
+    for command in commands(next(block for block in blocks("sh") if "attnbench check" in block)):
+        own = ["my_net.onnx" if word == "model.onnx" else "64x96" if word == "384x640" else word for word in command]
+        done = paste(own, workplace)
+        assert done.returncode in (0, 1), done.stderr
+        assert not done.stderr
+
+
+def test_numbers_of_things_are_those_of_the_registries():
+    from attnbench.modules import MODULES
+    from attnbench.targets import target_names
+
+    assert f"({len(MODULES.names())} of them" in README
+    words = {11: "Eleven"}
+    assert f"{words[len(target_names())]} targets come with it" in README
+
+
+def test_the_entry_example_is_one(workplace):
+    import runpy
+
+    from attnbench.modules import Plane
+
+    (entry,) = runpy.run_path(str(workplace / "entry.py"))["ENTRIES"]
+    plane = Plane(8, 4, 4)
+    assert sum(p.numel() for p in entry.build(8).parameters()) == entry.params(plane)
+
+
 def test_the_notebook_example_runs(workplace):
     done = paste(["python", "notebook.py"], workplace)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from attnbench.report import FORMATS, claims, tables, trust
+from attnbench.report import FORMATS, claims, npu, tables, trust
 from attnbench.report.frame import COLUMNS, to_frame
 from attnbench.report.verdicts import CONFIRMED, OPEN, REFUTED, judge
 
@@ -87,7 +87,7 @@ def test_the_matrix_follows_the_studys_order_and_shows_every_outcome(run):
 
 
 def test_refused_ops_are_listed_by_module_with_reason_and_source(run):
-    (found,) = tables.refused_ops(run).to_dict("records")
+    (found,) = npu.refused_ops(run).to_dict("records")
     assert (found["module"], found["op"], found["level"], found["cases"]) == ("eca", "Transpose", "refused", 1)
     assert found["reason"] == "Transpose reason"
     assert found["source"] == "report, section 1"

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from attnbench.records import Run
-from attnbench.report import Format, claims, tables, trust
+from attnbench.report import Format, claims, npu, tables, trust
 from attnbench.report.frame import to_frame
 from attnbench.report.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.units import bytes_text, seconds_text
@@ -55,8 +55,9 @@ def _sections(run: Run) -> Iterator[str]:
     for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
         yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(run, frame, host, size))
         yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(run, frame, host, size))
-    yield from _section("Modules by NPU target, in cases", tables.by_target(run, frame))
-    yield from _section("Ops that are refused or unknown, by module", tables.refused_ops(run))
+    yield from _section("Modules by NPU target, in cases", npu.by_target(run, frame))
+    yield from _section("Ops on which two profiles of a vendor differ", npu.disputed(run))
+    yield from _section("Ops that are refused or unknown, by module", npu.refused_ops(run))
     yield from _section("Deployment checklist", tables.checklist(run))
     yield from _section("Cases whose interval is wider than asked", trust.imprecise(frame))
     yield from _section("Cases whose two clocks disagree", trust.disagreements(frame))

@@ -1,6 +1,6 @@
 """The tables of a report, as DataFrames of text: what to show, from the cases table and the records."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,7 +9,6 @@ import pandas as pd
 from attnbench.grammar import parse_variant
 from attnbench.naming import display_name, inserted_module, plain_name
 from attnbench.records import Check, Record, Run
-from attnbench.report.verdicts import VERDICTS
 from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
 
 Row = Mapping[str, Any]
@@ -71,58 +70,6 @@ def _in_order(found: Iterable[str], first: list[str]) -> list[str]:
 
 def _listed(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []
-
-
-def by_target(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """Modules against targets: in how many of a module's cases its own nodes come to which verdict; the worst first."""
-    targets = run.header.study.get("targets", [])
-    verdicts: dict[str, dict[str, Counter[str]]] = {}
-    for row in rows_of(frame):
-        assignments = parse_variant(row["variant"]).assignments
-        if len(assignments) == 1 and row["npu_verdict"]:
-            module = "+".join(map(str, assignments[0].modules))
-            verdicts.setdefault(module, {}).setdefault(row["target"], Counter())[row["npu_verdict"]] += 1
-    if len(targets) < 2:
-        return pd.DataFrame()
-    return pd.DataFrame(
-        {"module": module, **{target: _told(found.get(target, Counter())) for target in targets}}
-        for module, found in verdicts.items()
-    )
-
-
-def _told(verdicts: Counter[str]) -> str:
-    order = [verdict for verdict in VERDICTS if verdicts[verdict]]
-    if len(order) == 1:
-        return order[0]
-    return ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in order) or MISSING
-
-
-def refused_ops(run: Run) -> pd.DataFrame:
-    """Which ops of which module a target refuses or does not know, in how many cases, with the reason and its source."""
-    cases: Counter[tuple[str, ...]] = Counter()
-    for record in run.records:
-        seen = {
-            (f.target, inserted_module(f.node), f.op, f.level, f.measured, f.limit, f.reason, f.cure, f.evidence, f.source)
-            for f in record.findings
-            if f.inserted and f.level in ("refused", "fallback", "unknown")
-        }
-        cases.update(seen)
-    return pd.DataFrame(
-        {
-            "module": module,
-            "op": op,
-            "level": level,
-            "measured": f"{measured} (limit: {limit})" if limit else MISSING,
-            "reason": reason,
-            "cure": cure or MISSING,
-            "evidence": evidence or MISSING,
-            "source": source,
-            "cases": number,
-        }
-        for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
-            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2])
-        )
-    )
 
 
 def checklist(run: Run) -> pd.DataFrame:

@@ -1,0 +1,101 @@
+"""What targets say of modules: verdicts by target, ops that are refused, and where two profiles of a vendor differ."""
+
+from collections import Counter
+
+import pandas as pd
+
+from attnbench.grammar import parse_variant
+from attnbench.naming import inserted_module
+from attnbench.records import Finding, Run
+from attnbench.report.tables import rows_of
+from attnbench.report.verdicts import VERDICTS
+from attnbench.units import MISSING
+
+TAKEN = ("supported", "constrained", "efficiency")
+
+
+def by_target(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """Modules against targets: in how many of a module's cases its own nodes come to which verdict; the worst first."""
+    targets = run.header.study.get("targets", [])
+    verdicts: dict[str, dict[str, Counter[str]]] = {}
+    for row in rows_of(frame):
+        assignments = parse_variant(row["variant"]).assignments
+        if len(assignments) == 1 and row["npu_verdict"]:
+            module = "+".join(map(str, assignments[0].modules))
+            verdicts.setdefault(module, {}).setdefault(row["target"], Counter())[row["npu_verdict"]] += 1
+    if len(targets) < 2:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {"module": module, **{target: _told(found.get(target, Counter())) for target in targets}}
+        for module, found in verdicts.items()
+    )
+
+
+def _told(verdicts: Counter[str]) -> str:
+    order = [verdict for verdict in VERDICTS if verdicts[verdict]]
+    if len(order) == 1:
+        return order[0]
+    return ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in order) or MISSING
+
+
+def refused_ops(run: Run) -> pd.DataFrame:
+    """Which ops of which module a target refuses or does not know, in how many cases, with the reason and its source."""
+    cases: Counter[tuple[str, ...]] = Counter()
+    for record in run.records:
+        seen = {
+            (f.target, inserted_module(f.node), f.op, f.level, f.measured, f.limit, f.reason, f.cure, f.evidence, f.source)
+            for f in record.findings
+            if f.inserted and f.level in ("refused", "fallback", "unknown")
+        }
+        cases.update(seen)
+    return pd.DataFrame(
+        {
+            "module": module,
+            "op": op,
+            "level": level,
+            "measured": f"{measured} (limit: {limit})" if limit else MISSING,
+            "reason": reason,
+            "cure": cure or MISSING,
+            "evidence": evidence or MISSING,
+            "source": source,
+            "cases": number,
+        }
+        for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
+            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2])
+        )
+    )
+
+
+def disputed(run: Run) -> pd.DataFrame:
+    """Ops of modules that one profile of a vendor takes and another does not, in how many cases.
+
+    Profiles are of one vendor where their names begin with the same word.
+    """
+    cases: Counter[tuple[str, str, str, str]] = Counter()
+    for record in run.records:
+        nodes: dict[str, list[Finding]] = {}
+        for finding in record.findings:
+            if finding.inserted:
+                nodes.setdefault(finding.node, []).append(finding)
+        cases.update({told for findings in nodes.values() for told in _disputes(findings)})
+    return pd.DataFrame(
+        {"module": module, "op": op, "taken": taken, "not taken": refused, "cases": number}
+        for (module, op, taken, refused), number in sorted(cases.items())
+    )
+
+
+def _disputes(findings: list[Finding]) -> set[tuple[str, str, str, str]]:
+    return {
+        (inserted_module(one.node), one.op, _word(one), _word(other))
+        for one in findings
+        for other in findings
+        if one.level in TAKEN
+        and other.level in ("refused", "fallback")
+        and one.target.partition("-")[0] == other.target.partition("-")[0]
+    }
+
+
+def _word(finding: Finding) -> str:
+    seen = f": {finding.measured}" if finding.measured else ""
+    limit = f" (limit: {finding.limit})" if finding.limit else ""
+    return f"{finding.target}, {finding.level}{seen}{limit}"
