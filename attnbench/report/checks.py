@@ -37,13 +37,14 @@ def summary(checked: "Checked", levels: Sequence[str]) -> pd.DataFrame:
 
 
 def headline(checked: "Checked") -> str:
-    """The verdict in two sentences: what the target says of the whole, and how the graph would be cut up."""
+    """What the target says of the whole, how the graph would be cut up, and where its rules were read."""
     target, verdict = checked.target, npu_verdict(checked.findings)
     parts = f"{_many(checked.cut.islands, 'island')} on the NPU, {_many(checked.cut.crossings, 'crossing')}"
     if checked.cut != checked.cut_if_unknown_runs:
         other = checked.cut_if_unknown_runs
         parts += f" ({_many(other.islands, 'island')} and {_many(other.crossings, 'crossing')} if all unknown ops run there)"
-    return f"{checked.model} on {target.name} ({target.title}, {target.version}, {target.date}): {verdict}; {parts}."
+    told = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
+    return f"{told} Rules restated from: {target.source}."
 
 
 def causes(found: Iterable["Cause"]) -> pd.DataFrame:
