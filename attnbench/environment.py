@@ -123,8 +123,8 @@ def _cpu_info() -> dict[str, str]:
 def _git(*arguments: str) -> str:
     """What git says of the working folder; empty outside a repository."""
     try:
-        done = subprocess.run(
-            ["git", *arguments],  # noqa: S603, S607  the user's own git, with words of ours
+        done = subprocess.run(  # noqa: S603  words of ours
+            ["git", *arguments],  # noqa: S607  the user's own git
             capture_output=True,
             text=True,
             timeout=10,

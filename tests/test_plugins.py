@@ -124,7 +124,7 @@ def test_a_name_that_is_built_in_cannot_be_taken(installed):
         MODULES.describe()
 
 
-FACTORY = '''
+FACTORY = """
 import torch
 from torch import nn
 
@@ -146,7 +146,7 @@ def create_model(name, pretrained=False, num_classes=1000, **options):  # as tim
 
 def mine(classes: int = 7):
     return create_model("tiny", pretrained=False, num_classes=classes)
-'''
+"""
 
 
 def test_a_host_with_the_call_shape_of_torchvision_and_timm_is_measured_through_a_factory(tmp_path):

@@ -5,6 +5,7 @@ rewriter of ``onnxscript``, operands of commutative ops in either order), and on
 it. Composites carry the name of the ONNX op that does the same.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -77,6 +78,10 @@ def _attributes(op: str, nodes: tuple[ir.Node, ...]) -> dict[str, float | int] |
     return {"axis": behind[0] - len(shape)} if whole_tail else None
 
 
+SIXTH = struct.unpack("f", struct.pack("f", 1 / 6))[0]
+"""As a file of 32-bit attributes has it; attributes are matched as they are, without a tolerance."""
+
+
 def _near(value: float) -> Constant:
     return Constant(value, rel_tol=1e-3)
 
@@ -90,7 +95,7 @@ def _hard_sigmoid_divided(op: Any, x: Any) -> Any:
 
 
 def _hard_swish_of_gate(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.HardSigmoid(x, alpha=1 / 6))
+    return op.Mul(x, op.HardSigmoid(x, alpha=SIXTH))
 
 
 def _hard_swish_gate_divided(op: Any, x: Any) -> Any:

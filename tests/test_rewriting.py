@@ -1,0 +1,678 @@
+"""Exact rewrites of a user's graph: each on exported modules and hand-made graphs, proved, reverted, refused, repeated."""
+
+import os
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from test_graph import model_of
+from test_targets import GOOD
+from torch import nn
+
+from attnbench import rewriting
+from attnbench.errors import InputError
+from attnbench.export import to_onnx
+from attnbench.graph.foreign import read_model
+from attnbench.graph.load import parse, serialise
+from attnbench.modules.cbam import CBAM
+from attnbench.modules.coord import CoordinateAttention
+from attnbench.modules.eca import ECA, NpuECA
+from attnbench.modules.se import LinearSE
+from attnbench.report.verdicts import npu_verdict
+from attnbench.rewriting import REWRITES, rewrite
+from attnbench.rewriting.place import Place
+from attnbench.rewriting.proof import BOUND, Unproven, compare
+from attnbench.targets import load_target
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def aimotive():
+    return load_target("aimotive")
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """A target from rules: (op, level, more)."""
+
+    def made(*rules: tuple[str, str, str], unlisted="unknown"):
+        head = GOOD.split("[[rule]]", maxsplit=1)[0].format(unlisted=unlisted)
+        path = tmp_path / "t.toml"
+        body = [
+            f'[[rule]]\nid = "{i}"\nops = ["{op}"]\nlevel = "{level}"\nevidence = "vendor-doc"\nsection = "1"\n'
+            f'reason = "because"\n{more}\n'
+            for i, (op, level, more) in enumerate(rules)
+        ]
+        path.write_text(head + "\n".join(body))
+        return load_target(str(path))
+
+    return made
+
+
+def weights(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape, dtype=np.float32)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+def ops(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+def edges(model: ir.Model) -> list[tuple]:
+    return [(v.name, v.dtype, v.shape) for v in (*model.graph.inputs, *model.graph.outputs)]
+
+
+def run(model: ir.Model, scale: float) -> list[np.ndarray]:
+    rng = np.random.default_rng(7)
+    feeds = {v.name: np.float32(scale) * rng.standard_normal(tuple(v.shape), dtype=np.float32) for v in model.graph.inputs}
+    return ort.InferenceSession(serialise(model)).run(None, feeds)
+
+
+def rewritten(model: ir.Model, target) -> rewriting.Rewritten:
+    """Rewrites and holds what always holds: same edges, same numbers, checker, same opset, and nothing left to do."""
+    given = serialise(model)
+    done = rewrite(model, target)
+    assert serialise(model) == given
+    assert edges(done.model) == edges(model)
+    assert done.model.opset_imports == model.opset_imports
+    assert all(change.error <= BOUND for change in done.changes)
+    onnx.checker.check_model(onnx.load_from_string(serialise(done.model)), full_check=True)
+    for scale in (1, 30):
+        for before, after in zip(run(model, scale), run(done.model, scale), strict=True):
+            assert np.allclose(before, after, atol=1e-5 * max(1e-30, float(np.abs(before).max())), rtol=0)
+    again = rewrite(done.model, target)
+    assert not again.changes
+    assert again.model is done.model
+    return done
+
+
+MODULES = {
+    "se_linear": (lambda: LinearSE(32, 4), 32, "ok"),
+    "eca": (lambda: ECA(32, 0), 32, "ok"),
+    "eca_npu": (lambda: NpuECA(32, 5), 32, "ok"),
+    "cbam": (lambda: CBAM(64, 16, 7), 64, "ok with constraint"),
+    "cbam wide": (lambda: CBAM(600, 16, 7), 600, "ok with constraint"),
+    "coord": (lambda: CoordinateAttention(32, 32, 8), 32, "refused"),
+}
+
+
+class TestModules:
+    @pytest.mark.parametrize("canonical", [False, True])
+    @pytest.mark.parametrize("name", MODULES)
+    def test_what_aimotive_refuses_is_cured_as_far_as_it_can_be(self, aimotive, name, canonical):
+        torch.manual_seed(0)
+        build, channels, verdict = MODULES[name]
+        module = build().eval()
+        done = rewritten(parse(to_onnx(module, (2, channels, 9, 7), canonical=canonical)), aimotive)
+        assert npu_verdict(done.before) == "refused"
+        assert npu_verdict(done.after) == verdict
+
+    def test_the_graphs_are_those_of_the_rewritten_modules(self, aimotive):
+        def after(module, channels):
+            return ops(rewritten(parse(to_onnx(module, (1, channels, 8, 8), canonical=False)), aimotive).model)
+
+        gate = ["GlobalAveragePool", "Conv", "Relu", "Conv", "Sigmoid", "Mul"]
+        assert after(LinearSE(32, 4), 32) == gate
+        assert after(ECA(32, 0), 32) == after(NpuECA(32, 5), 32) == ["GlobalAveragePool", "Conv", "Sigmoid", "Mul"]
+
+    def test_coordinate_attention_keeps_what_no_rewrite_is_for(self, aimotive):
+        done = rewritten(parse(to_onnx(CoordinateAttention(32, 32, 8), (1, 32, 8, 6), canonical=True)), aimotive)
+        assert [change.rewrite for change in done.changes] == ["hard swish"]
+        left = {f.op for f in done.after if f.level in ("unknown", "refused")}
+        assert left == {"AveragePool", "Transpose", "Concat", "Split"}
+
+    def test_shared_weights_stay_shared_and_names_stay_known(self, aimotive):
+        done = rewritten(parse(to_onnx(CBAM(64, 16, 7), (1, 64, 8, 8), canonical=True)), aimotive)
+        kernels = [node.inputs[1].name for node in done.model.graph if node.op_type == "Conv"][:4]
+        assert kernels == ["bottleneck.1.weight/kernel", "bottleneck.3.weight/kernel"] * 2
+        names = {node.name for node in done.model.graph}
+        assert {"node_linear", "node_linear_1", "node_sigmoid", "node_mul"} <= names
+        assert "unsqueeze_3" in {value.name for node in done.model.graph for value in node.outputs}
+        assert not any(name.endswith("weight") for name in done.model.graph.initializers if "bottleneck" in name)
+
+    @pytest.mark.parametrize(
+        ("target", "verdict"),
+        [("aimotive-apache6", "ok with constraint"), ("horizon-rdk-x3", "fallback"), ("kneron-kl720", "unknown")],
+    )
+    def test_other_targets_get_what_helps_there(self, target, verdict):
+        done = rewritten(parse(to_onnx(CBAM(512, 16, 7), (1, 512, 8, 6), canonical=False)), load_target(target))
+        assert npu_verdict(done.after) == verdict
+        assert done.changes
+
+
+def pooling(op: str, axes: list[int], keepdims: int, opset: int, back=None) -> ir.Model:
+    listed = opset >= 18
+    inputs, attributes = (["x", "axes"], {}) if listed else (["x"], {"axes": axes})
+    nodes = [(op, inputs, ["p"], {"keepdims": keepdims, **attributes})]
+    held = {"axes": ints(*axes)} if listed else {}
+    if back == "Reshape":
+        nodes.append(("Reshape", ["p", "s"], ["y"], {}))
+        held["s"] = ints(2, 8, 1, 1)
+    elif back == "Unsqueeze" and opset >= 13:
+        nodes.append(("Unsqueeze", ["p", "a"], ["y"], {}))
+        held["a"] = ints(2, 3)
+    elif back == "Unsqueeze":
+        nodes.append(("Unsqueeze", ["p"], ["y"], {"axes": [2, 3]}))
+    else:
+        nodes.append(("Relu", ["p"], ["y"], {}))
+    shape = (2, 8, 1, 1) if keepdims or back else (2, 8)
+    return model_of(nodes, {"x": (2, 8, 6, 5)}, {"y": shape}, held, opset)
+
+
+class TestPools:
+    @pytest.mark.parametrize("opset", [11, 13, 18])
+    @pytest.mark.parametrize(("op", "pool"), [("ReduceMean", "GlobalAveragePool"), ("ReduceMax", "GlobalMaxPool")])
+    def test_a_reduction_of_the_plane_is_a_global_pool_in_every_spelling(self, aimotive, op, pool, opset):
+        for axes in ([2, 3], [-1, -2], [3, -2]):
+            assert ops(rewritten(pooling(op, axes, 1, opset), aimotive).model) == [pool, "Relu"]
+            for back in ("Reshape", "Unsqueeze"):
+                assert ops(rewritten(pooling(op, axes, 0, opset, back), aimotive).model) == [pool]
+
+    def test_without_a_way_back_the_view_remains_only_where_that_helps(self, aimotive):
+        model = pooling("ReduceMax", [2, 3], 0, 18)
+        done = rewritten(model, aimotive)
+        assert ops(done.model) == ["GlobalMaxPool", "Relu", "Flatten"]
+        assert [f.op for f in done.after if f.level == "unknown"] == ["Flatten"]
+        assert npu_verdict(done.before) == "refused"
+
+    @pytest.mark.parametrize("axes", [[1], [2], [1, 2, 3]])
+    def test_other_reductions_are_no_global_pools(self, aimotive, axes):
+        shape = tuple(1 if i in axes else d for i, d in enumerate((2, 8, 6, 5)))
+        model = model_of([("ReduceMax", ["x", "a"], ["y"], {})], {"x": (2, 8, 6, 5)}, {"y": shape}, {"a": ints(*axes)})
+        assert not rewritten(model, aimotive).changes
+
+    @pytest.mark.parametrize(("op", "pool"), [("AveragePool", "GlobalAveragePool"), ("MaxPool", "GlobalMaxPool")])
+    def test_a_window_as_large_as_the_plane_is_a_global_pool(self, aimotive, op, pool):
+        whole = model_of([(op, ["x"], ["y"], {"kernel_shape": [6, 5]})], {"x": (1, 8, 6, 5)}, {"y": (1, 8, 1, 1)})
+        assert ops(rewritten(whole, aimotive).model) == [pool]
+        part = model_of([(op, ["x"], ["y"], {"kernel_shape": [5, 5]})], {"x": (1, 8, 6, 5)}, {"y": (1, 8, 2, 1)})
+        assert not rewritten(part, aimotive).changes
+
+    def test_means_over_a_flattened_plane(self, aimotive):
+        nodes = [
+            ("Reshape", ["x", "s"], ["f"], {}), ("ReduceMean", ["f", "a"], ["p"], {"keepdims": 1}),
+            ("Sigmoid", ["p"], ["g"], {}), ("Reshape", ["g", "t"], ["h"], {}), ("Mul", ["x", "h"], ["y"], {}),
+        ]  # fmt: skip
+        held = {"s": ints(2, 8, 30), "a": ints(-1), "t": ints(2, 8, 1, 1)}
+        done = rewritten(model_of(nodes, {"x": (2, 8, 6, 5)}, {"y": (2, 8, 6, 5)}, held), aimotive)
+        assert ops(done.model) == ["GlobalAveragePool", "Sigmoid", "Mul"]
+
+
+def head(attributes: dict, weight: tuple[int, ...], bias, plane=(1, 1), batch=2) -> ir.Model:
+    nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w", *(["b"] if bias else [])], ["y"], attributes)]
+    held = {"w": weights(*weight), **({"b": weights(*bias)} if bias else {})}
+    return model_of(nodes, {"x": (batch, 6, *plane)}, {"y": (batch, 5)}, held)
+
+
+class TestLinear:
+    @pytest.mark.parametrize("plane", [(1, 1), (4, 3)])
+    @pytest.mark.parametrize("bias", [None, (5,), (1, 5), (1,), (1, 1)])
+    @pytest.mark.parametrize("attributes", [{}, {"transB": 1}, {"alpha": 0.3, "beta": 2.5}, {"transB": 1, "alpha": -2.0}])
+    def test_a_head_is_a_convolution_and_one_view_at_the_end(self, aimotive, attributes, bias, plane):
+        sides = 6 * plane[0] * plane[1]
+        shape = (5, sides) if attributes.get("transB") else (sides, 5)
+        done = rewritten(head(attributes, shape, bias, plane), aimotive)
+        assert ops(done.model) == ["Conv", "Flatten"]
+        assert next(v for k, v in done.model.graph.initializers.items() if k.endswith("kernel")).shape == [5, 6, *plane]
+        assert [f.op for f in done.after if f.level == "unknown"] == ["Flatten"]
+
+    def test_the_transposed_vector_of_one_image(self, aimotive):
+        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {"transA": 1})]
+        held = {"s": ints(6, 1), "w": weights(6, 5)}
+        done = rewritten(model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, held), aimotive)
+        assert ops(done.model) == ["Conv", "Flatten"]
+
+    def test_a_view_that_mixes_images_is_left_alone(self, aimotive):
+        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
+        held = {"s": ints(1, 12), "w": weights(12, 5)}
+        assert not rewritten(model_of(nodes, {"x": (2, 6, 1, 1)}, {"y": (1, 5)}, held), aimotive).changes
+
+    def test_a_bias_that_differs_between_images_is_left_alone(self, aimotive):
+        assert not rewritten(head({}, (6, 5), (2, 5)), aimotive).changes
+
+    def test_a_kernel_beyond_the_targets_limit_is_reverted_with_the_reason(self, aimotive):
+        done = rewritten(head({}, (6 * 18 * 18, 5), None, (18, 18)), aimotive)
+        assert not done.changes
+        assert "kernel 18x18" in done.obstacles[0].why
+        assert done.obstacles[0].where == "n0 to n1"
+
+    @pytest.mark.parametrize("shape", [(2, 6), (2, 1, 6), (2, 1, 1, 6)])
+    def test_matmul_and_bias_on_any_rank_with_activations_between(self, aimotive, shape):
+        vector = lambda c: (*shape[:-1], c)  # noqa: E731
+        nodes = [
+            ("ReduceMean", ["x", "a"], ["m"], {"keepdims": 0}), ("Reshape", ["m", "s"], ["f"], {}),
+            ("MatMul", ["f", "w"], ["h"], {}), ("Add", ["h", "b"], ["i"], {}), ("Relu", ["i"], ["j"], {}),
+            ("MatMul", ["j", "v"], ["k"], {}), ("Add", ["c", "k"], ["l"], {}), ("Sigmoid", ["l"], ["g"], {}),
+            ("Reshape", ["g", "t"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
+        ]  # fmt: skip
+        held = {
+            "a": ints(2, 3), "s": ints(*vector(6)), "t": ints(2, 6, 1, 1),
+            "w": weights(6, 3), "v": weights(3, 6), "b": weights(3), "c": weights(1, 6),
+        }  # fmt: skip
+        done = rewritten(model_of(nodes, {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4)}, held), aimotive)
+        assert ops(done.model) == ["GlobalAveragePool", "Conv", "Relu", "Conv", "Sigmoid", "Mul"]
+        assert len(next(n for n in done.model.graph if n.op_type == "Conv").inputs) == 3
+
+    def test_vectors_meet_normalise_and_join(self, aimotive):
+        nodes = [
+            ("GlobalAveragePool", ["x"], ["p"], {}), ("Flatten", ["p"], ["f"], {}),
+            ("BatchNormalization", ["f", "s", "b", "m", "v"], ["n"], {}), ("Mul", ["n", "k"], ["h"], {}),
+            ("Concat", ["h", "n"], ["c"], {"axis": 1}), ("Gemm", ["c", "w"], ["d"], {}), ("Add", ["d", "n"], ["e"], {}),
+            ("Unsqueeze", ["e", "a"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
+        ]  # fmt: skip
+        held = {
+            "s": weights(6), "b": weights(6), "m": weights(6), "v": np.abs(weights(6)), "k": weights(6),
+            "w": weights(12, 6), "a": ints(2, 3),
+        }  # fmt: skip
+        done = rewritten(model_of(nodes, {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4)}, held), aimotive)
+        assert ops(done.model) == [
+            "GlobalAveragePool", "BatchNormalization", "Mul", "Concat", "Conv", "Add", "Mul",
+        ]  # fmt: skip
+        assert npu_verdict(done.after) == "ok with constraint"
+
+    def test_a_vector_that_others_read_as_well_keeps_a_view(self, aimotive):
+        nodes = [
+            ("GlobalAveragePool", ["x"], ["p"], {}), ("Flatten", ["p"], ["f"], {}), ("Gemm", ["f", "w"], ["d"], {}),
+            ("Relu", ["d"], ["r"], {}), ("Unsqueeze", ["r", "a"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
+        ]  # fmt: skip
+        graph = {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4), "r": (2, 6)}
+        done = rewritten(model_of(nodes, *graph, {"w": weights(6, 6), "a": ints(2, 3)}), aimotive)
+        assert ops(done.model) == ["GlobalAveragePool", "Conv", "Relu", "Flatten", "Mul"]
+
+    def test_weights_that_are_computed_stay(self, aimotive):
+        nodes = [("Flatten", ["x"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})]
+        assert not rewritten(model_of(nodes, {"x": (2, 6, 1, 1), "w": (6, 5)}, {"y": (2, 5)}), aimotive).changes
+
+    def test_the_last_view_is_the_one_that_the_target_takes(self):
+        done = rewritten(head({}, (6, 5), None), load_target("aimotive-apache6"))
+        assert ops(done.model) == ["Conv", "Squeeze"]
+        assert npu_verdict(done.after).startswith("ok")
+
+    def test_a_softmax_goes_over_the_channels_where_that_is_taken(self, aimotive):
+        nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w"], ["g"], {}), ("Softmax", ["g"], ["y"], {"axis": -1})]
+        for opset in (11, 13):
+            model = model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, {"w": weights(6, 5)}, opset)
+            done = rewritten(model, load_target("rockchip-rk3588-2.3.2"))
+            assert ops(done.model) == ["Conv", "Softmax", "Reshape"]
+            assert ops(rewritten(model, aimotive).model) == ["Conv", "Flatten", "Softmax"]
+
+    def test_a_worse_level_is_no_help(self, profile):
+        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
+        model = model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, {"w": weights(6, 5), "s": ints(1, 6)})
+        conv = ("Conv", "supported", "")
+        elsewhere = [(op, "fallback:cpu", "") for op in ("Flatten", "Squeeze")]
+        assert ops(rewritten(model, profile(conv, *elsewhere)).model) == ["Conv", "Reshape"]
+        done = rewritten(model, profile(conv, *elsewhere, ("Gemm", "supported", "")))
+        assert not done.changes
+        assert [one.why for one in done.obstacles] == [
+            "it would leave Reshape, which the target takes no more than what is there"
+        ]
+
+
+def sliding(rank: int, taps: int, attributes: dict, channels=11, bias=False, out=None) -> ir.Model:
+    row = (2, 1, channels) if rank == 3 else (2, 1, 1, channels)
+    kernel = weights(1, 1, taps) if rank == 3 else weights(1, 1, 1, taps)
+    nodes = [
+        ("Reshape", ["x", "s"], ["f"], {}), ("Conv", ["f", "w", *(["b"] if bias else [])], ["c"], attributes),
+        ("Sigmoid", ["c"], ["g"], {}), ("Reshape", ["g", "t"], ["y"], {}),
+    ]  # fmt: skip
+    held = {"s": ints(*row), "t": ints(2, out or channels, 1, 1), "w": kernel, **({"b": weights(1)} if bias else {})}
+    return model_of(nodes, {"x": (2, channels, 1, 1)}, {"y": (2, out or channels, 1, 1)}, held)
+
+
+class TestBanded:
+    @pytest.mark.parametrize("bias", [False, True])
+    @pytest.mark.parametrize("taps", [1, 3, 5, 31])
+    @pytest.mark.parametrize("rank", [3, 4])
+    def test_a_convolution_over_channels_is_one_with_a_banded_matrix(self, aimotive, rank, taps, bias):
+        half = taps // 2
+        pads = [half, half] if rank == 3 else [0, half, 0, half]
+        done = rewritten(sliding(rank, taps, {"pads": pads}, bias=bias), aimotive)
+        assert ops(done.model) == ["Conv", "Sigmoid"]
+        matrix = next(v for n, v in done.model.graph.initializers.items() if n == "w/banded").const_value.numpy()
+        assert np.count_nonzero(matrix[0]) == min(half + 1, 11)
+
+    def test_strides_dilations_and_uneven_pads(self, aimotive):
+        done = rewritten(sliding(3, 3, {"pads": [3, 1], "strides": [2], "dilations": [2]}, out=6), aimotive)
+        assert ops(done.model) == ["Conv", "Sigmoid"]
+
+
+class TestReductions:
+    @pytest.mark.parametrize("channels", [257, 300, 512, 1030])
+    def test_a_wide_maximum_is_taken_in_pairs_until_the_limit(self, aimotive, channels):
+        nodes = [("ReduceMax", ["x", "a"], ["y"], {})]
+        done = rewritten(model_of(nodes, {"x": (2, channels, 3, 4)}, {"y": (2, 1, 3, 4)}, {"a": ints(1)}), aimotive)
+        assert ops(done.model)[-1] == "ReduceMax"
+        assert npu_verdict(done.after) == "ok with constraint"
+        groups = [n.attributes["group"].as_int() for n in done.model.graph if n.op_type == "Conv"]
+        assert (1 in groups) == (channels % 2 == 1 or channels == 1030)
+
+    def test_a_target_without_groups_gets_dense_pairs(self, profile):
+        target = profile(
+            ("Conv", "supported", 'limits = { group_kinds = ["none"] }'), ("Relu", "supported", ""),
+            ("Add", "supported", ""), ("ReduceMax", "supported", "limits = { channels_at_most = 8 }"),
+        )  # fmt: skip
+        nodes = [("ReduceMax", ["x"], ["y"], {"axes": [-3]})]
+        done = rewritten(model_of(nodes, {"x": (1, 20, 3, 4)}, {"y": (1, 1, 3, 4)}, opset=13), target)
+        assert ops(done.model) == ["Conv", "Conv", "Relu", "Add"] * 2 + ["ReduceMax"]
+        assert npu_verdict(done.after) == "ok"
+
+    def test_without_a_limit_there_is_no_rewrite(self, profile):
+        target = profile(("Conv", "supported", ""), ("Relu", "supported", ""), ("Add", "supported", ""))
+        nodes = [("ReduceMax", ["x", "a"], ["y"], {})]
+        done = rewrite(model_of(nodes, {"x": (1, 300, 3, 4)}, {"y": (1, 1, 3, 4)}, {"a": ints(1)}), target)
+        assert not done.changes
+        assert not done.obstacles
+
+    def test_a_wide_mean_is_a_convolution_and_a_narrow_one_stays(self, aimotive):
+        def after(channels, opset):
+            axes = ({"axes": [1]}, {}) if opset < 18 else ({}, {"a": ints(1)})
+            nodes = [("ReduceMean", ["x", *axes[1]], ["y"], axes[0])]
+            model = model_of(nodes, {"x": (2, channels, 3, 4)}, {"y": (2, 1, 3, 4)}, axes[1], opset)
+            return ops(rewritten(model, aimotive).model)
+
+        assert after(300, 11) == after(300, 18) == ["Conv"]
+        assert after(256, 18) == ["ReduceMean"]
+
+
+def written_swish(opset: int, sixth: float = 6.0, gate=False) -> ir.Model:
+    limits = ({"min": 0.0, "max": 6.0}, []) if opset < 11 else ({}, ["zero", "six"])
+    nodes = [
+        ("Add", ["x", "three"], ["a"], {}), ("Clip", ["a", *limits[1]], ["c"], limits[0]), ("Div", ["c", "d"], ["g"], {}),
+        ("Relu" if gate else "Mul", ["g"] if gate else ["x", "g"], ["y"], {}),
+    ]  # fmt: skip
+    held = {"three": np.float32(3), "d": np.float32(sixth)} | (
+        {"zero": np.float32(0), "six": np.float32(6)} if limits[1] else {}
+    )
+    return model_of(nodes, {"x": (2, 8, 3, 3)}, {"y": (2, 8, 3, 3)}, held, opset)
+
+
+def clipping(low: float, high: float) -> ir.Model:
+    held = {"low": np.float32(low), "high": np.float32(high)}
+    return model_of([("Clip", ["x", "low", "high"], ["y"], {})], {"x": (1, 8, 3, 3)}, {"y": (1, 8, 3, 3)}, held)
+
+
+class TestActivations:
+    def test_the_op_takes_the_place_of_what_is_written_out(self, profile):
+        unlisted = [(op, "refused", "") for op in ("Clip", "Div", "Add")]
+        swish = profile(
+            ("HardSwish", "refused", "where = { written_out = true }"), ("HardSwish", "supported", ""), *unlisted
+        )
+        assert ops(rewritten(written_swish(14), swish).model) == ["HardSwish"]
+        written = ("HardSigmoid", "refused", "where = { written_out = true }")
+        gate = profile(written, ("HardSigmoid", "supported", ""), ("Mul", "supported", ""))
+        done = rewritten(written_swish(13), gate)
+        assert ops(done.model) == ["HardSigmoid", "Mul"]
+        assert done.model.graph[0].attributes["alpha"].as_float() == pytest.approx(1 / 6)
+        assert ops(rewritten(written_swish(18, gate=True), gate).model) == ["HardSigmoid", "Relu"]
+
+    @pytest.mark.parametrize("op", ["HardSigmoid", "HardSwish"])
+    def test_what_is_written_out_takes_the_place_of_the_op(self, profile, aimotive, op):
+        given = {"alpha": 1 / 6} if op == "HardSigmoid" else {}
+        model = model_of([(op, ["x"], ["y"], given)], {"x": (2, 8, 3, 3)}, {"y": (2, 8, 3, 3)})
+        plain = profile(*((one, "supported", "") for one in ("Add", "Clip", "Mul")))
+        last = ["Mul"] if op == "HardSwish" else []
+        assert ops(rewritten(model, plain).model) == ["Add", "Clip", "Mul", *last]
+        assert npu_verdict(rewritten(model, aimotive).after) == "ok"
+
+    def test_another_hard_sigmoid_keeps_its_slope(self, aimotive):
+        nodes = [("HardSigmoid", ["x"], ["y"], {"alpha": 0.37, "beta": 0.21})]
+        done = rewritten(model_of(nodes, {"x": (2, 8)}, {"y": (2, 8)}), aimotive)
+        assert npu_verdict(done.after) == "ok"
+
+    def test_nearly_the_constants_is_not_the_op(self, profile):
+        target = profile(("HardSwish", "refused", "where = { written_out = true }"), ("HardSwish", "supported", ""))
+        assert not rewrite(written_swish(14, 6.001), target).changes
+
+    @pytest.mark.parametrize("opset", [10, 11, 18])
+    def test_older_opsets_have_bounds_as_attributes_and_no_hard_swish(self, aimotive, profile, opset):
+        assert npu_verdict(rewritten(written_swish(opset), aimotive).after) == "ok"
+        wants = profile(("HardSwish", "supported", ""), ("Mul", "supported", ""), ("HardSigmoid", "supported", ""))
+        done = rewrite(written_swish(opset), wants)
+        assert "HardSwish" not in ops(done.model) or opset >= 14
+
+    @pytest.mark.parametrize("bounds", [(0, 6), (-1, 1), (-0.5, 20)])
+    def test_clipping_by_relu_is_exact_between_the_bounds_and_near_beyond(self, aimotive, bounds):
+        done = rewritten(clipping(*bounds), aimotive)
+        assert set(ops(done.model)) == {"Relu", "Mul", "Add"}
+        image = (np.float32(10) ** RNG.uniform(-9, 2, (1, 8, 3, 3)) * RNG.choice([-1, 1], (1, 8, 3, 3))).astype(np.float32)
+        given = ort.InferenceSession(serialise(done.model)).run(None, {"x": image})[0]
+        inside = (image >= bounds[0]) & (image <= bounds[1])
+        assert np.array_equal(given[inside], image[inside])
+        assert np.abs(given - np.clip(image, *bounds)).max() <= 100 * 2**-23
+
+    def test_a_gate_by_relu_is_exact_for_any_size(self, aimotive):
+        done = rewritten(model_of([("HardSwish", ["x"], ["y"], {})], {"x": (1, 96)}, {"y": (1, 96)}), aimotive)
+        image = (np.float32(10) ** RNG.uniform(-9, 20, (1, 96)) * RNG.choice([-1, 1], (1, 96))).astype(np.float32)
+        given = ort.InferenceSession(serialise(done.model)).run(None, {"x": image})[0]
+        assert np.allclose(given, image * np.clip(image / 6 + 0.5, 0, 1), rtol=2e-7, atol=2e-7)
+
+    @pytest.mark.parametrize("bounds", [(1, 6), (-6, -1)])
+    def test_bounds_that_are_not_around_0_are_left_alone(self, aimotive, bounds):
+        assert not rewritten(clipping(*bounds), aimotive).changes
+
+    def test_bounds_that_bound_nothing_are_left_alone(self, aimotive):
+        assert not rewritten(clipping(0, 3.4e38), aimotive).changes
+
+
+class TestArithmetic:
+    def test_sums_differences_quotients(self, aimotive):
+        held = {"c": weights(8, 1, 1), "d": np.abs(weights(1, 8, 1, 1)) + 1}
+        nodes = [
+            ("Sum", ["x", "z", "x"], ["s"], {}), ("Sub", ["s", "z"], ["t"], {}), ("Sub", ["t", "c"], ["u"], {}),
+            ("Sub", ["c", "u"], ["v"], {}), ("Div", ["v", "d"], ["y"], {}),
+        ]  # fmt: skip
+        shape = (2, 8, 3, 3)
+        done = rewritten(model_of(nodes, {"x": shape, "z": shape}, {"y": shape}, held), aimotive)
+        assert npu_verdict(done.after) == "ok"
+        assert set(ops(done.model)) == {"Add", "Mul"}
+
+    def test_an_expand_that_all_readers_do_without_goes(self, aimotive):
+        nodes = [("Expand", ["g", "s"], ["e"], {}), ("Mul", ["x", "e"], ["m"], {}), ("Add", ["e", "m"], ["y"], {})]
+        graph = {"x": (2, 8, 3, 3), "g": (8, 1, 1)}, {"y": (2, 8, 3, 3)}, {"s": ints(2, 8, 3, 3)}
+        assert ops(rewritten(model_of(nodes, *graph), aimotive).model) == ["Mul", "Add"]
+        nodes[-1] = ("Add", ["e", "e"], ["y"], {})
+        assert not rewritten(model_of(nodes, *graph), aimotive).changes
+
+    def test_constants_get_all_axes_where_the_target_asks_for_them(self):
+        model = model_of([("Mul", ["x", "c"], ["y"], {})], {"x": (1, 8, 8, 8)}, {"y": (1, 8, 8, 8)}, {"c": np.float32(2)})
+        done = rewritten(model, load_target("aimotive-apache6"))
+        assert done.model.graph.initializers["c/rank_4"].shape == [1, 1, 1, 1]
+        assert npu_verdict(done.after) == "ok"
+
+
+def wrong(model: ir.Model) -> list[Place]:
+    """A sigmoid as a Relu, which is not the same."""
+    found = [node for node in model.graph if node.op_type == "Tanh"]
+    return [
+        Place("wrong", (n,), (lambda maker, n=n: {n.outputs[0]: maker.node(n, "Relu", [n.inputs[0]], n.outputs[0].shape)},))
+        for n in found
+    ]
+
+
+def tanh() -> ir.Model:
+    return model_of([("Tanh", ["x"], ["y"], {})], {"x": (1, 8, 3, 3)}, {"y": (1, 8, 3, 3)})
+
+
+class TestProof:
+    def test_a_wrong_rewrite_is_refused(self, aimotive, monkeypatch):
+        monkeypatch.setattr(rewriting, "REWRITES", (*REWRITES, wrong))
+        with pytest.raises(Unproven, match="wrong at n0: output 'y' on noise: differs by .* nothing written"):
+            rewrite(tanh(), aimotive)
+
+    def test_the_whole_is_held_against_the_original(self, aimotive):
+        model, other = head({}, (6, 5), None), head({}, (6, 5), None)
+        assert rewrite(model, aimotive, serialise(model)).error <= BOUND
+        with pytest.raises(Unproven, match="the whole graph: output 'y' on noise: differs by"):
+            rewrite(model, aimotive, serialise(other))
+
+    def test_nan_and_infinities_must_stand_where_they_were(self):
+        def graph(*nodes):
+            return serialise(model_of([*nodes], {"x": (1, 9)}, {"y": (1, 9)}))
+
+        log, shifted = ("Log", ["x"], ["y"], {}), [("Abs", ["x"], ["a"], {}), ("Log", ["a"], ["y"], {})]
+        assert compare(graph(log), graph(log), {"x": (1, 9)}, "log") == 0
+        with pytest.raises(Unproven, match="NaN or infinities are not where they were"):
+            compare(graph(log), graph(*shifted), {"x": (1, 9)}, "log")
+
+    def test_an_output_that_is_no_float_must_be_equal(self, aimotive):
+        nodes = [("ReduceMean", ["x", "a"], ["m"], {}), ("ArgMax", ["m"], ["y"], {"axis": 1})]
+        graph = helper.make_graph(
+            [helper.make_node(op, i, o, **a) for op, i, o, a in nodes], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 8, 3, 3))],
+            [helper.make_tensor_value_info("y", TensorProto.INT64, (1, 1, 1, 1))],
+            [numpy_helper.from_array(ints(2, 3), "a")],
+        )  # fmt: skip
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        done = rewrite(ir.from_proto(onnx.shape_inference.infer_shapes(proto)), aimotive)
+        assert ops(done.model) == ["GlobalAveragePool", "ArgMax"]
+
+    def test_a_graph_that_the_runtime_does_not_take_is_refused_in_one_line(self):
+        with pytest.raises(Unproven, match="ONNX Runtime does not take the graph"):
+            compare(b"no graph", b"no graph", {}, "x")
+
+
+class TestInputs:
+    def test_metadata_stays_and_repeated_node_names_are_told_apart(self, aimotive):
+        model = head({}, (6, 5), None)
+        model.metadata_props["author"] = "me"
+        model.producer_name = "mine"
+        for node in model.graph:
+            node.name = "same"
+            node.metadata_props["scope"] = "classifier"
+        done = rewrite(model, aimotive)
+        assert done.model.metadata_props == {"author": "me"}
+        assert done.model.producer_name == "mine"
+        assert len({node.name for node in done.model.graph}) == 2
+        assert all(node.metadata_props == {"scope": "classifier"} for node in done.model.graph)
+
+    @pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.INT64])
+    def test_other_types_are_refused(self, aimotive, dtype):
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            [helper.make_node("Abs", ["x"], ["y"])], "g", [value("x", dtype, (1, 2))], [value("y", dtype, (1, 2))]
+        )
+        with pytest.raises(InputError, match="only models that take float32"):
+            rewrite(ir.from_proto(helper.make_model(graph, ir_version=9)), aimotive)
+
+    def test_quantised_and_dynamic_models_are_refused(self, aimotive):
+        held = {"s": np.float32(1), "z": np.uint8(0)}
+        nodes = [("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("DequantizeLinear", ["q", "s", "z"], ["y"], {})]
+        with pytest.raises(InputError, match="quantised"):
+            rewrite(model_of(nodes, {"x": (1, 2)}, {"y": (1, 2)}, held), aimotive)
+        with pytest.raises(InputError, match="has no static shape"):
+            rewrite(model_of([("Relu", ["x"], ["y"], {})], {"x": ("N", 2)}, {"y": ("N", 2)}), aimotive)
+
+    def test_light_resnet50_as_onnx_ships_it(self, aimotive):
+        path = os.path.join(os.path.dirname(onnx.__file__), "backend", "test", "data", "light", "light_resnet50.onnx")  # noqa: PTH118, PTH120
+        if not os.path.exists(path):  # noqa: PTH110
+            pytest.skip("the installed onnx ships no light_resnet50.onnx")
+        model = read_model(path)
+        done = rewrite(model, aimotive)
+        assert [v.name for v in done.model.graph.inputs] == ["gpu_0/data_0"]
+        assert done.model.opset_imports == {"": 9}
+        assert ops(done.model)[-4:] == ["GlobalAveragePool", "Conv", "Flatten", "Softmax"]
+        assert {f.op for f in done.after if f.level in ("unknown", "refused")} == {"MaxPool", "Flatten", "Softmax"}
+        assert not rewrite(done.model, aimotive).changes
+
+
+@pytest.fixture
+def gate(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "gate.onnx"
+    path.write_bytes(to_onnx(nn.Sequential(nn.Conv2d(3, 16, 3), LinearSE(16, 4)), (1, 3, 8, 8), canonical=False))
+    return path
+
+
+class TestCommand:
+    def test_the_result_is_written_and_what_changed_is_told(self, command, gate, tmp_path):
+        out = tmp_path / "out.onnx"
+        out.write_text("old")
+        code, text, _ = command("rewrite", gate, "--target", "aimotive", "-o", out)
+        assert code == 0
+        for words in ("refused -> ok", "linear layer as convolution", "2 Gemm", "global pooling", "of their scale"):
+            assert words in text
+        assert "What remains" not in text
+        model = read_model(str(out))
+        assert ops(model) == ["Conv", "GlobalAveragePool", "Conv", "Relu", "Conv", "Sigmoid", "Mul"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["gate.onnx", "out.onnx"]
+
+        code, text, _ = command("rewrite", out, "--target", "aimotive", "-o", tmp_path / "again.onnx")
+        assert code == 0
+        assert "ok with constraint; nothing needs rewriting, nothing written" in text
+        assert not (tmp_path / "again.onnx").exists()
+
+    def test_an_open_size_is_set(self, command, tmp_path):
+        graph = helper.make_graph(
+            [helper.make_node("ReduceMean", ["x", "a"], ["m"]), helper.make_node("Mul", ["x", "m"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 8, "H", "W"))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 8, "H", "W"))],
+            [numpy_helper.from_array(ints(2, 3), "a")],
+        )  # fmt: skip
+        path, out = tmp_path / "open.onnx", tmp_path / "out.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+        code, _, error = command("rewrite", path, "--target", "aimotive", "-o", out)
+        assert (code, out.exists()) == (2, False)
+        assert "give --size" in error
+        assert command("rewrite", path, "--target", "aimotive", "-o", out, "--size", "6x5")[0] == 0
+        assert read_model(str(out)).graph.inputs[0].shape == [1, 8, 6, 5]
+
+    def test_where_no_rewrite_helps_nothing_is_written(self, command, tmp_path):
+        path, out = tmp_path / "tanh.onnx", tmp_path / "out.onnx"
+        path.write_bytes(serialise(tanh()))
+        code, text, _ = command("rewrite", path, "--target", "aimotive", "-o", out)
+        assert (code, out.exists()) == (1, False)
+        assert "unknown; no rewrite helps, nothing written" in text
+        assert "aimotive does not list Tanh" in text
+
+    def test_a_failed_proof_is_one_line_and_nothing_is_written(self, command, tmp_path, monkeypatch):
+        monkeypatch.setattr(rewriting, "REWRITES", (wrong,))
+        path, out = tmp_path / "tanh.onnx", tmp_path / "out.onnx"
+        path.write_bytes(serialise(tanh()))
+        code, text, error = command("rewrite", path, "--target", "aimotive", "-o", out)
+        assert (code, out.exists(), text) == (1, False, "")
+        assert error.startswith("attnbench: wrong at n0: ")
+        assert error.count("\n") == 1
+
+    def test_weights_beside_the_file_are_read_and_never_overwritten(self, command, gate, tmp_path):
+        path = tmp_path / "outside.onnx"
+        onnx.save(onnx.load(gate), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+        held = (tmp_path / "weights.bin").read_bytes()
+        code, _, error = command("rewrite", path, "--target", "aimotive", "-o", tmp_path / "weights.bin")
+        assert code == 2
+        assert "it holds the model's weights" in error
+        assert (tmp_path / "weights.bin").read_bytes() == held
+        assert command("rewrite", path, "--target", "aimotive", "-o", tmp_path / "out.onnx")[0] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["none.onnx", "--target", "aimotive", "-o", "out.onnx"], "there is no such file"),
+            (["bad.onnx", "--target", "aimotive", "-o", "out.onnx"], "not an ONNX model"),
+            (["gate.onnx", "--target", "aimotiv", "-o", "out.onnx"], "did you mean 'aimotive'"),
+            (["gate.onnx", "--target", "aimotive", "-o", "gate.onnx"], "it is the model itself"),
+            (["gate.onnx", "--target", "aimotive", "-o", "link.onnx"], "it is the model itself"),
+            (["gate.onnx", "--target", "aimotive", "-o", "no/out.onnx"], "there is no such folder"),
+            (["gate.onnx", "--target", "aimotive", "-o", "."], "it is a folder"),
+            (["gate.onnx", "--target", "aimotive", "-o", "out.onnx", "--size", "8"], "is not HEIGHTxWIDTH"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_exit_code_two(self, command, gate, tmp_path, monkeypatch, arguments, message):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "bad.onnx").write_text("no model")
+        (tmp_path / "link.onnx").symlink_to(gate)
+        held = gate.read_bytes()
+        code, out, error = command("rewrite", *arguments)
+        assert (code, out) == (2, "")
+        assert message in error
+        assert error.count("\n") == 1
+        assert gate.read_bytes() == held
+        assert not (tmp_path / "out.onnx").exists()
