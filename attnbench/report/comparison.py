@@ -1,0 +1,218 @@
+"""A comparison as tables: regressions first, then what else changed, and what could not be compared, by its reason.
+
+For a program, every row unrounded, as CSV or JSON: overheads in % (their changes in percentage points), latencies in ms,
+bytes and counts as they are.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.report.markdown import table_text
+from attnbench.units import MISSING, bytes_text, count, fixed, significant, with_interval
+
+if TYPE_CHECKING:
+    from attnbench.comparing import Comparison, Row
+    from attnbench.records import RunHeader
+
+SCHEMA = 1
+"""Of the JSON; keys are only ever added."""
+
+REGRESSIONS = "Regressions"
+WORSE = "Worse, and not failed on"
+BETTER = "Better"
+UNRESOLVED = "Not resolved: a change may be there, and may be noise"
+CASES = "Cases of one run alone"
+INCOMPARABLE = "Incomparable, by reason"
+EVERYTHING = "Every figure"
+
+COLUMNS = {
+    "host": "host with its options",
+    "size": "input height x width in pixels",
+    "batch": "batch size",
+    "variant": "modules by place; baseline is the host alone",
+    "metric": "the measurement's name, with its target or thread count after @; case is the case as a whole",
+    "verdict": "same, better, worse, added, removed or incomparable; empty where the figure is told and not judged",
+    "why": "what the verdict rests on",
+    "before": "the figure of BASE",
+    "after": "the figure of NEW",
+    "delta": "after less before; of overheads the difference of the replicates' means",
+    "delta_low": "lower end of its 95 % interval, at least as wide as the runs' noise floors",
+    "delta_high": "upper end",
+    "unit": "of these: 1 (counts), B, ms, or % (of the baseline's time; of changes, percentage points)",
+    "p": "chance of such a difference where nothing changed (Welch)",
+    "p_holm": "the same after Holm's correction over all that was compared with it",
+    "causes": "what the change may come from",
+    "fails": "entries of --fail-on that it is a regression by",
+}
+"""Of the CSV and of the JSON's rows; new ones come at the end."""
+
+SCALES = {"overhead": (100.0, "%"), "latency": (1e3, "ms")}
+"""What the base units of a noisy metric are multiplied by for a reader, and the unit that makes."""
+
+
+def sections(found: "Comparison", *, everything: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables with their titles, in the order of their weight; empty ones are left out."""
+    worse = [row for row in found.rows if row.verdict == "worse" and not row.trips]
+    tables = {
+        REGRESSIONS: _changes(found, found.regressions, fails=True),
+        WORSE: _changes(found, worse),
+        BETTER: _changes(found, [row for row in found.rows if row.verdict == "better"]),
+        UNRESOLVED: _changes(found, [row for row in found.rows if row.verdict == "incomparable" and row.p is not None]),
+        CASES: _lone(found),
+        INCOMPARABLE: incomparable(found),
+        EVERYTHING: _everything(found) if everything else pd.DataFrame(),
+    }
+    return ((title, table) for title, table in tables.items() if not table.empty)
+
+
+def incomparable(found: "Comparison") -> pd.DataFrame:
+    """Why figures could not be compared: a row a reason and metric, with the number of cases, the most frequent first."""
+    reasons = Counter((row.why, row.family) for row in found.rows if row.verdict == "incomparable")
+    return pd.DataFrame(
+        {"metric": metric, "figures": count(number), "reason": why} for (why, metric), number in reasons.most_common()
+    )
+
+
+def as_csv(found: "Comparison") -> str:
+    """Every row as CSV, unrounded."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in found.rows:
+        values = _row(row)
+        writer.writerow({**values, "causes": "; ".join(values["causes"]), "fails": "; ".join(values["fails"])})
+    return text.getvalue()
+
+
+def as_json(found: "Comparison") -> str:
+    """The runs, what was asked, the sum, the exit code and every row as JSON; what is missing is null."""
+    verdicts = Counter(row.verdict or "told" for row in found.rows)
+    answer = {
+        "schema": SCHEMA,
+        "base": _header(found.base),
+        "new": _header(found.new),
+        "fail_on": found.fail_on.text,
+        "threshold_points": 100 * found.threshold,
+        "exit_code": found.exit_code,
+        "regressions": len(found.regressions),
+        "figures": dict(verdicts),
+        "not_compared": list(found.unanswered),
+        "notes": list(found.notes),
+        "rows": [_row(row) for row in found.rows],
+    }
+    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_markdown(found: "Comparison", *, everything: bool = False) -> str:
+    """The notes as a list, and the tables."""
+    parts = ["# Comparison", "\n".join(f"- {note}" for note in found.notes)]
+    for title, table in sections(found, everything=everything):
+        parts += [f"## {title}", table_text(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _changes(found: "Comparison", rows: "tuple[Row, ...] | list[Row]", *, fails: bool = False) -> pd.DataFrame:
+    several = _several(found)
+    return pd.DataFrame(
+        {
+            **_where(row, several),
+            **_figures(row),
+            "why": row.why,
+            **({"may come from": "; ".join(cause.text for cause in row.causes)} if row.causes else {}),
+            **({"fails": ", ".join(row.trips)} if fails else {}),
+        }
+        for row in rows
+    )
+
+
+def _lone(found: "Comparison") -> pd.DataFrame:
+    several = _several(found)
+    return pd.DataFrame(
+        {**_where(row, several), "verdict": row.verdict, "why": row.why, "status": row.after or row.before or MISSING}
+        for row in found.rows
+        if row.verdict in ("added", "removed")
+    )
+
+
+def _everything(found: "Comparison") -> pd.DataFrame:
+    several = _several(found)
+    return pd.DataFrame(
+        {**_where(row, several), **_figures(row), "verdict": row.verdict or MISSING, "why": row.why} for row in found.rows
+    )
+
+
+def _several(found: "Comparison") -> list[str]:
+    """What tells cases apart beside the variant: host, size and batch, each only where there are several."""
+    cases = {row.case for row in found.rows}
+    return [key for key in ("host", "size", "batch") if len({getattr(case, key) for case in cases}) > 1]
+
+
+def _where(row: "Row", several: list[str]) -> dict[str, str]:
+    return {**{key: str(getattr(row.case, key)) for key in several}, "variant": row.case.variant}
+
+
+def _figures(row: "Row") -> dict[str, str]:
+    return {
+        "metric": row.metric,
+        "before": _value_text(row, row.before),
+        "after": _value_text(row, row.after),
+        "change": _change_text(row),
+    }
+
+
+def _value_text(row: "Row", value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or MISSING
+    if row.family in SCALES:
+        scale, unit = SCALES[row.family]
+        return f"{fixed(scale * value, 2)} {unit}"
+    return bytes_text(value) if row.unit == "B" else count(value)
+
+
+def _change_text(row: "Row") -> str:
+    if row.delta is None:
+        return MISSING
+    if row.family in SCALES:
+        scale, unit = SCALES[row.family]
+        low, high = (None if end is None else scale * end for end in (row.low, row.high))
+        return f"{with_interval(scale * row.delta, low, high, sign=True)} {'points' if unit == '%' else unit}"
+    if not row.delta:
+        return "0"
+    sign = "+" if row.delta > 0 else "−"
+    text = f"{sign}{bytes_text(abs(row.delta)) if row.unit == 'B' else count(abs(row.delta))}"
+    share = 100 * row.delta / row.before if isinstance(row.before, float | int) and row.before else None
+    return text if share is None else f"{text} ({significant(share, 2, sign=True)} %)"
+
+
+def _row(row: "Row") -> dict[str, Any]:
+    scale, unit = SCALES.get(row.family, (1, row.unit))
+    before, after, *change = (_scaled(value, scale) for value in (row.before, row.after, row.delta, row.low, row.high))
+    case = row.case
+    values = (
+        case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
+        row.p, row.adjusted, [cause.text for cause in row.causes], list(row.trips),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _scaled(value: float | str | None, scale: float) -> float | str | None:
+    return value if value is None or isinstance(value, str) or scale == 1 else scale * value
+
+
+def _header(header: "RunHeader") -> Mapping[str, Any]:
+    software = header.software
+    return {
+        "started": header.started,
+        "study": header.study.get("name"),
+        "attnbench": header.attnbench,
+        "commit": software.get("commit"),
+        "commit_time": software.get("commit_time"),
+        "machine": {"id": header.machine.get("id"), "cpu": header.machine.get("cpu")},
+        "software": {name: software.get(name) for name in ("torch", "onnxruntime", "opset", "canonical_pass", "protocol")},
+    }

@@ -1,0 +1,181 @@
+"""How long the reading commands take over large runs, start-up included: ``python benchmarks/reading_speed.py``.
+
+Runs are made up, with as much in each record as a sweep writes. The command line is then called five times, each in a fresh
+process, and the best and the median are told. Writes ``results/reading_speed.md``; ``--quick`` is a small trial that writes
+nothing. A command is one more function in ``COMMANDS``: it makes its files in a folder and returns what to call.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, median
+
+import pandas as pd
+
+from attnbench import environment
+from attnbench.disturbance import Watch
+from attnbench.records import (
+    BASELINE,
+    Case,
+    Check,
+    Finding,
+    Measurement,
+    NodeShare,
+    Record,
+    RunHeader,
+    Settings,
+)
+from attnbench.report.markdown import table_text
+from attnbench.units import bytes_text, fixed
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+CASES, TIMES, REPLICATES = 1000, 5, 10
+VARIANTS = 50
+"""Variants of each host, its baseline among them."""
+
+START = "from attnbench.cli import main; main()"
+"""What the installed command does, in this interpreter."""
+
+EXACT = ("params", "macs", "flops", "elementwise_ops", "bytes_moved", "activation_peak", "largest_activation", "weights")
+
+
+def compare(folder: Path, cases: int) -> list[str]:
+    """Two runs of the same cases, measured apart."""
+    paths = [write_run(folder / name, cases, seed) for seed, name in enumerate(("base", "new"))]
+    return ["compare", *map(str, paths)]
+
+
+COMMANDS = (compare,)
+
+
+def write_run(folder: Path, cases: int, seed: int) -> Path:
+    """A made-up run; the seed changes its noise alone."""
+    chance = random.Random(seed)  # noqa: S311  noise, not secrets
+    records = [record(case, chance) for case in cases_of(cases)]
+    machine, software = environment.machine(), environment.software()
+    header = RunHeader(
+        schema=1,
+        attnbench=environment.version("attnbench"),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        study={"name": "made up", "targets": ["aimotive"], "matrix": [], "cases": [], "fingerprint": "0"},
+        settings=asdict(Settings()),
+        machine=machine,
+        software=software,
+        cases=tuple(one.case for one in records),
+    )
+    folder.mkdir(parents=True)
+    path = folder / "run.jsonl"
+    lines = [header.to_json(), *(one.to_json() for one in records)]
+    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    return path
+
+
+def cases_of(number: int) -> Iterator[Case]:
+    """So many cases: host by host its baseline, and a module at one place after the other."""
+    for index in range(number):
+        host, place = divmod(index, VARIANTS)
+        yield Case(f"host{host}", f"encoder.layer{place}=se_npu" if place else BASELINE, "384x640")
+
+
+def record(case: Case, chance: random.Random) -> Record:
+    """A record with as much in it as a sweep of ten replicates writes."""
+    seed = random.Random(case.label)  # noqa: S311  the same in every run
+    overhead = seed.uniform(0.001, 0.05)
+    node = f"@{case.variant.partition('=')[0]}@0.se_npu@/node_Conv_"
+    exact = [Measurement(name, seed.randrange(10**6, 10**10), exact=True) for name in EXACT]
+    return Record(
+        case=case,
+        status="ok",
+        measurements=(*exact, *noisy(overhead, chance, baseline=case.is_baseline)),
+        findings=tuple(finding(node, number, inserted=not case.is_baseline) for number in range(15)),
+        nodes=tuple(NodeShare(f"{node}{n}", "Conv", "site", "added", 1e-4, overhead / 18) for n in range(18)),
+        checks=tuple(Check(name, passed=True) for name in ("no Reshape", "static shapes", "no Einsum", "ranks", "opset")),
+        seconds={"build": 1.0, "lint": 0.1, "ort": 10.0, "total": 12.0},
+        sources={case.host: "0123456789ab", "se_npu": "ba9876543210"},
+    )
+
+
+def noisy(overhead: float, chance: random.Random, *, baseline: bool) -> Iterator[Measurement]:
+    """What a clock measures of a case, with its samples."""
+    if baseline:
+        yield Measurement("floor_difference", 0.0005)
+    else:
+        samples = tuple(chance.gauss(overhead, 0.0005) for _ in range(REPLICATES))
+        yield Measurement(
+            "overhead", fmean(samples), low=min(samples), high=max(samples), samples=samples, note="budget ended"
+        )
+        yield Measurement("aligned", 1.0, better="higher", samples=(1.0,) * REPLICATES)
+    shares = tuple(chance.uniform(0.99, 1.0) for _ in range(REPLICATES))
+    yield Measurement("core_share", min(shares), better="higher", samples=shares)
+    for name in ("paired", "paired_wall", "latency"):
+        samples = tuple(chance.gauss(1.0, 0.02) for _ in range(20))
+        yield Measurement(name, median(samples), samples=samples, note="samples are variant over baseline, a pair each")
+    for name in ("latency_p90", "memory_peak", "memory_session_peak", "activation_peak_runtime", "parity_error"):
+        yield Measurement(name, chance.random())
+
+
+def finding(node: str, number: int, *, inserted: bool) -> Finding:
+    """What a target says of one node, in as many words as it uses."""
+    return Finding(
+        target="aimotive",
+        level="supported",
+        rule="conv",
+        node=f"{node}{number}",
+        op="Conv",
+        measured="rank 4, kernel 1x1",
+        limit="a tensor of rank 4, kernel at most 17 in each direction",
+        reason="two-dimensional convolution up to 17x17; output channels should be a multiple of 8",
+        evidence="report",
+        source="design report on attention modules for ResNetSAN01, section 2.3, 2.6, 6.2",
+        site="encoder.layer3",
+        inserted=inserted,
+    )
+
+
+def timed(arguments: list[str]) -> float:
+    """Seconds of one call of the command line in a process of its own."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", START, *arguments], capture_output=True, text=True, check=False)
+    spent = time.perf_counter() - began
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"attnbench {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return spent
+
+
+def main() -> None:
+    """Time every command and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small trial that writes no result")
+    quick = parser.parse_args().quick
+    cases, times = (VARIANTS, 1) if quick else (CASES, TIMES)
+    rows = []
+    with Watch() as watch:
+        for command in COMMANDS:
+            with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
+                arguments = command(Path(folder), cases)
+                size = sum(path.stat().st_size for path in Path(folder).rglob("*.jsonl"))
+                seconds = [timed(arguments) for _ in range(times)]
+            shown = {"best (s)": fixed(min(seconds), 2), "median (s)": fixed(median(seconds), 2)}
+            rows.append({"command": command.__name__, "cases a run": str(cases), "files": bytes_text(size), **shown})
+    machine, software = environment.machine(), environment.software()
+    about = (
+        f"Start-up included, {times} calls. Machine: {machine['cpu']}, {machine['cores']} cores granted "
+        f"(id {machine['id']}); Python {software['python']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
+        f"While it ran: {watch.activity.text()}."
+    )
+    page = "\n\n".join(("# How long the reading commands take", table_text(pd.DataFrame(rows)), about))
+    print(page)
+    if not quick:
+        (RESULTS / "reading_speed.md").write_text(page + "\n")
+
+
+if __name__ == "__main__":
+    main()
