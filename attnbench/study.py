@@ -42,13 +42,18 @@ class PlannedCase:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will do. ``document`` is the study as the report needs it, in plain values."""
+    """What a sweep will do. ``document`` is the study as the report needs it, in plain values.
+
+    Where this is a shard like ``1/4``, ``whole`` are the cases of all shards together.
+    """
 
     name: str
     cases: tuple[PlannedCase, ...]
     targets: tuple[str, ...]
     settings: Settings
     document: Mapping[str, Any] = field(default_factory=dict)
+    shard: str = ""
+    whole: tuple[PlannedCase, ...] = ()
 
 
 def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Plan:
@@ -80,6 +85,23 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
     if not cases:
         raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]]")
     return Plan(data.get("name", "study"), tuple(cases.values()), targets, settings, _document(data, targets))
+
+
+def shard(whole: Plan, part: str) -> Plan:
+    """A part of a plan for one of several machines: ``2/4`` is every fourth variant from the second on, and their baselines.
+
+    A plan is always split the same way. What is no part, or a part with no case, is an ``InputError``.
+    """
+    number, _, parts = part.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise InputError(f"--shard '{part}' is not PART/PARTS: write it like 1/4")
+    counted_from = {planned.case.baseline for planned in whole.cases if not planned.case.is_baseline}
+    dealt = [planned.case for planned in whole.cases if planned.case not in counted_from]
+    own = dealt[int(number) - 1 :: int(parts)]
+    if not own:
+        raise InputError(f"--shard {part} holds no case: there are {len(dealt)} to deal out")
+    kept = {*own, *(case.baseline for case in own)}
+    return replace(whole, cases=tuple(p for p in whole.cases if p.case in kept), shard=part, whole=whole.cases)
 
 
 def make_settings(values: Mapping[str, Any], where: str) -> Settings:

@@ -8,19 +8,19 @@ one measurement; nothing of ours runs beside it.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from attnbench import environment
 from attnbench.bench import Bench, timing_job
 from attnbench.builder import Builder
-from attnbench.errors import InputError, UnknownName
+from attnbench.errors import CaseFailure, InputError, UnknownName
 from attnbench.figures import replicates_of
 from attnbench.measure.process import time_in_process
 from attnbench.records import Case, Record, Run, RunHeader, Settings
@@ -119,25 +119,38 @@ PROVIDERS_SECONDS = 60.0
 
 
 def make_header(plan: Plan) -> RunHeader:
-    """What was asked, where and with what; its fingerprint is the same only for a run that may be continued."""
+    """What was asked, where and with what; its fingerprint is the same only for a run that may be continued.
+
+    The study's fingerprint is that of all its cases: shards that have it in common may be merged.
+    """
     machine, software = environment.machine(), environment.software()
-    asked = {
-        "study": plan.document,
-        "cases": [[asdict(planned.case), asdict(planned.host), asdict(planned.settings)] for planned in plan.cases],
-        "machine": machine["id"],
-        "software": software["id"],
+    ids = {"machine": machine["id"], "software": software["id"]}
+    whole = plan.whole or plan.cases
+    study = {
+        **plan.document,
+        "fingerprint": _fingerprint(plan.document, plan.cases, ids),
+        "study_fingerprint": _fingerprint(plan.document, whole, ids),
     }
-    fingerprint = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    if plan.shard:
+        places = {planned.case: place for place, planned in enumerate(whole)}
+        positions = [places[planned.case] for planned in plan.cases]
+        study["shard"] = {"part": plan.shard, "positions": positions, "total": len(whole)}
     return RunHeader(
         schema=SCHEMA,
         attnbench=environment.version("attnbench"),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        study={**plan.document, "fingerprint": fingerprint},
+        study=study,
         settings=asdict(plan.settings),
         machine=machine,
         software=software,
         cases=tuple(planned.case for planned in plan.cases),
     )
+
+
+def _fingerprint(document: Mapping[str, Any], cases: Sequence[PlannedCase], ids: Mapping[str, str]) -> str:
+    planned = [[asdict(planned.case), asdict(planned.host), asdict(planned.settings)] for planned in cases]
+    asked = {"study": document, "cases": planned, **ids}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def runs(settings: Settings) -> float:
@@ -161,16 +174,25 @@ def estimate(plan: Plan) -> pd.DataFrame:
                 speeds[baseline] = median(time_in_process(job, planned.settings.timeout_seconds)["wall"]), macs or 1.0
             run_seconds, macs = speeds[baseline]
             ratio = 1 + builder.added_macs(planned) / macs
-            skip = builder.build(planned).skip if ratio > SUSPICIOUS_RATIO else ""
+            why = _not_run(builder, planned) if ratio > SUSPICIOUS_RATIO else ""
             seconds = runs(planned.settings) * run_seconds * ratio + _fixed_seconds(planned.settings)
-            whole += 0 if skip else seconds
-            rows.append({"case": planned.case.label, "about": f"skipped: {skip}" if skip else seconds_text(seconds)})
+            whole += 0 if why else seconds
+            rows.append({"case": planned.case.label, "about": why or seconds_text(seconds)})
     rows.append({"case": f"all {len(rows)}", "about": seconds_text(whole)})
     return pd.DataFrame(rows)
 
 
 SUSPICIOUS_RATIO = 3.0
 """Cases that multiply the MACs by more than this are built for an estimate, to see whether they fit into memory."""
+
+
+def _not_run(builder: Builder, planned: PlannedCase) -> str:
+    """Why a case will not be run: it cannot stand there, fails to build or does not fit; empty for one that will be."""
+    try:
+        skip = builder.build(planned).skip
+    except CaseFailure as failure:
+        return f"{failure.status}: {failure.reason}"
+    return f"skipped: {skip}" if skip else ""
 
 
 def _fixed_seconds(settings: Settings) -> float:

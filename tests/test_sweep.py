@@ -265,3 +265,13 @@ def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
     assert found["npu_verdict"] == "refused"
     assert frame.loc["baseline", "macs"] == 16_031_416_320
     assert Case("resnetsan01", "baseline", "384x640") in {record.case for record in stored.records}
+
+
+def test_an_estimate_names_the_cases_that_will_not_be_run(monkeypatch):
+    from attnbench import sweep
+    from attnbench.study import plan
+
+    monkeypatch.setattr(sweep, "SUSPICIOUS_RATIO", 0.0)
+    table = sweep.estimate(plan({"sizes": ["64x96"], "case": [{"variant": "encoder.layer4=mobilevit"}]}, quick=True))
+    (refused,) = table.loc[table["case"].str.contains("mobilevit"), "about"]
+    assert refused.startswith("refused: mobilevit at 512x2x3: needs height and width divisible by")

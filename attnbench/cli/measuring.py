@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import save_text, show_table
+from attnbench.cli.screen import show_table, write_reports
 from attnbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def sweep(
     seed: Annotated[int | None, typer.Option(help="Of weights, inputs and orders.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which a step is killed.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is continued.")] = None,
     results: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases and their estimated time.")] = False,
@@ -75,6 +76,8 @@ def sweep(
     hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
     data = studies.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
     plan = studies.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
+    if shard is not None:
+        plan = studies.shard(plan, shard)
     if dry_run:
         show_table(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
         return
@@ -84,7 +87,7 @@ def sweep(
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None
-    _write(run, folder)
+    write_reports(run, folder)
     _show(run)
     typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
     failed = sum(record.status == "failed" for record in run.records)
@@ -135,14 +138,6 @@ def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
     if quiet:
         return nullcontext(Silent())
     return Bar() if sys.stderr.isatty() else nullcontext(Lines())
-
-
-def _write(run: "Run", folder: Path) -> None:
-    from attnbench.report import FORMATS  # noqa: PLC0415
-
-    for name in ("md", "csv"):
-        entry = FORMATS.load(name)
-        save_text(folder / entry.file, entry.render(run))
 
 
 def _show(run: "Run") -> None:

@@ -10,6 +10,8 @@ import typer
 from attnbench.cli.app import app
 from attnbench.cli.screen import save_text, show_table, stored_run
 
+FORMAT_HELP = "md, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
+
 
 class Listing(StrEnum):
     """What ``list`` can list."""
@@ -70,11 +72,11 @@ def explain(
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
-    format_: Annotated[str, typer.Option("--format", "-f", help="md or csv.")] = "md",
+    format_: Annotated[str, typer.Option("--format", "-f", help=FORMAT_HELP)] = "md",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
     results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
 ) -> None:
-    """Write a stored run as Markdown or CSV."""
+    """Write a stored run as Markdown, or in a format that other programs read."""
     from attnbench.report import FORMATS  # noqa: PLC0415
 
     text = FORMATS.load(format_).render(stored_run(run, results))

@@ -85,6 +85,15 @@ def save_text(path: Path, text: str) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
+def write_reports(run: "Run", folder: Path) -> None:
+    """The report and the table of cases, beside the run file that they are made from."""
+    from attnbench.report import FORMATS  # noqa: PLC0415
+
+    for name in ("md", "csv"):
+        entry = FORMATS.load(name)
+        save_text(folder / entry.file, entry.render(run))
+
+
 def stored_run(where: str, results: Path) -> "Run":
     """The run that a folder, a file or the word ``latest`` names."""
     from attnbench.store import latest_run, load_run  # noqa: PLC0415

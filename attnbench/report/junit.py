@@ -1,0 +1,200 @@
+"""A run as JUnit XML for gates: a suite a host and size, and in it of each case one test for each of its checks.
+
+    measured        the case has figures; refused and skipped cases are skipped, a failed one is an error, with the reason
+    parity          the exported graph agrees with torch within the tolerance
+    npu TARGET      nothing that the case adds is refused or falls back (for the baseline: nothing at all); what the target
+                    does not list is skipped, for unknown is not supported
+    claim ...       what the study claims of the case; *refuted* fails, *not resolvable* is skipped
+
+A test that no record tells anything of is left out. Its time is the case's own, on ``measured``; judging takes none.
+Valid against https://github.com/windyroad/JUnit-Schema (Ant's), and against Jenkins' schema but for the messages of
+skipped tests, which Jenkins reads all the same.
+"""
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from attnbench.naming import display_name
+from attnbench.records import Case, Finding, Record, Run
+from attnbench.report import Format
+from attnbench.report.claims import claim_text, claimed, judged_text
+from attnbench.report.frame import to_frame
+from attnbench.report.verdicts import CONFIRMED, REFUTED, judge, npu_verdict
+from attnbench.units import significant
+
+Outcome = Literal["passed", "skipped", "failure", "error"]
+
+BAD = ("refused", "fallback")
+
+
+@dataclass(frozen=True)
+class Test:
+    """One check of one case: its name, how it came out, why in one line, and more of it for who looks closer."""
+
+    name: str
+    outcome: Outcome
+    message: str = ""
+    details: str = ""
+    seconds: float = 0.0
+
+
+def render(run: Run) -> str:
+    """The run as an XML document."""
+    suites: dict[str, dict[Case, list[Test]]] = {}
+    claims = _claims(run)
+    for record in run.records:
+        case = record.case
+        suite = suites.setdefault(Case(case.host, "", case.size, case.batch).label.strip(), {})
+        suite[case] = list(_numbered([*_tests(record, run.header.study.get("targets", [])), *claims.get(case, [])]))
+    root = ET.Element("testsuites")
+    for number, (name, cases) in enumerate(suites.items()):
+        root.append(_suite(run, number, name, cases))
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _tests(record: Record, targets: Iterable[str]) -> Iterator[Test]:
+    yield _measured(record)
+    yield from _parity(record)
+    for target in targets:
+        findings = [finding for finding in record.findings if finding.target == target]
+        if findings:
+            yield _npu(target, [f for f in findings if f.inserted or record.case.is_baseline])
+
+
+def _measured(record: Record) -> Test:
+    seconds = record.seconds.get("total", 0.0)
+    failure = record.failure
+    reason = f"{failure.stage}: {failure.message}" if failure else record.status
+    if record.status == "ok":
+        return Test("measured", "passed", seconds=seconds)
+    if record.status == "failed":
+        return Test("measured", "error", reason, failure.kind if failure else "", seconds)
+    return Test("measured", "skipped", f"{record.status}: {reason}", seconds=seconds)
+
+
+def _parity(record: Record) -> Iterator[Test]:
+    if record.failure is not None and record.failure.stage == "parity":
+        yield Test("parity", "failure", record.failure.message)
+        return
+    error, tolerance = record.value("parity_error"), record.value("parity_tolerance")
+    if error is not None and tolerance is not None:
+        told = f"ONNX differs from torch by {significant(error, 2)}, tolerance {significant(tolerance, 2)}"
+        yield Test("parity", "passed") if error <= tolerance else Test("parity", "failure", told)
+
+
+def _npu(target: str, findings: list[Finding]) -> Test:
+    verdict = npu_verdict(findings)
+    told = [finding for finding in findings if finding.level == verdict]
+    if not told:
+        return Test(f"npu {target}", "passed")
+    causes = Counter(f"{finding.op}: {finding.reason}" for finding in told)
+    message = f"{verdict}: " + "; ".join(f"{cause} ({count} of its nodes)" for cause, count in causes.most_common(3))
+    lines = (f"{finding.op} {display_name(finding.node)}: {finding.reason} [{finding.source}]" for finding in told)
+    return Test(f"npu {target}", "failure" if verdict in BAD else "skipped", message, "\n".join(lines))
+
+
+def _claims(run: Run) -> dict[Case, list[Test]]:
+    """The tests of the study's claims; one that is not about an NPU is the same for every target and stands once."""
+    tests: dict[Case, list[Test]] = {}
+    targets = run.header.study.get("targets", [])
+    for asked, row in claimed(run, to_frame(run)):
+        first = not targets or row["target"] == targets[0]
+        found = [_claim(claim, row) for claim in asked["claims"] if first or claim["metric"] == "npu_verdict"]
+        tests.setdefault(Case(row["host"], row["variant"], row["size"], int(row["batch"])), []).extend(found)
+    return tests
+
+
+def _claim(claim: Mapping[str, Any], row: Mapping[str, Any]) -> Test:
+    judged = judge(claim, row)
+    where = f" on {row['target']}" if claim["metric"] == "npu_verdict" and row["target"] else ""
+    name = f"claim {claim_text(claim)}{where} ({claim.get('source', 'no source')})"
+    if judged.verdict == CONFIRMED:
+        return Test(name, "passed")
+    message = f"{judged.verdict}: measured {judged_text(claim, judged)}"
+    return Test(name, "failure" if judged.verdict == REFUTED else "skipped", message)
+
+
+def _numbered(tests: Iterable[Test]) -> Iterator[Test]:
+    """The tests with names that are unique in their case: a claim may stand in a study twice."""
+    seen: Counter[str] = Counter()
+    for test in tests:
+        seen[test.name] += 1
+        name = test.name if seen[test.name] == 1 else f"{test.name} ({seen[test.name]})"
+        yield Test(name, test.outcome, test.message, test.details, test.seconds)
+
+
+def _suite(run: Run, number: int, name: str, cases: Mapping[Case, list[Test]]) -> ET.Element:
+    tests = [test for found in cases.values() for test in found]
+    count = Counter(test.outcome for test in tests)
+    attributes = {
+        "name": name,
+        "package": f"attnbench.{run.header.study.get('name', 'study')}",
+        "id": str(number),
+        "timestamp": _timestamp(run.header.started),
+        "hostname": str(run.header.machine.get("id") or "localhost"),
+        "tests": str(len(tests)),
+        "failures": str(count["failure"]),
+        "errors": str(count["error"]),
+        "skipped": str(count["skipped"]),
+        "time": _seconds(sum(test.seconds for test in tests)),
+    }
+    suite = ET.Element("testsuite", {key: _legal(value) for key, value in attributes.items()})
+    properties = ET.SubElement(suite, "properties")
+    for key, value in _properties(run).items():
+        ET.SubElement(properties, "property", name=key, value=_legal(value))
+    for case, found in cases.items():
+        for test in found:
+            suite.append(_element(case, test))
+    ET.SubElement(suite, "system-out")
+    ET.SubElement(suite, "system-err")
+    return suite
+
+
+def _element(case: Case, test: Test) -> ET.Element:
+    attributes = {"name": _legal(test.name), "classname": _legal(case.label), "time": _seconds(test.seconds)}
+    element = ET.Element("testcase", attributes)
+    if test.outcome != "passed":
+        why = ET.SubElement(element, test.outcome, message=_legal(test.message))
+        if test.outcome != "skipped":
+            why.set("type", test.name.partition(" ")[0])
+        why.text = _legal(test.details or test.message)
+    return element
+
+
+def _properties(run: Run) -> dict[str, str]:
+    header = run.header
+    facts = {
+        "attnbench": header.attnbench,
+        "started": header.started,
+        "cpu": header.machine.get("cpu"),
+        "onnxruntime": header.software.get("onnxruntime"),
+        "commit": header.software.get("commit"),
+    }
+    return {key: str(value) for key, value in facts.items() if value}
+
+
+def _timestamp(started: str) -> str:
+    """The moment in UTC; the schema allows no zone beside it."""
+    moment = datetime.fromisoformat(started)
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}"
+
+
+def _legal(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold, such as a terminal's colours."""
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "�" for c in text
+    )
+
+
+ENTRIES = (
+    Format(name="junit", file="junit.xml", render=render, summary="parity, NPU verdicts and claims as tests, for gates"),
+)

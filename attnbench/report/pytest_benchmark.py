@@ -1,0 +1,133 @@
+"""A run's latencies as ``pytest-benchmark compare`` reads them: one benchmark a case and number of threads, in seconds.
+
+Source: ``pytest_benchmark_generate_json`` and ``Stats`` of https://github.com/ionelmc/pytest-benchmark (files of
+``--benchmark-json``); described at https://pytest-benchmark.readthedocs.io/en/stable/comparing.html. Groups are hosts and
+sizes. Overheads and their intervals, which that tool does not know, stand in ``extra_info``. Means of latencies that lie
+minutes apart drift with the machine: compare cases by overhead.
+"""
+
+import json
+from collections.abc import Sequence
+from statistics import fmean, median, stdev
+from typing import Any
+
+from attnbench.records import Case, Record, Run
+from attnbench.report import Format
+from attnbench.report.series import Figure, figures
+
+
+def render(run: Run) -> str:
+    """The run as one JSON document; a case without a latency is left out."""
+    header = run.header
+    document = {
+        "machine_info": _present(_machine(run)),
+        "commit_info": _present(_commit(run)),
+        "benchmarks": [
+            _benchmark(record, figure) for record in run.records for figure in figures(record) if figure.metric == "latency"
+        ],
+        "datetime": header.started,
+        "version": f"attnbench {header.attnbench}",
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def stats(data: Sequence[float]) -> dict[str, Any]:
+    """What pytest-benchmark computes of raw times, by its own definitions: quartiles by Tukey's hinges and their like."""
+    ordered, mean = sorted(data), fmean(data)
+    spread = stdev(data) if len(data) > 1 else 0.0
+    q1, q3 = _quartile(ordered), -_quartile([-value for value in reversed(ordered)])
+    iqr = q3 - q1
+    inside = [value for value in ordered if q1 - 1.5 * iqr <= value <= q3 + 1.5 * iqr] or ordered
+    far = sum(not mean - spread <= value <= mean + spread for value in data)
+    return {
+        "min": ordered[0],
+        "max": ordered[-1],
+        "mean": mean,
+        "stddev": spread,
+        "rounds": len(data),
+        "median": median(data),
+        "iqr": iqr,
+        "q1": q1,
+        "q3": q3,
+        "iqr_outliers": len(data) - len(inside),
+        "stddev_outliers": far,
+        "outliers": f"{far};{len(data) - len(inside)}",
+        "ld15iqr": inside[0],
+        "hd15iqr": inside[-1],
+        "ops": 1 / mean if mean else 0.0,
+        "total": sum(data),
+        "data": list(data),
+        "iterations": 1,
+    }
+
+
+def _quartile(ordered: Sequence[float]) -> float:
+    """The first quartile: the median of the lower half, and for an odd number the mean of the two ways to halve it."""
+    whole, rest = divmod(len(ordered), 4)
+    if len(ordered) == 1:
+        return ordered[0]
+    if rest == 1:
+        return 0.25 * ordered[whole - 1] + 0.75 * ordered[whole]
+    if rest == 3:
+        return 0.75 * ordered[whole] + 0.25 * ordered[whole + 1]
+    return median(ordered[: len(ordered) // 2])
+
+
+def _benchmark(record: Record, figure: Figure) -> dict[str, Any]:
+    case, threads = record.case, f" ({figure.threads} threads)" if figure.threads != 1 else ""
+    params = {"host": case.host, "size": case.size, "batch": case.batch, "variant": case.variant, "threads": figure.threads}
+    return {
+        "group": Case(case.host, "", case.size, case.batch).label.strip(),
+        "name": f"{case.variant}{threads}",
+        "fullname": f"{case.label}{threads}",
+        "params": params,
+        "param": case.variant,
+        "extra_info": _extra(record),
+        "options": {},
+        "stats": stats(figure.samples or (figure.value,)),
+    }
+
+
+def _extra(record: Record) -> dict[str, float]:
+    """The overhead in % with the ends of its interval, where the case has one."""
+    names = {"value": "overhead_pct", "low": "overhead_pct_low", "high": "overhead_pct_high"}
+    found = next((figure.times(100) for figure in figures(record) if figure.metric == "overhead"), {})
+    return {names[name]: value for name, value in found.items()}
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    machine, software = run.header.machine, run.header.software
+    system, _, release = str(machine.get("system", "")).partition(" ")
+    return {
+        "node": machine.get("id"),
+        "processor": machine.get("cpu"),
+        "machine": machine.get("architecture"),
+        "python_version": software.get("python"),
+        "system": system,
+        "release": release,
+        "cpu": _present({"brand_raw": machine.get("cpu"), "count": machine.get("cores")}),
+    }
+
+
+def _commit(run: Run) -> dict[str, Any]:
+    commit = str(run.header.software.get("commit") or "")
+    return {
+        "id": commit.removesuffix("-dirty"),
+        "time": run.header.software.get("commit_time"),
+        "dirty": commit.endswith("-dirty"),
+        "project": run.header.study.get("name"),
+    }
+
+
+def _present(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if value not in (None, "")}
+
+
+ENTRIES = (
+    Format(
+        name="pytest-benchmark",
+        file="pytest-benchmark.json",
+        render=render,
+        summary="latencies for pytest-benchmark compare",
+    ),
+)

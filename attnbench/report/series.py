@@ -1,0 +1,57 @@
+"""The figures that other tools keep as series over time, in full precision: one a case, quantity and number of threads.
+
+Only cases with status ``ok`` have any: a series has no place for a reason, and what is missing is left out, never 0.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from attnbench.records import Record
+
+METRICS = ("overhead", "latency", "latency_p90", "params", "macs", "activation_peak", "memory_peak", "weights")
+"""The quantities that become series, by the names that records use, in the order in which they are written."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One quantity of one case, in base units (seconds, bytes, counts; an overhead is a plain ratio).
+
+    ``low`` and ``high`` are the ends of its 95 % interval where it has one, ``samples`` the raw values behind it.
+    """
+
+    metric: str
+    threads: int
+    value: float
+    low: float | None
+    high: float | None
+    samples: tuple[float, ...]
+    note: str
+
+    def times(self, scale: float) -> dict[str, float]:
+        """Value, ``low`` and ``high`` in another unit, of which ``scale`` make a base unit; what is missing is left out."""
+        ends = zip(("low", "high"), self.interval or (), strict=False)
+        return {name: value * scale if scale != 1 else value for name, value in (("value", self.value), *ends)}
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval, or ``None`` where it has none."""
+        return (self.low, self.high) if finite(self.low) and finite(self.high) else None
+
+
+def figures(record: Record) -> Iterator[Figure]:
+    """The figures of a record in the order of ``METRICS``, fewer threads first; none where its case is not ``ok``."""
+    found = []
+    for measurement in record.measurements if record.status == "ok" else ():
+        metric, _, threads = measurement.metric.partition("@")
+        if metric in METRICS and finite(measurement.value):
+            number = int(threads) if threads.isdigit() else 1
+            ends, samples = (measurement.low, measurement.high), tuple(filter(finite, measurement.samples))
+            found.append(Figure(metric, number, measurement.value, *ends, samples, measurement.note))
+    yield from sorted(found, key=lambda figure: (METRICS.index(figure.metric), figure.threads))
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """Whether this is a number that a file may hold: neither missing nor infinite nor NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
