@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean, median
 
@@ -53,7 +53,23 @@ def compare(folder: Path, cases: int) -> list[str]:
     return ["compare", *map(str, paths)]
 
 
-COMMANDS = (compare,)
+def track(folder: Path, cases: int) -> list[str]:
+    """Half as many runs as cases, of a tenth of the cases each: a history of a year and more.
+
+    Ten runs are made and written again and again, each with a commit of its own: no two in a row are the same.
+    """
+    made = [write_run(folder / f"made-{seed}", cases // 10, seed).read_text().partition("\n") for seed in range(10)]
+    for number in range(cases // 2):
+        head, _, records = made[number % len(made)]
+        header = json.loads(head)
+        header["software"]["commit_time"] = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)).isoformat()
+        where = folder / "history" / f"run-{number}"
+        where.mkdir(parents=True)
+        (where / "run.jsonl").write_text(f"{json.dumps(header, separators=(',', ':'))}\n{records}")
+    return ["track", str(folder / "history")]
+
+
+COMMANDS = (compare, track)
 
 
 def write_run(folder: Path, cases: int, seed: int) -> Path:
@@ -161,10 +177,14 @@ def main() -> None:
         for command in COMMANDS:
             with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
                 arguments = command(Path(folder), cases)
-                size = sum(path.stat().st_size for path in Path(folder).rglob("*.jsonl"))
+                paths = [path for name in arguments[1:] for path in Path(name).rglob("run.jsonl")]
+                read = paths or [Path(name) for name in arguments[1:]]
+                size = sum(path.stat().st_size for path in read)
+                records = read[0].read_text().count("\n") - 1
                 seconds = [timed(arguments) for _ in range(times)]
             shown = {"best (s)": fixed(min(seconds), 2), "median (s)": fixed(median(seconds), 2)}
-            rows.append({"command": command.__name__, "cases a run": str(cases), "files": bytes_text(size), **shown})
+            facts = {"runs": str(len(read)), "cases a run": str(records), "files": bytes_text(size)}
+            rows.append({"command": command.__name__, **facts, **shown})
     machine, software = environment.machine(), environment.software()
     about = (
         f"Start-up included, {times} calls. Machine: {machine['cpu']}, {machine['cores']} cores granted "

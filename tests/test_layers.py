@@ -18,15 +18,16 @@ LAYERS = (
     {"registry"},
     {"modules", "graph", "store", "report", "study_file"},
     {"hosts", "targets", "measure"},
-    {"export", "counting", "parity", "lint", "listing", "figures"},
+    {"export", "counting", "parity", "lint", "listing", "figures", "merging"},
     {"check"},
-    {"study", "cures"},
+    {"study", "cures", "rewriting"},
     {"build"},
     {"builder", "tally"},
     {"bench"},
     {"twin"},
     {"progress", "sweep"},
-    {"api", "doctor", "recommend"},
+    {"api", "baseline", "comparing", "doctor", "recommend"},
+    {"tracking"},
     {"cli", "__init__"},
 )
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
@@ -88,6 +89,8 @@ def loaded_after(code: str) -> set[str]:
         "from attnbench import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
         "import attnbench.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.trust",
         "from attnbench.study import *; plan(read_study(find_study('report')))",
+        "from attnbench.report import FORMATS; [FORMATS.load(name) for name in FORMATS.names()]",
+        "import attnbench.merging, attnbench.cli.keeping",
     ],
 )
 def test_the_reading_side_loads_no_torch_and_no_runtime(code):

@@ -3,7 +3,19 @@
 Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
 """
 
-from attnbench.cli import checking, counting, deciding, measuring, reading
+from attnbench.cli import checking, comparing, counting, deciding, keeping, measuring, reading, rewriting, tracking
 from attnbench.cli.app import app, main
 
-__all__ = ["app", "checking", "counting", "deciding", "main", "measuring", "reading"]
+__all__ = [
+    "app",
+    "checking",
+    "comparing",
+    "counting",
+    "deciding",
+    "keeping",
+    "main",
+    "measuring",
+    "reading",
+    "rewriting",
+    "tracking",
+]

@@ -1,0 +1,69 @@
+"""The command that looks back over all runs: ``track``. It loads neither torch nor ONNX Runtime."""
+
+import gc
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.app import app
+from attnbench.cli.screen import give, show_table
+
+
+class Format(StrEnum):
+    """How ``track`` answers."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def track(
+    results: Annotated[Path, typer.Argument(help="The folder below which the runs are, however deep.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Figure to follow, by its name in run.jsonl: overhead, latency, params, macs, memory, npu...",
+            show_default="overhead",
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Only this host.")] = None,
+    size: Annotated[str | None, typer.Option(help="Only this input size: HEIGHTxWIDTH.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only this variant.")] = None,
+    fail_on_step: Annotated[
+        str | None,
+        typer.Option(help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+) -> None:
+    """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.
+
+    Runs of unlike machines or settings are kept apart. Files that are no runs are left out, and named.
+    Exit codes: 0, 1 where --fail-on-step finds one, 2 bad input.
+    """
+    from attnbench import tracking  # noqa: PLC0415
+    from attnbench.report import trends as shown  # noqa: PLC0415
+
+    gc.disable()  # what is read are very many small objects without cycles, and each search for some sees them all
+    try:
+        found = tracking.track(
+            results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
+        )
+    finally:
+        gc.enable()
+    if format_ is Format.json:
+        give(shown.as_json(found), output)
+    elif format_ is Format.csv:
+        give(shown.as_csv(found), output)
+    elif format_ is Format.md or output is not None:
+        give(shown.as_markdown(found), output)
+    else:
+        typer.echo("\n".join(found.notes))
+        for title, table in shown.sections(found):
+            show_table(table, title)
+    if found.failing:
+        raise typer.Exit(1)

@@ -1,0 +1,298 @@
+"""A history as tables: steps, the latest first, and a line a series; for a program, every point unrounded.
+
+Shares (overheads) are in %, their differences in percentage points; times in ms, bytes and counts as they are.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from attnbench.report.markdown import table_text
+from attnbench.units import MISSING, count, significant, with_interval
+
+if TYPE_CHECKING:
+    from attnbench.statistics import Estimate
+    from attnbench.tracking import History, Point, Series, Step, Trend
+
+SCHEMA = 1
+"""Of the JSON; keys are only ever added."""
+
+SHARES = (
+    "overhead", "paired", "paired_wall", "paired_cpu", "twin", "floor_overhead", "floor_difference", "core_share", "aligned",
+)  # fmt: skip
+"""Metrics that are shares of the baseline's time, or of another whole: shown in %, and compared in percentage points."""
+
+STEPS, TRENDS = "Steps, the latest first", "Trends"
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 20
+"""Characters of a drawn trend at most; of more runs than that, each stands for the median of some."""
+
+COLUMNS = {
+    "machine": "id of the machine, and what else tells apart the runs that make series of their own",
+    "host": "host with its options",
+    "size": "input height x width in pixels",
+    "batch": "batch size",
+    "variant": "modules by place; baseline is the host alone",
+    "metric": "the measurement's name, with its target or thread count after @",
+    "unit": "of all figures in the line: % (differences: percentage points), ms, B, 1 (counts) or verdict",
+    "run": "the run's file",
+    "time": "of its commit, or of its start where the commit's is not known; UTC",
+    "commit": "as git describes it",
+    "value": "the figure",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "level": "mean of the runs between two steps; of an exact figure, the figure",
+    "apart": "whether the run lies apart from its neighbours: it then counts as nearer to them than it is",
+    "step": "size of the step that this is the first run of",
+    "step_low": "lower end of its 95 % interval",
+    "step_high": "upper end",
+    "fails": "whether --fail-on-step fails on it",
+    "causes": "what the step may come from",
+}
+"""Of the CSV, a line a point; new ones come at the end."""
+
+
+class Shown(NamedTuple):
+    """How figures of a series are shown: the unit, what base units are multiplied by, and the text without an interval."""
+
+    unit: str
+    scale: float
+    text: Callable[..., str]
+
+
+def sections(found: "History") -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables with their titles; empty ones are left out."""
+    return ((title, table) for title, table in ((STEPS, steps(found)), (TRENDS, trends(found))) if not table.empty)
+
+
+def steps(found: "History") -> pd.DataFrame:
+    """Each step: from where to where, its size, between which commits, and what it may come from; those that fail first."""
+    ordered = sorted(found.steps, key=lambda step: step not in found.failing)
+    return pd.DataFrame(
+        {
+            **({"fails": "yes" if step in found.failing else ""} if found.failing else {}),
+            **_where(found, step.series),
+            "from": _text(step.series, step.before),
+            "to": _text(step.series, step.after),
+            "size": _size(step.series, step.size),
+            "last run before": _run_text(step.last),
+            "first run after": _run_text(step.first),
+            "runs": f"{count(step.runs[0])} | {count(step.runs[1])}",
+            "may come from": "; ".join(step.causes) or MISSING,
+        }
+        for step in ordered
+    )
+
+
+def trends(found: "History") -> pd.DataFrame:
+    """Each series: its first and last figure, the change between them, and how it went."""
+    return pd.DataFrame(
+        {
+            **_where(found, trend.series),
+            "first": _figure(trend.series, trend.series.points[0]),
+            "last": _figure(trend.series, trend.series.points[-1]),
+            "change": _size(trend.series, trend.change),
+            "runs": count(len(trend.series.points)),
+            "steps": count(len(trend.steps)) if trend.searched else MISSING,
+            "": sparkline([point.figure.value for point in trend.series.points]),
+            "remark": "; ".join(_remarks(trend)),
+        }
+        for trend in found.trends
+    )
+
+
+def sparkline(values: Sequence[float | str]) -> str:
+    """Figures as a row of bars from the least to the most; empty for words."""
+    numbers = [float(value) for value in values if not isinstance(value, str)]
+    if not numbers or len(numbers) < len(values):
+        return ""
+    width = min(WIDTH, len(numbers))
+    edges = [index * len(numbers) // width for index in range(width + 1)]
+    heights = [median(numbers[start:end]) for start, end in pairwise(edges)]
+    low, span = min(heights), max(heights) - min(heights)
+    return "".join(BARS[round((height - low) / span * (len(BARS) - 1)) if span else 0] for height in heights)
+
+
+def table(found: "History") -> pd.DataFrame:
+    """Every point of every series, in the columns of ``COLUMNS``."""
+    rows = [row for trend in found.trends for row in _rows(found, trend)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def as_csv(found: "History") -> str:
+    """Every point as CSV."""
+    return table(found).to_csv(index=False)
+
+
+def as_json(found: "History") -> str:
+    """The question, the notes, what was left out, and each series with its points and steps; what is missing is null."""
+    answer = {
+        "schema": SCHEMA,
+        "asked": {
+            **found.query._asdict(),
+            "metrics": list(found.query.metrics),
+            "fail_on_step_pct": found.limit.value if found.limit else None,
+        },
+        "notes": list(found.notes),
+        "runs": len(found.archive.runs),
+        "left_out": [left._asdict() for left in found.archive.left_out],
+        "failing": len(found.failing),
+        "series": [_series(found, trend) for trend in found.trends],
+    }
+    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_markdown(found: "History") -> str:
+    """The notes as a list, and the tables."""
+    parts = ["# History", "\n".join(f"- {note}" for note in found.notes)]
+    for title, shown in sections(found):
+        parts += [f"## {title}", table_text(shown)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(series: "Series") -> Shown:
+    figure = series.newest
+    if isinstance(figure.value, str):
+        return Shown("verdict", 1.0, str)
+    if series.metric.partition("@")[0] in SHARES:
+        return Shown("%", 100.0, significant)
+    units = {"s": Shown("ms", 1e3, significant), "B": Shown("B", 1.0, count)}
+    return units.get(figure.unit, Shown("1", 1.0, count if figure.exact else significant))
+
+
+def _where(found: "History", series: "Series") -> dict[str, str]:
+    """What tells the series apart from the others shown: machine, host, size and batch only where there are several."""
+    case = series.case
+    cases = [trend.series.case for trend in found.trends]
+    facts = {"host": case.host, "size": case.size, "batch": count(case.batch)}
+    unit = _shown(series).unit
+    return {
+        **({"machine": found.kinds[series.kind]} if len(found.kinds) > 1 else {}),
+        **{key: fact for key, fact in facts.items() if len({getattr(one, key) for one in cases}) > 1},
+        "variant": case.variant,
+        "metric": series.metric if unit in ("1", "verdict") else f"{series.metric} ({unit})",
+    }
+
+
+def _text(series: "Series", value: float | str) -> str:
+    shown = _shown(series)
+    return value if isinstance(value, str) else shown.text(shown.scale * value)
+
+
+def _figure(series: "Series", point: "Point") -> str:
+    figure, scale = point.figure, _shown(series).scale
+    if isinstance(figure.value, str) or figure.low is None or figure.high is None:
+        return _text(series, figure.value)
+    return with_interval(scale * figure.value, scale * figure.low, scale * figure.high)
+
+
+def _size(series: "Series", size: "Estimate | None") -> str:
+    if size is None:
+        return MISSING
+    shown = _shown(series)
+    found = size.map(lambda value: shown.scale * value)
+    if found.low is None:
+        return shown.text(found.value, sign=True)
+    if shown.text is count:
+        return f"{count(found.value, sign=True)} [{count(found.low)}, {count(found.high)}]"
+    return with_interval(found.value, found.low, found.high, sign=True)
+
+
+def _remarks(trend: "Trend") -> Iterator[str]:
+    if trend.undecided:
+        newest = f"{count(trend.undecided)} runs lie" if trend.undecided > 1 else "run lies"
+        yield f"the newest {newest} apart: with a third it would be a step"
+    elif trend.apart:
+        yield f"{count(len(trend.apart))} {'runs lie' if len(trend.apart) > 1 else 'run lies'} apart"
+    if lacking := len(trend.series.lacking):
+        yield f"{count(lacking)} more without a figure"
+
+
+def _run_text(point: "Point") -> str:
+    return f"{point.run.commit or 'no commit'} ({_time(point.run.time)})"
+
+
+def _time(time: datetime) -> str:
+    return time.replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
+
+
+def _facts(found: "History", series: "Series") -> dict[str, Any]:
+    case = series.case
+    return {
+        "machine": found.kinds[series.kind], "host": case.host, "size": case.size, "batch": case.batch,
+        "variant": case.variant, "metric": series.metric, "unit": _shown(series).unit,
+    }  # fmt: skip
+
+
+def _rows(found: "History", trend: "Trend") -> Iterator[dict[str, Any]]:
+    facts = _facts(found, trend.series)
+    first = {step.at: step for step in trend.steps}
+    for at, point in enumerate(_points(trend)):
+        step = first.get(at)
+        yield facts | point | (_step(found, step) if step else {}) | {"causes": "; ".join(step.causes) if step else ""}
+
+
+def _points(trend: "Trend") -> Iterator[dict[str, Any]]:
+    scale = _shown(trend.series).scale
+    levels = {at: level.mean.value for level in trend.levels for at in range(level.start, level.end)}
+    for at, point in enumerate(trend.series.points):
+        figure = point.figure
+        level: float | str | None = figure.value if figure.exact else levels.get(at)
+        yield {
+            "run": point.run.path,
+            "time": point.run.time.isoformat(),
+            "commit": point.run.commit,
+            "value": _scaled(figure.value, scale),
+            "low": _scaled(figure.low, scale),
+            "high": _scaled(figure.high, scale),
+            "level": _scaled(level, scale),
+            "apart": at in trend.apart,
+        }
+
+
+def _step(found: "History", step: "Step") -> dict[str, Any]:
+    scale, size = _shown(step.series).scale, step.size
+    ends = (None, None, None) if size is None else (size.value, size.low, size.high)
+    names = ("step", "step_low", "step_high")
+    return {
+        **{name: _scaled(end, scale) for name, end in zip(names, ends, strict=True)},
+        "fails": step in found.failing,
+    }
+
+
+def _series(found: "History", trend: "Trend") -> dict[str, Any]:
+    change, scale = trend.change, _shown(trend.series).scale
+    ends: Mapping[str, float | None] = {} if change is None else {"": change.value, "_low": change.low, "_high": change.high}
+    return {
+        **_facts(found, trend.series),
+        **{f"change{name}": _scaled(ends.get(name), scale) for name in ("", "_low", "_high")},
+        "searched": trend.searched,
+        "lacking": [run.path for run in trend.series.lacking],
+        "points": list(_points(trend)),
+        "steps": [
+            {
+                "at": step.at,
+                "before": _scaled(step.before, scale),
+                "after": _scaled(step.after, scale),
+                "runs_before": step.runs[0],
+                "runs_after": step.runs[1],
+                "worse": step.worse,
+                **_step(found, step),
+                "causes": list(step.causes),
+            }
+            for step in trend.steps
+        ],
+    }
+
+
+def _scaled(value: float | str | None, scale: float) -> float | str | None:
+    """A figure in the unit that is shown; a whole number stays one."""
+    if value is None or isinstance(value, str):
+        return value
+    return int(value) if scale == 1 and value == int(value) else value * scale
