@@ -1,8 +1,5 @@
 """The commands that hold two runs against each other, ``compare``, and name the one to compare with, ``baseline``."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, show_table, stored_run
+from attnbench.cli.screen import give, show_table, stored_run, uncollected
 
 if TYPE_CHECKING:
     from attnbench.records import Run
@@ -57,7 +54,7 @@ def compare(
     from attnbench import comparing  # noqa: PLC0415
 
     gates = comparing.parse(fail_on or [])
-    with _uncollected():
+    with uncollected():
         (before, base), (after, new) = _run(base, results), _run(new, results)
         found = comparing.compare(before, after, gates, across_machines=across_machines, names=(base, new))
         from attnbench.report import comparison as shown  # noqa: PLC0415  pandas is slow to import
@@ -72,18 +69,6 @@ def compare(
         for title, table in shown.sections(found, everything=all_):
             show_table(table, title)
     raise typer.Exit(found.exit_code)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No search for garbage meanwhile: two runs are many small objects that live to the end, and each search sees all."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 baseline = typer.Typer(help="Name the run that others are compared with, in a small file to commit.", no_args_is_help=True)

@@ -1,6 +1,9 @@
 """What commands share: tables on the screen, text to files, and stored runs by name."""
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,3 +102,15 @@ def stored_run(where: str, results: Path) -> "Run":
     from attnbench.store import latest_run, load_run  # noqa: PLC0415
 
     return load_run(latest_run(results) if where == "latest" else where)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: runs are very many small objects without cycles, and each search sees them all."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

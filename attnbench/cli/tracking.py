@@ -1,6 +1,5 @@
 """The command that looks back over all runs: ``track``. It loads neither torch nor ONNX Runtime."""
 
-import gc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, show_table
+from attnbench.cli.screen import give, show_table, uncollected
 
 
 class Format(StrEnum):
@@ -48,13 +47,10 @@ def track(
     from attnbench import tracking  # noqa: PLC0415
     from attnbench.report import trends as shown  # noqa: PLC0415
 
-    gc.disable()  # what is read are very many small objects without cycles, and each search for some sees them all
-    try:
+    with uncollected():
         found = tracking.track(
             results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
         )
-    finally:
-        gc.enable()
     if format_ is Format.json:
         give(shown.as_json(found), output)
     elif format_ is Format.csv:
