@@ -224,7 +224,8 @@ def test_a_killed_sweep_loses_the_case_at_hand_and_goes_on_with_the_same_command
 
 def test_an_interrupted_sweep_says_how_to_go_on(user_file, tmp_path):
     out = tmp_path / "out"
-    child = subprocess.Popen(command_line(user_file, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    many = ("--processes", "50", "--max-processes", "50")  # so that it cannot have ended before the signal
+    child = subprocess.Popen(command_line(user_file, out, *many), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while not (out / RUN_FILE).exists():
         time.sleep(0.05)
     time.sleep(1)

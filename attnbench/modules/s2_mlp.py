@@ -32,7 +32,7 @@ class SpatialShift(nn.Module):
         batch, channels = x.shape[:2]
         one, two, three = self.expand(x.permute(0, 2, 3, 1)).chunk(MAPS, -1)
         maps = (shifted(one, (1, 1, 2, 2)), shifted(two, (2, 2, 1, 1)), three)
-        summed = sum(one.sum((1, 2)) for one in maps)
+        summed = sum(one.sum(1).sum(1) for one in maps)  # in two steps: float32 loses digits over a whole large map
         weights = self.weigh(functional.gelu(self.squeeze(summed))).reshape(batch, MAPS, 1, 1, channels)
         mixed = sum(one * gate for one, gate in zip(maps, torch.softmax(weights, 1).unbind(1), strict=True))
         return self.project(mixed).permute(0, 3, 1, 2)
