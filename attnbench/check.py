@@ -14,15 +14,11 @@ from attnbench.errors import CaseFailure
 from attnbench.graph.cost import node_cost
 from attnbench.graph.load import static_shape
 from attnbench.lint import judged
-from attnbench.records import Finding, Level
+from attnbench.records import LEVELS, ON_NPU, Finding, Level
 from attnbench.targets import Target
 from attnbench.targets.nodes import is_constant
 
-LEVELS: tuple[Level, ...] = ("supported", "constrained", "efficiency", "unknown", "fallback", "refused")
-"""From the best to the worst."""
-
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-ON_NPU = frozenset(("supported", "constrained", "efficiency"))
 
 
 @dataclass(frozen=True)

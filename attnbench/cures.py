@@ -10,10 +10,8 @@ from attnbench.check import Checked
 from attnbench.graph.load import parse
 from attnbench.lint import lint
 from attnbench.naming import inserted_module
-from attnbench.records import Finding
+from attnbench.records import ON_NPU, Finding
 from attnbench.targets import load_target
-
-SOUND = frozenset(("supported", "constrained", "efficiency"))
 
 Rewrites = Mapping[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]]
 """For a site and a module's spec: the names and graphs of what computes the same."""
@@ -25,7 +23,7 @@ def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding
     found = []
     for finding in findings:
         place = (finding.site, inserted_module(finding.node))
-        if finding.level in SOUND or place not in rewrites:
+        if finding.level in ON_NPU or place not in rewrites:
             found.append(finding)
             continue
         key = (*place, finding.target)
@@ -36,7 +34,7 @@ def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding
 
 
 def _sound(graph: bytes, target: str) -> bool:
-    return all(finding.level in SOUND for finding in lint(parse(graph), load_target(target)))
+    return all(finding.level in ON_NPU for finding in lint(parse(graph), load_target(target)))
 
 
 def cured(checked: Checked, rewrites: Rewrites) -> Checked:

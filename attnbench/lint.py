@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from attnbench.graph.composites import Composite, composites
 from attnbench.naming import display_name, inserted_site, is_inserted
-from attnbench.records import Check, Finding, Level
+from attnbench.records import ON_NPU, Check, Finding, Level
 from attnbench.targets import Rule, Target
 from attnbench.targets.nodes import Unmeasured, is_constant
 from attnbench.targets.rules import PREDICATES, limit_text
@@ -21,7 +21,7 @@ CHANNEL_UNIT = 8
 RESHAPES = ("Reshape",)
 
 
-WHOLE = frozenset(("supported", "constrained", "efficiency", "unknown"))
+WHOLE = ON_NPU | {"unknown"}
 """The levels at which a composite is judged as one op and its parts are not judged."""
 
 

@@ -17,6 +17,12 @@ Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
 
+LEVELS: tuple[Level, ...] = ("supported", "constrained", "efficiency", "unknown", "fallback", "refused")
+"""What a target can say of a node, from the best to the worst."""
+
+ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
+"""The levels at which a node runs on the NPU."""
+
 
 @dataclass(frozen=True, order=True)
 class Case:

@@ -105,15 +105,14 @@ def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequenc
 
 def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[Cause]]", *, verbose: bool) -> "list[Section]":
     """Headings, paragraphs and tables of the answer, in order."""
-    from attnbench.check import LEVELS  # noqa: PLC0415
     from attnbench.report import checks  # noqa: PLC0415
 
     sections: list[Section] = []
     if len(checked) > 1:
-        sections += [("Ops by target", "", checks.matrix(checked, LEVELS))]
+        sections += [("Ops by target", "", checks.matrix(checked))]
     for one, causes in zip(checked, found, strict=True):
         told = [cause for cause in causes if verbose or cause.level != "supported"]
-        sections.append((one.target.name, checks.headline(one), checks.summary(one, LEVELS)))
+        sections.append((one.target.name, checks.headline(one), checks.summary(one)))
         if len(checked) == 1 or verbose:
             sections.append(("Findings by cause", "", checks.causes(told)))
         if verbose:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.naming import display_name
+from attnbench.records import LEVELS
 from attnbench.report.verdicts import npu_verdict
 from attnbench.units import MISSING, count, fixed
 
@@ -22,7 +23,7 @@ WORDS = {"supported": "supported", "constrained": "with constraint", "efficiency
 """How levels are called in tables where their own name says too little."""
 
 
-def summary(checked: "Checked", levels: Sequence[str]) -> pd.DataFrame:
+def summary(checked: "Checked") -> pd.DataFrame:
     """How much of a model has which level, in nodes, MACs and parameters."""
     nodes = [node.finding.level for node in checked.nodes]
     return pd.DataFrame(
@@ -31,7 +32,7 @@ def summary(checked: "Checked", levels: Sequence[str]) -> pd.DataFrame:
             "nodes": count(nodes.count(level)),
             **{f"{name} (%)": _percent(checked.share(level, of)) for of, name in SHARES.items()},
         }
-        for level in levels
+        for level in LEVELS
         if level in nodes
     )
 
@@ -86,7 +87,7 @@ def nodes(checked: "Checked") -> pd.DataFrame:
     )
 
 
-def matrix(all_checked: Sequence["Checked"], levels: Sequence[str]) -> pd.DataFrame:
+def matrix(all_checked: Sequence["Checked"]) -> pd.DataFrame:
     """Ops against targets: the worst level, and how many of the op's nodes have it where not all do; first the verdicts."""
     ops = sorted({node.finding.op for checked in all_checked for node in checked.nodes})
     rows: list[dict[str, str]] = [
@@ -97,7 +98,7 @@ def matrix(all_checked: Sequence["Checked"], levels: Sequence[str]) -> pd.DataFr
         cells = {}
         for checked in all_checked:
             seen: list[str] = [node.finding.level for node in checked.nodes if node.finding.op == op]
-            worst = max(seen, key=levels.index, default="")
+            worst = max(seen, key=list[str](LEVELS).index, default="")
             number = seen.count(worst) if worst else 0
             cells[checked.target.name] = f"{WORDS.get(worst, worst)}{f' {number}/{len(seen)}' if number < len(seen) else ''}"
         rows.append({"op": op, **cells})

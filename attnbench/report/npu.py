@@ -6,12 +6,10 @@ import pandas as pd
 
 from attnbench.grammar import parse_variant
 from attnbench.naming import inserted_module
-from attnbench.records import Finding, Run
+from attnbench.records import ON_NPU, Finding, Run
 from attnbench.report.tables import rows_of
 from attnbench.report.verdicts import VERDICTS
 from attnbench.units import MISSING
-
-TAKEN = ("supported", "constrained", "efficiency")
 
 
 def by_target(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +87,7 @@ def _disputes(findings: list[Finding]) -> set[tuple[str, str, str, str]]:
         (inserted_module(one.node), one.op, _word(one), _word(other))
         for one in findings
         for other in findings
-        if one.level in TAKEN
+        if one.level in ON_NPU
         and other.level in ("refused", "fallback")
         and one.target.partition("-")[0] == other.target.partition("-")[0]
     }

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 import onnx_ir as ir
 import pandas as pd
 
-from attnbench.check import ON_NPU, Checked, causes
+from attnbench.check import Checked, causes
 from attnbench.naming import display_name
+from attnbench.records import ON_NPU
 from attnbench.report.verdicts import npu_verdict
 from attnbench.rewriting import Change, Obstacle, Rewritten
 from attnbench.units import MISSING, bytes_text, count, scaled

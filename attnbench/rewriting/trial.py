@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from attnbench.check import ON_NPU
 from attnbench.lint import judged
-from attnbench.records import Finding
+from attnbench.records import ON_NPU, Finding
 from attnbench.rewriting.place import Maker, Place, replace
 from attnbench.targets import Target
 
