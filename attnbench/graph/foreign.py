@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-import onnx.external_data_helper
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 from onnxscript import optimizer
 
 from attnbench.errors import InputError, UnknownName
 from attnbench.graph.canonicalise import tidy
-from attnbench.graph.load import first_line, opset_of
+from attnbench.graph.load import first_line, opset_of, read_proto, read_weights
 
 OLDEST_OPSET = 7
 """From here on broadcasting is implicit, which rules on operands rely on."""
 
-PROTOBUF_LIMIT = 2 * 1024**3
 SMALL = 1 << 20
 """Elements up to which a constant is folded; shape arithmetic is far below, weights are not touched."""
 
@@ -34,8 +31,8 @@ def read_model(
     the ONNX checker (cycles, names used twice), without its weights, with weights outside its folder, or with a side that
     neither the file nor the caller gives.
     """
-    proto = _decoded(Path(path))
-    _read_weights(proto, Path(path))
+    proto = read_proto(Path(path), "model")
+    read_weights(proto, Path(path), "model")
     if opset_of(proto) < OLDEST_OPSET:
         raise InputError(
             f"model '{path}': opset {opset_of(proto)} is older than {OLDEST_OPSET}: convert it with onnx.version_converter"
@@ -57,43 +54,6 @@ def fold(model: ir.Model) -> ir.Model:
     optimizer.fold_constants(model, input_size_limit=SMALL, output_size_limit=SMALL)
     tidy(model)
     return model
-
-
-def _decoded(file: Path) -> onnx.ModelProto:
-    if not file.is_file():
-        raise InputError(f"model '{file}': there is no such file")
-    if file.stat().st_size >= PROTOBUF_LIMIT:
-        raise InputError(f"model '{file}': over protobuf's limit of 2 GB: save it with its weights as external data")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"model '{file}': cannot be read: {error.strerror}") from error
-    if not data:
-        raise InputError(f"model '{file}': the file is empty")
-    try:
-        proto = onnx.load_model_from_string(data)
-    except DecodeError as error:
-        raise InputError(f"model '{file}': not an ONNX model, or a truncated one (protobuf does not decode)") from error
-    if not proto.graph.node or not any(entry.domain in ("", "ai.onnx") for entry in proto.opset_import):
-        raise InputError(f"model '{file}': not an ONNX model (it holds no graph of standard ops)")
-    return proto
-
-
-def _read_weights(proto: onnx.ModelProto, file: Path) -> None:
-    folder = file.resolve().parent
-    for tensor in onnx.external_data_helper._get_all_tensors(proto):  # noqa: SLF001  no public function walks all tensors
-        if not onnx.external_data_helper.uses_external_data(tensor):
-            continue
-        location = onnx.external_data_helper.ExternalDataInfo(tensor).location
-        weights = (folder / location).resolve()
-        if Path(location).is_absolute() or not weights.is_relative_to(folder):
-            raise InputError(f"model '{file}': weights of '{tensor.name}' are outside its folder ({location}): refused")
-        if not weights.is_file():
-            raise InputError(f"model '{file}': its weights {location} are missing: put them beside it")
-    try:
-        onnx.external_data_helper.load_external_data_for_model(proto, str(folder))
-    except Exception as error:
-        raise InputError(f"model '{file}': its external weights cannot be read: {first_line(error)}") from error
 
 
 def _fix_inputs(proto: onnx.ModelProto, path: str, size: tuple[int, int] | None, shapes: dict[str, tuple[int, ...]]) -> None:

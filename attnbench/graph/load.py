@@ -7,6 +7,7 @@ an initializer of a parsed model would rename it in the cached message as well.
 from pathlib import Path
 
 import onnx
+import onnx.external_data_helper
 import onnx.version_converter
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
@@ -16,6 +17,8 @@ from attnbench.errors import CaseFailure, InputError
 
 WEIGHT_THRESHOLD = 4096
 """Bytes from which a host's weight is moved out; shapes and axes stay inside, where passes can read them."""
+
+PROTOBUF_LIMIT = 2 * 1024**3
 
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "attnbench")
 
@@ -54,11 +57,9 @@ def read_host_file(path: str, opset: int = 0) -> bytes:
     one input, missing external data, or ops of a domain that ONNX does not define.
     """
     file = Path(path)
-    if not file.is_file():
-        raise InputError(f"host '{path}': there is no such file")
-    proto = _read_proto(file)
+    proto = read_proto(file, "host")
     _check_ops(proto, path)
-    _load_external(proto, file)
+    read_weights(proto, file, "host")
     _check_input(proto, path)
     for number, node in enumerate(proto.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
@@ -85,7 +86,7 @@ def raise_opset(model: ir.Model, opset: int) -> None:
 
 def file_size(path: str) -> tuple[int, int]:
     """Height and width of a host file's image input."""
-    dims = _image_input(_read_proto(Path(path)), path).type.tensor_type.shape.dim
+    dims = _image_input(read_proto(Path(path), "host"), path).type.tensor_type.shape.dim
     return dims[2].dim_value, dims[3].dim_value
 
 
@@ -101,19 +102,50 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
 
 
-def _read_proto(file: Path) -> onnx.ModelProto:
+def read_proto(file: Path, what: str) -> onnx.ModelProto:
+    """An ONNX file decoded, without its external weights; ``what`` is what complaints call it.
+
+    Raises ``InputError`` for a file that is missing, unreadable, empty, truncated, not ONNX, or over protobuf's limit.
+    """
     if not file.is_file():
-        raise InputError(f"host '{file}': there is no such file")
-    data = file.read_bytes()
+        raise InputError(f"{what} '{file}': there is no such file")
+    if file.stat().st_size >= PROTOBUF_LIMIT:
+        raise InputError(f"{what} '{file}': over protobuf's limit of 2 GB: save it with its weights as external data")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{what} '{file}': cannot be read: {error.strerror}") from error
     if not data:
-        raise InputError(f"host '{file}': the file is empty")
+        raise InputError(f"{what} '{file}': the file is empty")
     try:
         proto = onnx.load_model_from_string(data)
     except DecodeError as error:
-        raise InputError(f"host '{file}': not an ONNX model, or a truncated one (protobuf does not decode)") from error
-    if not proto.graph.node or not proto.opset_import:
-        raise InputError(f"host '{file}': not an ONNX model (it holds no graph)")
+        raise InputError(f"{what} '{file}': not an ONNX model, or a truncated one (protobuf does not decode)") from error
+    if not proto.graph.node or not any(entry.domain in ("", "ai.onnx") for entry in proto.opset_import):
+        raise InputError(f"{what} '{file}': not an ONNX model (it holds no graph of standard ops)")
     return proto
+
+
+def external_weights(proto: onnx.ModelProto) -> list[tuple[str, str]]:
+    """Name and location, as the file gives it, of each weight that lies outside; names need not be unique."""
+    tensors = onnx.external_data_helper._get_all_tensors(proto)  # noqa: SLF001  no public function walks all tensors
+    outside = (tensor for tensor in tensors if onnx.external_data_helper.uses_external_data(tensor))
+    return [(tensor.name, onnx.external_data_helper.ExternalDataInfo(tensor).location) for tensor in outside]
+
+
+def read_weights(proto: onnx.ModelProto, file: Path, what: str) -> None:
+    """Read a model's external weights into it, from its own folder alone. Raises ``InputError`` where that cannot be."""
+    folder = file.resolve().parent
+    for name, location in external_weights(proto):
+        weights = (folder / location).resolve()
+        if Path(location).is_absolute() or not weights.is_relative_to(folder):
+            raise InputError(f"{what} '{file}': weights of '{name}' are outside its folder ({location}): refused")
+        if not weights.is_file():
+            raise InputError(f"{what} '{file}': its external data cannot be read: its weights {location} are missing")
+    try:
+        onnx.external_data_helper.load_external_data_for_model(proto, str(folder))
+    except Exception as error:
+        raise InputError(f"{what} '{file}': its external data cannot be read: {first_line(error)}") from error
 
 
 def _check_ops(proto: onnx.ModelProto, path: str) -> None:
@@ -125,13 +157,6 @@ def _check_ops(proto: onnx.ModelProto, path: str) -> None:
     }
     if foreign:
         raise InputError(f"host '{path}': ops of a custom domain cannot be counted or checked: {', '.join(sorted(foreign))}")
-
-
-def _load_external(proto: onnx.ModelProto, file: Path) -> None:
-    try:
-        onnx.load_external_data_for_model(proto, str(file.parent))
-    except Exception as error:
-        raise InputError(f"host '{file}': its external data cannot be read: {first_line(error)}") from error
 
 
 def _image_input(proto: onnx.ModelProto, path: str) -> onnx.ValueInfoProto:

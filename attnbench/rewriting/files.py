@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
-import onnx.external_data_helper
 import onnx_ir as ir
 
 from attnbench.errors import InputError
-from attnbench.graph.load import serialise
+from attnbench.graph.load import external_weights, serialise
 
 
 def hold_apart(model: str, output: Path) -> None:
@@ -20,9 +19,7 @@ def hold_apart(model: str, output: Path) -> None:
     if output.samefile(model):
         raise InputError(f"cannot write {output}: it is the model itself; give another file")
     proto = onnx.load(model, load_external_data=False)
-    tensors = onnx.external_data_helper._get_all_tensors(proto)  # noqa: SLF001  no public function walks all tensors
-    outside = [t for t in tensors if onnx.external_data_helper.uses_external_data(t)]
-    places = {onnx.external_data_helper.ExternalDataInfo(tensor).location for tensor in outside}
+    places = {location for _, location in external_weights(proto)}
     if any((Path(model).parent / place).exists() and output.samefile(Path(model).parent / place) for place in places):
         raise InputError(f"cannot write {output}: it holds the model's weights; give another file")
 
