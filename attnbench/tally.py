@@ -42,7 +42,10 @@ ACTIVATIONS = frozenset(("relu", "relu6", "hardtanh", "sigmoid", "silu"))
 
 @dataclass(frozen=True)
 class Counts:
-    """A host or a module counted: what it comes to, what was not counted, and how it came about."""
+    """A host or a module counted: what it comes to, what was not counted, and how it came about.
+
+    ``default`` is what fvcore answers without handles of ours, where it was asked.
+    """
 
     params: int
     macs: int
@@ -50,6 +53,7 @@ class Counts:
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
+    default: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
             if per_op:
                 derived += _derived(case, parts)
             if {(case.host, case.variant), (None, case.variant)} & claimed:
-                readings[case] = _readings([counts for _, counts in parts], counter.fvcore_default(planned))
+                readings[case] = _readings([counts for _, counts in parts])
         except CaseFailure as failure:
             status: Any = failure.status
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
@@ -94,7 +98,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
 class _Counter:
     """Counts the parts of cases and keeps what cases share."""
 
-    per_op: bool
+    explained: bool
     hosts: dict[Case, tuple[Counts, dict[str, Plane]]] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane], Counts] = field(default_factory=dict)
 
@@ -105,15 +109,6 @@ class _Counter:
             (f"{spec} at {site}", self._module(spec, batch, planes[site])) for site, spec in _occupied(planned, planes)
         ]
         return [("host", host), *inserted]
-
-    def fvcore_default(self, planned: PlannedCase) -> int:
-        """What fvcore says of the whole variant without any handles of ours."""
-        host, shape = torch_host(planned.case, planned.host, planned.settings.seed)
-        planes = self._host(planned)[1]
-        return fvcore_default(host, shape) + sum(
-            fvcore_default(build_module(spec, planes[site]), _shape(planned.case.batch, planes[site]))
-            for site, spec in _occupied(planned, planes)
-        )
 
     def _host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
         key = planned.case.baseline
@@ -159,9 +154,11 @@ class _Counter:
 
     def _traced(self, module: nn.Module, shape: tuple[int, ...]) -> Counts:
         counts = count_torch(module, shape)
-        steps = tuple(derivation(module, shape)) if self.per_op else ()
-        layers = tuple(_layers(module)) if self.per_op else ()
-        return Counts(counts.params, counts.macs or 0, counts.uncounted, (), steps, layers)
+        found = Counts(counts.params, counts.macs or 0, counts.uncounted)
+        if not self.explained:
+            return found
+        steps, layers = tuple(derivation(module, shape)), tuple(_layers(module))
+        return replace(found, steps=steps, layers=layers, default=fvcore_default(module, shape))
 
 
 def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[str, Spec]]:
@@ -170,8 +167,14 @@ def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[s
     return [(site, spec) for site, row in found.items() for spec in row]
 
 
-def _readings(parts: list[Counts], default: int) -> dict[str, int]:
-    """What other counters call MACs: fvcore by default, and those that add biases, norms, activations and pooling."""
+def _readings(parts: list[Counts]) -> dict[str, int]:
+    """What other counters call MACs: fvcore by default, and those that add biases, norms, activations and pooling.
+
+    Nothing where a part was not traced.
+    """
+    defaults = [counts.default for counts in parts if counts.default is not None]
+    if len(defaults) < len(parts):
+        return {}
     total = 0
     for step in (step for counts in parts for step in counts.steps):
         inputs = [_elements(text) for text in step.inputs.split()]
@@ -184,7 +187,7 @@ def _readings(parts: list[Counts], default: int) -> dict[str, int]:
             total += _elements(step.output)
         elif "pool" in step.op:
             total += inputs[0]
-    return {FVCORE: default, PTFLOPS: total}
+    return {FVCORE: sum(defaults), PTFLOPS: total}
 
 
 def _elements(shape: str) -> int:
