@@ -1,28 +1,18 @@
 """The commands that hold two runs against each other, ``compare``, and name the one to compare with, ``baseline``."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, show_table, stored_run, uncollected
+from attnbench.cli.screen import Format, FormatOption, OutputOption, answer, show_noted, stored_run, uncollected
 
 if TYPE_CHECKING:
     from attnbench.records import Run
 
 BASELINE = "baseline"
 Results = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
-
-
-class Format(StrEnum):
-    """How ``compare`` answers."""
-
-    table = "table"
-    md = "md"
-    json = "json"
-    csv = "csv"
 
 
 @app.command()
@@ -42,8 +32,8 @@ def compare(
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every figure, also those that are the same.")] = False,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
     results: Results = Path("results"),
 ) -> None:
     """Say what became of every figure of one run in another: same, better, worse or incomparable, why, and by what cause.
@@ -58,16 +48,14 @@ def compare(
         (before, base), (after, new) = _run(base, results), _run(new, results)
         found = comparing.compare(before, after, gates, across_machines=across_machines, names=(base, new))
         from attnbench.report import comparison as shown  # noqa: PLC0415  pandas is slow to import
-    if format_ is Format.json:
-        give(shown.as_json(found), output)
-    elif format_ is Format.csv:
-        give(shown.as_csv(found), output)
-    elif format_ is Format.md or output is not None:
-        give(shown.as_markdown(found, everything=all_), output)
-    else:
-        typer.echo("\n".join(found.notes))
-        for title, table in shown.sections(found, everything=all_):
-            show_table(table, title)
+    answer(
+        format_,
+        output,
+        screen=lambda: show_noted(found.notes, shown.sections(found, everything=all_)),
+        md=lambda: shown.as_markdown(found, everything=all_),
+        csv=lambda: shown.as_csv(found),
+        json=lambda: shown.as_json(found),
+    )
     raise typer.Exit(found.exit_code)
 
 

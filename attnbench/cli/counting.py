@@ -1,25 +1,15 @@
 """The command that counts: ``count``. It loads torch, runs no clock and writes no graph."""
 
 import json
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, give_tables
+from attnbench.cli.screen import Format, FormatOption, OutputOption, answer, show_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Format(StrEnum):
-    """How ``count`` answers."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 @app.command()
@@ -34,8 +24,8 @@ def count(
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
 ) -> None:
     """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
 
@@ -44,6 +34,7 @@ def count(
     from attnbench import study as studies  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
     from attnbench.report.frame import to_frame  # noqa: PLC0415
+    from attnbench.report.markdown import sections_text  # noqa: PLC0415
     from attnbench.tally import tally  # noqa: PLC0415
 
     hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
@@ -54,14 +45,16 @@ def count(
     frame = to_frame(tallied.run)
     claims = counts.claims(tallied.run, frame, tallied.readings)
     shown = counts.derivation(tallied.derived) if per_op else frame[list(counts.COLUMNS)]
-    if format_ is Format.json:
-        answer = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
-        give(json.dumps(answer, indent=1, ensure_ascii=False) + "\n", output)
-    elif format_ is Format.csv:
-        give(shown.to_csv(index=False), output)
-    else:
-        cases = counts.readable(shown) if per_op else counts.cases(frame)
-        give_tables({"Counts": cases, "Claims": claims}, output)
+    plain = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
+    tables = (("Counts", counts.readable(shown) if per_op else counts.cases(frame)), ("Claims", claims))
+    answer(
+        format_,
+        output,
+        screen=lambda: show_tables(tables),
+        md=lambda: sections_text([(title, "", table) for title, table in tables]),
+        csv=lambda: shown.to_csv(index=False),
+        json=lambda: json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
+    )
     if any(record.status == "failed" for record in tallied.run.records):
         raise typer.Exit(1)
 

@@ -1,21 +1,12 @@
 """The command that helps to decide: ``recommend``. It reads a stored run and loads no torch."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, show_table, stored_run
-
-
-class Format(StrEnum):
-    """How ``recommend`` answers."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
+from attnbench.cli.screen import Format, FormatOption, OutputOption, answer, show_noted, stored_run
 
 
 @app.command()
@@ -37,8 +28,8 @@ def recommend(
     ] = None,
     size: Annotated[str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.")] = None,
     host: Annotated[str | None, typer.Option(help="Only this host of the run.")] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
     results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
 ) -> None:
     """Rank a run's variants that an NPU target takes and a budget allows, and say why the others fall out.
@@ -60,15 +51,13 @@ def recommend(
         size=size,
     )
     found = deciding.recommend(stored_run(run, results), wish)
-    if format_ is Format.json:
-        give(shown.as_json(found), output)
-    elif format_ is Format.csv:
-        give(shown.as_csv(found), output)
-    elif output is not None:
-        give(shown.as_markdown(found), output)
-    else:
-        typer.echo("\n".join(found.notes))
-        show_table(shown.ranking(found), shown.LEFT)
-        show_table(shown.fell_out(found), shown.FALLEN)
+    answer(
+        format_,
+        output,
+        screen=lambda: show_noted(found.notes, shown.sections(found)),
+        md=lambda: shown.as_markdown(found),
+        csv=lambda: shown.as_csv(found),
+        json=lambda: shown.as_json(found),
+    )
     if not found.left:
         raise typer.Exit(1)

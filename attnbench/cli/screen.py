@@ -4,15 +4,16 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
@@ -20,6 +21,36 @@ if TYPE_CHECKING:
 
 Section = tuple[str, str, "pd.DataFrame"]
 """A heading, a paragraph, and a table, the last two of which may be empty."""
+
+
+class Format(StrEnum):
+    """How a command answers that tells of figures."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
+
+
+def answer(
+    format_: Format,
+    output: Path | None,
+    *,
+    screen: "Callable[[], None]",
+    md: "Callable[[], str]",
+    csv: "Callable[[], str]",
+    json: "Callable[[], str]",
+) -> None:
+    """Answer in the format asked for, by whichever of these makes it."""
+    if format_ is Format.table and output is None:
+        screen()
+    else:
+        texts = {Format.table: md, Format.md: md, Format.csv: csv, Format.json: json}
+        give(texts[format_](), output)
 
 
 def show_table(table: "pd.DataFrame", title: str = "") -> None:
@@ -51,15 +82,16 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def give_tables(tables: "Mapping[str, pd.DataFrame]", output: Path | None) -> None:
-    """Tables with their titles on the screen, or as Markdown to a file; empty ones are left out."""
-    if output is None:
-        for title, table in tables.items():
-            show_table(table, title if len(tables) > 1 else "")
-        return
-    from attnbench.report.markdown import table_text  # noqa: PLC0415
+def show_tables(tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+    """Tables with their titles on the screen; empty ones are left out."""
+    for title, table in tables:
+        show_table(table, title)
 
-    save_text(output, "\n\n".join(f"## {title}\n\n{table_text(t)}" for title, t in tables.items() if not t.empty) + "\n")
+
+def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+    """What a reader must know first, a sentence a line, and then the tables."""
+    typer.echo("\n".join(notes))
+    show_tables(tables)
 
 
 def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdown: bool) -> None:
@@ -70,14 +102,9 @@ def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdow
                 typer.echo(f"\n{paragraph}")
             show_table(table, "" if paragraph else title)
         return
-    from attnbench.report.markdown import table_text  # noqa: PLC0415
+    from attnbench.report.markdown import sections_text  # noqa: PLC0415
 
-    parts = [
-        "\n\n".join(filter(None, (f"## {title}", paragraph, "" if table.empty else table_text(table))))
-        for title, paragraph, table in sections
-        if paragraph or not table.empty
-    ]
-    give("\n\n".join(parts) + "\n", output)
+    give(sections_text(sections), output)
 
 
 def save_text(path: Path, text: str) -> None:

@@ -1,22 +1,12 @@
 """The command that looks back over all runs: ``track``. It loads neither torch nor ONNX Runtime."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attnbench.cli.app import app
-from attnbench.cli.screen import give, show_table, uncollected
-
-
-class Format(StrEnum):
-    """How ``track`` answers."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
+from attnbench.cli.screen import Format, FormatOption, OutputOption, answer, show_noted, uncollected
 
 
 @app.command()
@@ -36,8 +26,8 @@ def track(
         str | None,
         typer.Option(help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%."),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
 ) -> None:
     """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.
 
@@ -51,15 +41,13 @@ def track(
         found = tracking.track(
             results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
         )
-    if format_ is Format.json:
-        give(shown.as_json(found), output)
-    elif format_ is Format.csv:
-        give(shown.as_csv(found), output)
-    elif format_ is Format.md or output is not None:
-        give(shown.as_markdown(found), output)
-    else:
-        typer.echo("\n".join(found.notes))
-        for title, table in shown.sections(found):
-            show_table(table, title)
+    answer(
+        format_,
+        output,
+        screen=lambda: show_noted(found.notes, shown.sections(found)),
+        md=lambda: shown.as_markdown(found),
+        csv=lambda: shown.as_csv(found),
+        json=lambda: shown.as_json(found),
+    )
     if found.failing:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.report.markdown import table_text
+from attnbench.report.markdown import noted_text
 from attnbench.units import MISSING, bytes_text, count, fixed, significant, with_interval
 
 if TYPE_CHECKING:
@@ -111,10 +111,7 @@ def as_json(found: "Comparison") -> str:
 
 def as_markdown(found: "Comparison", *, everything: bool = False) -> str:
     """The notes as a list, and the tables."""
-    parts = ["# Comparison", "\n".join(f"- {note}" for note in found.notes)]
-    for title, table in sections(found, everything=everything):
-        parts += [f"## {title}", table_text(table)]
-    return "\n\n".join(parts) + "\n"
+    return noted_text("Comparison", found.notes, sections(found, everything=everything))
 
 
 def _changes(found: "Comparison", rows: "tuple[Row, ...] | list[Row]", *, fails: bool = False) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The report a person reads: the machine, the baseline, the claims held against measurements, and everything behind them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -36,6 +36,23 @@ def table_text(table: pd.DataFrame) -> str:
     """A DataFrame of text as a Markdown table."""
     safe = table.map(lambda value: str(value).replace("|", "\\|"))
     return safe.to_markdown(index=False, disable_numparse=True)
+
+
+def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, pd.DataFrame]]) -> str:
+    """A page: what a reader must know first as a list, and then tables under their titles."""
+    page = f"# {title}\n\n" + "\n".join(f"- {note}" for note in notes)
+    body = sections_text((heading, "", table) for heading, table in tables)
+    return f"{page}\n\n{body}".rstrip() + "\n"
+
+
+def sections_text(sections: Iterable[tuple[str, str, pd.DataFrame]]) -> str:
+    """Headings, paragraphs and tables; a section without either of the latter is left out."""
+    parts = (
+        "\n\n".join(filter(None, (f"## {title}", paragraph, "" if table.empty else table_text(table))))
+        for title, paragraph, table in sections
+        if paragraph or not table.empty
+    )
+    return "\n\n".join(parts) + "\n"
 
 
 def _sections(run: Run) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.report.markdown import table_text
+from attnbench.report.markdown import noted_text
 from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
 
 if TYPE_CHECKING:
@@ -128,16 +128,12 @@ def as_json(found: "Recommendation") -> str:
 
 def as_markdown(found: "Recommendation") -> str:
     """The notes as a list, and both tables."""
-    return "\n\n".join(_sections(found)) + "\n"
+    return noted_text("Recommendation", found.notes, sections(found))
 
 
-def _sections(found: "Recommendation") -> Iterator[str]:
-    yield "# Recommendation"
-    yield "\n".join(f"- {note}" for note in found.notes)
-    for title, shown in ((LEFT, ranking(found)), (FALLEN, fell_out(found))):
-        if not shown.empty:
-            yield f"## {title}"
-            yield table_text(shown)
+def sections(found: "Recommendation") -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables with their titles; empty ones are left out."""
+    return ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if not table.empty)
 
 
 def _row(one: "Candidate") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from attnbench.report.markdown import table_text
+from attnbench.report.markdown import noted_text
 from attnbench.units import MISSING, count, significant, with_interval
 
 if TYPE_CHECKING:
@@ -150,10 +150,7 @@ def as_json(found: "History") -> str:
 
 def as_markdown(found: "History") -> str:
     """The notes as a list, and the tables."""
-    parts = ["# History", "\n".join(f"- {note}" for note in found.notes)]
-    for title, shown in sections(found):
-        parts += [f"## {title}", table_text(shown)]
-    return "\n\n".join(parts) + "\n"
+    return noted_text("History", found.notes, sections(found))
 
 
 def _shown(series: "Series") -> Shown:
