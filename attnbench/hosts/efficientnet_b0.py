@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.site import Site
 
 ROWS = (
@@ -24,8 +24,6 @@ ROWS = (
     (6, 3, 320, 1, 1),
 )
 """The paper's table 1: expansion, kernel, output channels, number of blocks, stride of the first."""
-
-CLASSES = 1000
 
 
 class MBConv(nn.Module):
@@ -52,11 +50,10 @@ class MBConv(nn.Module):
         return self.end(x + branch if self.shortcut else branch)
 
 
-class EfficientNetB0(nn.Module):
+class EfficientNetB0(Classifier):
     """A 3x3 convolution, the blocks of the table, a 1x1 convolution to 1280 channels and a classifier of 1000 classes."""
 
     def __init__(self) -> None:
-        super().__init__()
         stages: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.SiLU)]
         inputs, number = 32, 0
         for expansion, kernel, outputs, depth, stride in ROWS:
@@ -66,14 +63,7 @@ class EfficientNetB0(nn.Module):
                 inputs, number = outputs, number + 1
             stages.append(nn.Sequential(*blocks))
         stages.append(conv_norm(inputs, 1280, 1, activation=nn.SiLU))
-        self.features = nn.Sequential(*stages)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, CLASSES))
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+        super().__init__(nn.Sequential(*stages), 1280)
 
 
 ENTRIES = (

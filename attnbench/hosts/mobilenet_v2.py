@@ -9,14 +9,12 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.site import Site
 
 ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """The paper's table 2: expansion, output channels, number of blocks, stride of the first."""
-
-CLASSES = 1000
 
 
 class InvertedResidual(nn.Module):
@@ -44,11 +42,10 @@ class InvertedResidual(nn.Module):
         return self.end(x + branch if self.shortcut else branch)
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Classifier):
     """A 3x3 convolution, the blocks of the table, a 1x1 convolution to 1280 channels and a classifier of 1000 classes."""
 
     def __init__(self) -> None:
-        super().__init__()
         layers: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.ReLU6)]
         inputs = 32
         for expansion, outputs, depth, stride in ROWS:
@@ -57,14 +54,7 @@ class MobileNetV2(nn.Module):
                 layers.append(InvertedResidual(inputs, outputs, 1 if index else stride, expansion, name))
                 inputs = outputs
         layers.append(conv_norm(inputs, 1280, 1, activation=nn.ReLU6))
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, CLASSES))
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(torch.flatten(self.pool(self.features(image)), 1))
+        super().__init__(nn.Sequential(*layers), 1280)
 
 
 ENTRIES = (

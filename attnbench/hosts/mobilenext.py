@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.site import Site
 
 ROWS = (
@@ -32,8 +32,6 @@ ROWS = (
     (6, 1280, 1, 1),
 )
 """The authors' table: reduction, output channels, number of blocks, stride of the first."""
-
-CLASSES = 1000
 
 
 class SandglassBlock(nn.Module):
@@ -77,11 +75,10 @@ def hidden_channels(inputs: int, outputs: int, reduction: int) -> int:
     return rounded + 16 if rounded < 0.9 * wanted else rounded
 
 
-class MobileNeXt(nn.Module):
+class MobileNeXt(Classifier):
     """A 3x3 convolution, the blocks of the table, and a classifier of 1000 classes."""
 
     def __init__(self) -> None:
-        super().__init__()
         layers: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.ReLU6)]
         inputs = 32
         for reduction, outputs, depth, stride in ROWS:
@@ -90,14 +87,7 @@ class MobileNeXt(nn.Module):
                 name = f"features.{len(layers)}"
                 layers.append(SandglassBlock(inputs, outputs, 1 if index else stride, reduction, name, alone=alone))
                 inputs = outputs
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(inputs, CLASSES))
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+        super().__init__(nn.Sequential(*layers), inputs)
 
 
 ENTRIES = (
