@@ -1,10 +1,12 @@
 """The calibration experiments: their scripts start, and what is committed is as large and as good as it is said to be."""
 
+import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 import pytest
 from scipy.stats import binomtest
@@ -38,7 +40,16 @@ def test_every_experiment_starts_and_has_its_result_with_the_machines_load(scrip
 
 
 def test_these_are_the_experiments():
-    assert [path.stem for path in SCRIPTS] == ["aa_attributed", "aa_paired", "injection", "linearity", "peers", "wall"]
+    assert [path.stem for path in SCRIPTS] == [
+        "aa_attributed",
+        "aa_paired",
+        "history",
+        "injection",
+        "linearity",
+        "neighbour",
+        "peers",
+        "wall",
+    ]
 
 
 def misses(estimates) -> int:
@@ -95,3 +106,75 @@ def test_the_readmes_figures_of_precision_are_the_committed_ones():
     ]
     assert sorted(apart)[-2] <= 0.2
     assert max(apart) <= 0.5
+
+
+@pytest.fixture
+def ci(monkeypatch):
+    """The reading half of the experiment on CI, and its runs as committed."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
+    judged = importlib.import_module("judged")
+    return judged, judged.samples(raw("history"))
+
+
+def test_the_month_of_ci_is_as_long_as_it_is_said_to_be(ci):
+    _, found = ci
+    assert sum(not one.slower for one in found) == 61
+    assert sum(bool(one.slower) for one in found) == 20
+    assert {one.slower for one in found} - {""} == set(raw("history")["truth"])
+    assert len(set(raw("history")["truth"])) == 5
+
+
+def test_by_the_clock_every_slower_module_is_slower_by_one_percent(ci):
+    for variant, truth in raw("history")["truth"].items():
+        clock = signed_rank_interval(truth["clock"])
+        assert 0.0095 <= clock.value <= 0.0107, variant
+        assert clock.high - clock.low <= 0.0006, variant
+
+
+@pytest.mark.parametrize("base", ["FIRST", "BEFORE"])
+def test_compare_raises_at_most_one_false_alarm_in_60_and_finds_at_least_19_of_20_slower_modules(ci, base):
+    judged, found = ci
+    equal = judged.judged(found, getattr(judged, base), slower=False)
+    slower = judged.judged(found, getattr(judged, base), slower=True)
+    assert len(equal) == 60
+    assert len(slower) == 20
+    assert sum(one.alarm for one in equal) <= 1
+    assert sum(one.found for one in slower) >= 19
+    assert not any(one.sought.verdict == "same" for one in slower)
+    assert all(one.names_source for one in slower if one.found)
+
+
+def test_the_page_and_the_readme_tell_the_committed_counts(ci):
+    judged, found = ci
+    page, readme = (RESULTS / "history.md").read_text(), (ROOT / "README.md").read_text()
+    for base in (judged.FIRST, judged.BEFORE):
+        for row in (judged.alarm_row(found, base), judged.detection_row(found, base)):
+            assert re.search(r"\| " + r" +\| ".join(map(re.escape, row.values())) + r" +\|", page)
+    alarms, detections = judged.alarm_row(found, judged.FIRST), judged.detection_row(found, judged.FIRST)
+    assert f"{alarms['false alarms']} false alarms in {alarms['comparisons']} comparisons" in readme
+    assert f"found {detections['found']} of {detections['comparisons']}" in readme
+
+
+def test_beside_busy_neighbours_there_is_no_false_alarm_and_the_readme_says_how_busy(ci):
+    judged, _ = ci
+    found, readme = judged.samples(raw("neighbour")), (ROOT / "README.md").read_text()
+    alarms = sum(one.alarm for one in judged.judged(found, judged.FIRST, slower=False))
+    assert alarms == 0
+    assert f"no false alarm in {len(found) - 1} runs either" in readme
+    shares = [record.value("core_share") for one in found[1:] for record in one.run.records]
+    assert f"had {100 * median(shares):.0f} % of its core" in readme
+    lowest = min(
+        fmean(one.run.record(record.case).value("overhead") for one in found[1:]) / record.value("overhead")
+        for record in found[0].run.records
+        if not record.case.is_baseline
+    )
+    assert 0.6 < lowest < 0.72
+
+
+def test_track_finds_no_step_in_a_month_of_the_same_code_and_each_that_a_slower_module_makes(ci):
+    judged, found = ci
+    equal = [one.run for one in found if not one.slower]
+    assert not judged.steps(equal)
+    for variant in raw("history")["truth"]:
+        slower = [one.run for one in found if one.slower == variant]
+        assert (variant, len(equal)) in judged.steps([*equal, *slower])

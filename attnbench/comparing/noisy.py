@@ -23,6 +23,10 @@ Simulated (``tests/test_comparing.py``) with replicates that scatter by 0.1 poin
 from five replicates on, also among 89 cases, and in 95 % among 1,000. Three replicates find it as well in a comparison of
 one case; among 89, Holm's correction leaves four of ten, and nearly all others are "not resolved": measure five.
 
+Measured (``results/calibration/history.md``) with 3 to 5 replicates of six cases: no false alarm in 1,830 comparisons of 61
+runs of the same code with each other, over an hour and a half. A module that became slower by 1 % was found in 20 of 20 runs
+against the first one, and in 648 of 650 against each earlier one; in the other two the whole interval lay just below T.
+
 What the interval cannot know is how far two days differ beyond what the replicates of one run show; the threshold stands for
 that. What attribution is off by whatever the repetition (see ``report.verdicts``) is the same in both runs, and cancels.
 

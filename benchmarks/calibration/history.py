@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ ALIKE, SLOWER = 60, 20
 """Runs of the same code, beside the first; and of code with a slower module."""
 
 TIMES, PROCESSES, ROUNDS = 20, 20, 20
+
+KEPT = ("overhead", "floor_difference", "core_share", "params", "macs")
+"""The measurements that are written down."""
 
 SLOWER_FORWARD = '''
 
@@ -116,19 +119,7 @@ def run(quick: bool) -> tuple[str, dict[str, Any]]:
         ]
         with open_lab(warmup=2, repeat=5) as lab:
             truths = {one.variant: truth(lab, one, scratch, 2 if quick else PROCESSES) for one in INJECTIONS}
-    header = runs[0][1].header
-    raw = {
-        "header": replace(header, started="").to_json(),
-        "truth": truths,
-        "runs": [
-            {
-                "started": run.header.started,
-                "slower": slower.variant if slower else "",
-                "records": [thin(record).to_json() for record in run.records],
-            }
-            for slower, run in runs
-        ],
-    }
+    raw = {"truth": truths, **stored([(slower.variant if slower else "", run) for slower, run in runs])}
     return page(raw), raw
 
 
@@ -166,9 +157,24 @@ def truth(lab: Lab, slower: Injection, folder: Path, processes: int) -> dict[str
     return found
 
 
+def stored(runs: Sequence[tuple[str, Run]]) -> dict[str, Any]:
+    """Runs as JSON values, each with the variant that is slower in it; their headers differ in the time alone."""
+    return {
+        "header": replace(runs[0][1].header, started="").to_json(),
+        "runs": [
+            {
+                "started": run.header.started,
+                "slower": slower,
+                "records": [thin(record).to_json() for record in run.records],
+            }
+            for slower, run in runs
+        ],
+    }
+
+
 def thin(record: Record) -> Record:
-    """What ``compare`` needs of a record to judge an overhead, and some exact figures."""
-    kept = tuple(m for m in record.measurements if m.metric in ("overhead", "floor_difference", "params", "macs"))
+    """What ``compare`` needs of a record to judge an overhead, some exact figures, and how alone it was on its core."""
+    kept = tuple(m for m in record.measurements if m.metric in KEPT)
     return replace(record, measurements=kept, findings=(), nodes=(), checks=(), uncounted=(), notes=(), seconds={})
 
 
