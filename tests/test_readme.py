@@ -1,5 +1,6 @@
 """What the README says is true when pasted."""
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -88,6 +90,62 @@ def test_the_entry_example_is_one(workplace):
     (entry,) = runpy.run_path(str(workplace / "entry.py"))["ENTRIES"]
     plane = Plane(8, 4, 4)
     assert sum(p.numel() for p in entry.build(8).parameters()) == entry.params(plane)
+
+
+def test_the_watching_commands_run_on_two_runs(tmp_path):
+    text = (ROOT / "tests" / "data" / "run-2026-11-21-first.jsonl").read_text()
+    header, rest = text.split("\n", 1)
+    started = {"first": json.loads(header)["started"], "second": "2026-12-01T00:00:00+00:00"}
+    for name, moment in started.items():
+        folder = tmp_path / "results" / name
+        folder.mkdir(parents=True)
+        (folder / "run.jsonl").write_text(json.dumps(json.loads(header) | {"started": moment}) + "\n" + rest)
+    for command in commands(next(block for block in blocks("sh") if "baseline set" in block)):
+        done = paste(command, tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "bench.json").read_text())
+
+
+PREPARED = """
+set -eo pipefail
+python() { "$PYTHON" "$@"; }
+pip() { test "$1" = install && test -f "$2/pyproject.toml"; }
+attnbench() { python -c 'from attnbench.cli import main; main()' "${@/#quick/$STUDY}"; }
+"""
+"""The shell that a workflow's steps find: this installation, and a study of one case under the name of the quick one."""
+
+
+@pytest.mark.slow
+def test_the_workflow_runs_as_written_for_a_pull_request(tmp_path):
+    """All its steps in order, in a clone; the study is smaller, and nothing is installed."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("only a clone has the commits that a pull request is compared with")
+    clone, study, summary = tmp_path / "clone", tmp_path / "small.toml", tmp_path / "summary.md"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    study.write_text(
+        'name = "small"\nsizes = ["64x96"]\n[settings]\nprocesses = 2\nmax_processes = 2\nwarmup = 1\nrepeat = 2\nrounds = 4\n'
+        '[[matrix]]\nmodules = ["eca"]\nplaces = ["encoder.layer3"]\n'
+    )
+    environment = os.environ | {
+        "PYTHON": sys.executable,
+        "STUDY": str(study),
+        "PYTHONPATH": str(ROOT),
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    (job,) = yaml.safe_load(blocks("yaml")[0])["jobs"].values()
+    for step in job["steps"]:
+        if "run" in step:
+            text = step["run"].replace("${{ github.event.pull_request.base.sha }}", "HEAD")
+            done = subprocess.run(
+                ["bash", "-c", PREPARED + text], cwd=clone, env=environment, capture_output=True, text=True, check=False
+            )
+            compared = "attnbench compare" in text  # among all these tests, so small a case may stay unresolved
+            assert done.returncode in ((0, 3) if compared else (0,)), done.stdout + done.stderr
+            assert not compared or "overhead" in done.stdout
+    (read,) = (step["with"]["output-file-path"] for step in job["steps"] if "output-file-path" in step.get("with", {}))
+    assert json.loads((clone / read).read_text())
+    assert "encoder.layer3" in summary.read_text()
+    assert (clone / "junit.xml").exists()
 
 
 def test_the_notebook_example_runs(workplace):
