@@ -600,6 +600,16 @@ def test_a_core_that_was_shared_is_a_cause(make):
     assert causes(compare(make(variant()), make(after))) == ["machine: NEW had 80 % of its core"]
 
 
+def test_a_run_that_was_not_alone_is_said_to_be_even_where_nothing_changed(make):
+    after = variant()
+    after = replace(after, measurements=(*after.measurements, Measurement("core_share", 0.59)))
+    (note,) = (note for note in compare(make(variant()), make(after)).notes if "not alone" in note)
+    assert note.startswith(
+        "NEW was not alone: in 1 case other processes left a timing process as little as 59 % of its core"
+    )
+    assert not any("not alone" in note for note in compare(make(variant()), make(variant())).notes)
+
+
 def test_what_did_not_change_has_no_cause(make):
     found = compare(make(variant()), make(variant(), software={"opset": 19}))
     assert not any(r.causes for r in found.rows)

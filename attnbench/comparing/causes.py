@@ -11,6 +11,7 @@ from attnbench.comparing.match import ALIKE, settings_that_differ
 from attnbench.comparing.noisy import LATENCY, OVERHEAD
 from attnbench.comparing.rows import BETTER, CASE, WORSE, Cause, Row
 from attnbench.records import Record, RunHeader
+from attnbench.report.verdicts import CROWDED
 from attnbench.units import fixed
 
 CODE, EXPORTER, TORCH, RUNTIME, COUNTER = "code", "exporter", "torch", "onnxruntime", "counter"
@@ -39,9 +40,6 @@ CAN_CHANGE: Mapping[str, tuple[str, ...]] = {
     CASE: CLOCK,
 }
 """By metric the causes that apply; ``GRAPH`` for any other."""
-
-CROWDED = 0.95
-"""Share of its core below which a case was not alone on it, as in the report."""
 
 NO_HASHES = "no hashes of the sources are kept"
 

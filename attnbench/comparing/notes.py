@@ -10,8 +10,9 @@ from attnbench.comparing.match import unlike
 from attnbench.comparing.noisy import OVERHEAD
 from attnbench.comparing.rows import ADDED, BETTER, CASE, INCOMPARABLE, JUDGED, REMOVED, SAME, WORSE, Row
 from attnbench.records import Run
+from attnbench.report.verdicts import CROWDED
 from attnbench.store import finished
-from attnbench.units import count, significant
+from attnbench.units import count, fixed, significant
 
 COUNTED: Final = (SAME, BETTER, WORSE, INCOMPARABLE)
 """The verdicts on figures, in the order in which they are summed up."""
@@ -37,6 +38,7 @@ def notes(
         _summary(rows),
         *_outcome(rows, fail_on, unanswered),
         *_assumed(sides, rows),
+        *_crowded(sides, rows),
         *_rule(rows, threshold),
     )
 
@@ -93,6 +95,20 @@ def _assumed(sides: Sides, rows: Sequence[Row]) -> Iterator[str]:
         )
     if any(row.metric == CASE and row.verdict == REMOVED for row in rows):
         yield "Cases that NEW has not planned are removed, and fail nothing."
+
+
+def _crowded(sides: Sides, rows: Sequence[Row]) -> Iterator[str]:
+    """That a run was not alone on its machine: its figures may be compared, and may mislead."""
+    if not any(row.family == OVERHEAD and row.verdict in JUDGED for row in rows):
+        return
+    for word, run in (("BASE", sides.base), ("NEW", sides.new)):
+        shares = [share for record in run.records if (share := record.value("core_share")) is not None and share < CROWDED]
+        if shares:
+            yield (
+                f"{word} was not alone: in {_number(len(shares), 'case')} other processes left a timing process as little "
+                f"as {fixed(100 * min(shares), 0)} % of its core. Overheads tend to read lower then, so that a change may "
+                "hide, or come from that alone: measure again on an idle machine before you rely on it."
+            )
 
 
 def _rule(rows: Sequence[Row], threshold: float) -> Iterator[str]:

@@ -10,8 +10,7 @@ import pandas as pd
 from attnbench.recommend.wish import Limit, Wish
 from attnbench.records import BASELINE, Case, Record, Run
 from attnbench.report.tables import Row, number, rows_of
-from attnbench.report.trust import CROWDED
-from attnbench.report.verdicts import systematic_points
+from attnbench.report.verdicts import CROWDED, systematic_points
 from attnbench.units import fixed, significant, with_interval
 
 TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
@@ -209,5 +208,5 @@ def _remarks(found: Candidate, record: Record, row: Row) -> Iterator[str]:
         yield "replicates still to come"
     if row["agreement"] == "disagree":
         yield "its two clocks disagree"
-    if (number(row, "core_share_pct") or 100.0) < CROWDED:
+    if (number(row, "core_share_pct") or 100.0) < 100 * CROWDED:
         yield f"measured with {fixed(number(row, 'core_share_pct'), 0)} % of a core"

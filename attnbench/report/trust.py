@@ -7,10 +7,8 @@ import pandas as pd
 
 from attnbench.records import Run
 from attnbench.report.tables import interval_text, number, overhead_text, rows_of, where
+from attnbench.report.verdicts import CROWDED
 from attnbench.units import MISSING, fixed, percent, scaled, significant
-
-CROWDED = 95.0
-"""Share of a core, in %, below which a case says that it was not alone."""
 
 
 def floors(run: Run) -> pd.DataFrame:
@@ -57,7 +55,7 @@ def crowded(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {**where(frame, row), "variant": row["variant"], "share of its core (%)": fixed(number(row, "core_share_pct"), 0)}
         for row in rows_of(frame)
-        if (number(row, "core_share_pct") or 100.0) < CROWDED
+        if (number(row, "core_share_pct") or 100.0) < 100 * CROWDED
     )
 
 

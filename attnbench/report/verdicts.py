@@ -26,6 +26,9 @@ SCALES = {"1": 1.0, "M": 1e6, "G": 1e9, "Mi": 2.0**20, "Gi": 2.0**30}
 VERDICTS = ("refused", "fallback", "unknown", "ok with constraint", "ok")
 """What a target can say of a graph, the worst first."""
 
+CROWDED = 0.95
+"""Share of a core below which a case was not alone on it."""
+
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not resolvable"
 
 

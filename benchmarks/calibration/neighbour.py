@@ -54,8 +54,8 @@ def page(raw: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             (
-                f"One run alone, and {len(busy)} beside neighbours, in which a timing process had {core_share(busy):.0f} % "
-                f"of its core (alone {core_share([alone]):.0f} %; medians over cases)."
+                f"One run alone, and {len(busy)} beside neighbours, in which the worst process of a case had "
+                f"{core_share(busy):.0f} % of its core (alone {core_share([alone]):.0f} %; medians over cases)."
             ),
             table([alarm_row(found, FIRST)]),
             "The overheads themselves:\n\n" + table(list(rows(found))),
@@ -64,7 +64,7 @@ def page(raw: dict[str, Any]) -> str:
 
 
 def core_share(runs: Sequence[Run]) -> float:
-    """What the timing processes had of their cores, in percent: the median over cases."""
+    """What the worst timing process of a case had of its core, in percent: the median over cases."""
     shares = [record.value("core_share") for run in runs for record in run.records]
     return 100 * median(share for share in shares if share is not None)
 
