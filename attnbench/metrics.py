@@ -1,6 +1,6 @@
 """The quantities a record can hold: each name's unit, better direction and whether it is exact, written once.
 
-Only the measuring side imports this; a stored measurement carries all of it.
+A stored measurement carries unit, direction and exactness itself: the reading side looks up nothing here but ``SHARES``.
 """
 
 from collections.abc import Sequence
@@ -48,6 +48,12 @@ METRICS: dict[str, Metric] = {
     "parity_error": Metric("1", "lower", exact=False),
     "parity_tolerance": Metric("1", "neither", exact=True),
 }
+
+
+SHARES = (
+    "overhead", "paired", "paired_wall", "paired_cpu", "twin", "floor_overhead", "floor_difference", "core_share", "aligned",
+)  # fmt: skip
+"""Metrics that are shares of the baseline's time, or of another whole: shown in %, and compared in percentage points."""
 
 
 def measurement(

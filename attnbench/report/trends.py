@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from attnbench.metrics import SHARES
 from attnbench.report.markdown import noted_text
 from attnbench.units import MISSING, count, significant, with_interval
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
-
-SHARES = (
-    "overhead", "paired", "paired_wall", "paired_cpu", "twin", "floor_overhead", "floor_difference", "core_share", "aligned",
-)  # fmt: skip
-"""Metrics that are shares of the baseline's time, or of another whole: shown in %, and compared in percentage points."""
 
 STEPS, TRENDS = "Steps, the latest first", "Trends"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from attnbench.report.trends import SHARES
+from attnbench.metrics import SHARES
 from attnbench.report.verdicts import VERDICTS
 from attnbench.statistics import Estimate
 from attnbench.tracking.history import Point, Series
