@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnbench.records import Record, Run
+from attnbench.core.records import Record, Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +44,9 @@ def run_study(
     ``study`` is a TOML file, the name of a packaged study, or a mapping with a study's keys. ``settings`` are fields of
     ``records.Settings`` and hold for every case. Failed cases are records with a reason; bad input raises ``InputError``.
     """
-    from attnbench.progress import Silent  # noqa: PLC0415
-    from attnbench.study import find_study, plan, read_study  # noqa: PLC0415
-    from attnbench.sweep import run_plan  # noqa: PLC0415
+    from attnbench.measure.observer import Silent  # noqa: PLC0415
+    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
+    from attnbench.study.plan import find_study, plan, read_study  # noqa: PLC0415
 
     data = study if isinstance(study, Mapping) else read_study(find_study(str(study)))
     planned = plan(data, quick=quick, overrides=settings)
@@ -55,7 +55,7 @@ def run_study(
 
 def load_run(where: str | Path) -> StoredRun:
     """A run from its folder or file. Raises ``InputError`` where there is none."""
-    from attnbench.store import load_run as load  # noqa: PLC0415
-    from attnbench.store import run_path  # noqa: PLC0415
+    from attnbench.runs.store import load_run as load  # noqa: PLC0415
+    from attnbench.runs.store import run_path  # noqa: PLC0415
 
     return StoredRun(load(where), run_path(where).parent)

@@ -20,9 +20,7 @@ from statistics import fmean, median
 
 import pandas as pd
 
-from attnbench import environment
-from attnbench.disturbance import Watch
-from attnbench.records import (
+from attnbench.core.records import (
     BASELINE,
     Case,
     Check,
@@ -33,8 +31,11 @@ from attnbench.records import (
     RunHeader,
     Settings,
 )
+from attnbench.core.units import bytes_text, fixed
+from attnbench.core.versions import version
+from attnbench.measure import machine as environment
+from attnbench.measure.disturbance import Watch
 from attnbench.report.markdown import table_text
-from attnbench.units import bytes_text, fixed
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 CASES, TIMES, REPLICATES = 1000, 5, 10
@@ -79,7 +80,7 @@ def write_run(folder: Path, cases: int, seed: int) -> Path:
     machine, software = environment.machine(), environment.software()
     header = RunHeader(
         schema=1,
-        attnbench=environment.version("attnbench"),
+        attnbench=version("attnbench"),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         study={"name": "made up", "targets": ["aimotive"], "matrix": [], "cases": [], "fingerprint": "0"},
         settings=asdict(Settings()),

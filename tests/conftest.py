@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.records import (
+from attnbench.core.records import (
     Case,
     Check,
     Failure,

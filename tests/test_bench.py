@@ -5,17 +5,17 @@ from itertools import count, cycle
 
 import pytest
 
-from attnbench import bench as benches
-from attnbench import sweep
-from attnbench.errors import CaseFailure, UnknownName
-from attnbench.figures import replicates_of
+from attnbench.core.errors import CaseFailure, UnknownName
+from attnbench.core.records import Built, Case, Settings
+from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
-from attnbench.progress import Silent
-from attnbench.records import Built, Case, Settings
-from attnbench.statistics import noise_floor
-from attnbench.store import finished
-from attnbench.study import Plan, PlannedCase
-from attnbench.twin import measure_twin
+from attnbench.measure import bench as benches
+from attnbench.measure import sweep
+from attnbench.measure.observer import Silent
+from attnbench.measure.twin import measure_twin
+from attnbench.runs.fold import replicates_of
+from attnbench.runs.store import finished
+from attnbench.study.plan import Plan, PlannedCase
 
 BASE = Case("h", "baseline", "8x8")
 VARIANT = Case("h", "s=m", "8x8")

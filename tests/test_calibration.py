@@ -11,9 +11,9 @@ from statistics import fmean, median, stdev
 import pytest
 from scipy.stats import binomtest
 
+from attnbench.core.statistics import difference_interval, signed_rank_interval
+from attnbench.judge.verdicts import systematic_points
 from attnbench.measure.crosscheck import paired_overhead
-from attnbench.report.verdicts import systematic_points
-from attnbench.statistics import difference_interval, signed_rank_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "calibration"

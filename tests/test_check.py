@@ -10,12 +10,12 @@ import pytest
 from onnx import TensorProto, helper
 from test_graph import floats, model_of
 
-from attnbench.check import causes, check
-from attnbench.errors import InputError
+from attnbench.core.errors import InputError
+from attnbench.core.records import ON_NPU
 from attnbench.graph.composites import composites
 from attnbench.graph.foreign import fold, read_model
-from attnbench.lint import lint
-from attnbench.records import ON_NPU
+from attnbench.npu.check import causes, check
+from attnbench.npu.judge import lint
 from attnbench.targets import load_target, target_names
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
@@ -355,9 +355,9 @@ def test_real_networks_are_judged_by_every_target(name):
 
 
 def test_a_sweeps_report_says_where_two_profiles_of_a_vendor_differ(tmp_path):
-    from attnbench.build import CaseBuilder
+    from attnbench.core.records import Case, Record, Run, RunHeader
     from attnbench.hosts import HostReference
-    from attnbench.records import Case, Record, Run, RunHeader
+    from attnbench.measure.build import CaseBuilder
     from attnbench.report import npu
     from attnbench.report.frame import to_frame
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from attnbench.store import open_run
+from attnbench.runs.store import open_run
 
 
 @pytest.fixture

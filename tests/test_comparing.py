@@ -15,20 +15,20 @@ import pytest
 from conftest import BASELINE, case, finding, measurements
 from scipy.stats import ttest_ind
 
-from attnbench.baseline import BASELINE_FILE
-from attnbench.comparing import compare, parse
-from attnbench.comparing.exact import HARM, NPU, NPU_OPS
-from attnbench.comparing.gates import COUNTS, DEFAULT, LEVELS, LOST, METRICS
-from attnbench.comparing.match import ALIKE, FREE
-from attnbench.comparing.noisy import AMONG, TOLD, UNRESOLVED, Series, holm, judged, verdict_of, welch
-from attnbench.comparing.rows import Row
-from attnbench.errors import InputError, UnknownName
-from attnbench.metrics import METRICS as MEASURED
-from attnbench.records import Failure, Level, Measurement, Record, Settings
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.metrics import METRICS as MEASURED
+from attnbench.core.records import Failure, Level, Measurement, Record, Settings
+from attnbench.core.statistics import difference_interval
+from attnbench.judge.compare import compare, parse
+from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS
+from attnbench.judge.compare.gates import COUNTS, DEFAULT, LEVELS, LOST, METRICS
+from attnbench.judge.compare.match import ALIKE, FREE
+from attnbench.judge.compare.noisy import AMONG, TOLD, UNRESOLVED, Series, holm, judged, verdict_of, welch
+from attnbench.judge.compare.rows import Row
+from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.comparison import COLUMNS, as_csv, as_json, as_markdown, sections
-from attnbench.report.verdicts import VERDICTS
-from attnbench.statistics import difference_interval
-from attnbench.store import RUN_FILE, load_run, open_run
+from attnbench.runs.reference import BASELINE_FILE
+from attnbench.runs.store import RUN_FILE, load_run, open_run
 
 ROOT = Path(__file__).parent.parent
 BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
@@ -1058,7 +1058,7 @@ def test_it_loads_no_torch_no_onnx_and_no_runtime(pair, format_):
 
 def test_to_import_it_loads_no_scipy_and_no_pandas():
     """Only what is noisy needs a distribution, and only a table pandas."""
-    script = "import sys\nimport attnbench.comparing\nassert not {'scipy', 'pandas', 'numpy'} & set(sys.modules)"
+    script = "import sys\nimport attnbench.judge.compare\nassert not {'scipy', 'pandas', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from attnbench.counting import count_torch, derivation
-from attnbench.export import to_onnx
 from attnbench.graph.cost import graph_cost
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse
+from attnbench.graph.torch_counts import count_torch, derivation
 
 
 class Fused(nn.Module):

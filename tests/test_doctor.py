@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from attnbench import doctor
-from attnbench.disturbance import Disturbance
-from attnbench.records import Case, Failure, Measurement, Record, Run
+from attnbench.core.records import Case, Failure, Measurement, Record, Run
+from attnbench.measure import doctor
+from attnbench.measure.disturbance import Disturbance
 
 GOOD, BAD = Disturbance("turbo", "good", "off"), Disturbance("other processes", "bad", "0.9 cores (cc [7])", "end them")
 

@@ -16,12 +16,12 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from attnbench.cli.reading import FORMAT_HELP
-from attnbench.records import Case, Failure, Finding, Measurement, Record, RunHeader
+from attnbench.cli.report import FORMAT_HELP
+from attnbench.core.records import Case, Failure, Finding, Measurement, Record, RunHeader
 from attnbench.report import FORMATS, bmf, github_action_benchmark, latex
 from attnbench.report.frame import to_frame
 from attnbench.report.series import figures
-from attnbench.store import load_run, open_run
+from attnbench.runs.store import load_run, open_run
 
 DATA = Path(__file__).parent / "data"
 NAMES = FORMATS.names()
@@ -157,7 +157,7 @@ def test_formats_load_nothing_heavy_and_do_not_hang_on_the_order_of_hashes():
     script = f"""
 import hashlib, sys
 from attnbench.report import FORMATS
-from attnbench.store import load_run
+from attnbench.runs.store import load_run
 run = load_run({str(DATA / "run-2026-11-21-shards.jsonl")!r})
 print({{n: hashlib.sha256(FORMATS.load(n).render(run).encode()).hexdigest() for n in FORMATS.names()}})
 print([n for n in ("torch", "onnx", "onnxruntime", "fvcore", "scipy") if n in sys.modules])

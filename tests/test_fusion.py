@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attnbench import run_study
-from attnbench.export import to_onnx
+from attnbench.graph.export import to_onnx
 
 FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "memory": False}
 

@@ -1,7 +1,7 @@
 import pytest
 
-from attnbench.errors import InputError
-from attnbench.grammar import Spec, parse_precision, parse_size, parse_spec, parse_variant, quote, split
+from attnbench.core.errors import InputError
+from attnbench.core.grammar import Spec, parse_precision, parse_size, parse_spec, parse_variant, quote, split
 
 
 @pytest.mark.parametrize(

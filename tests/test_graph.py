@@ -9,16 +9,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from attnbench.errors import CaseFailure, InputError, UnknownName
-from attnbench.export import to_onnx
+from attnbench.core.errors import CaseFailure, InputError, UnknownName
+from attnbench.core.naming import display_name, inserted_module, inserted_site, insertion_prefix, is_inserted
 from attnbench.graph.align import ExecutedNode, align
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import SOFTMAX_STEPS, graph_cost
+from attnbench.graph.export import to_onnx
 from attnbench.graph.liveness import Step, peak
 from attnbench.graph.load import file_size, parse, read_host_file, serialise
 from attnbench.graph.splice import mark_tensors, markers, planes, splice, tensors
 from attnbench.hosts.site import Site, marked
-from attnbench.naming import display_name, inserted_module, inserted_site, insertion_prefix, is_inserted
 
 
 def model_of(nodes, inputs, outputs, weights=(), opset=18) -> ir.Model:

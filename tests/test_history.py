@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from attnbench.errors import InputError
-from attnbench.records import Record
+from attnbench.core.errors import InputError
+from attnbench.core.records import Record
 from attnbench.report import FORMATS
 from attnbench.report.frame import COLUMNS, to_frame
-from attnbench.store import SCHEMA, load_run
+from attnbench.runs.store import SCHEMA, load_run
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("run-*.jsonl"))

@@ -6,9 +6,10 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from attnbench.errors import InputError, UnknownName
-from attnbench.export import to_onnx
-from attnbench.grammar import parse_spec, parse_variant
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.naming import MARKER_DOMAIN
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, serialise, verify
 from attnbench.graph.splice import block_inputs, markers, planes, splice
 from attnbench.hosts import (
@@ -23,7 +24,6 @@ from attnbench.hosts import (
 )
 from attnbench.hosts.site import Site, attach_sites, marked, occupy, sites_of
 from attnbench.modules import Plane, build_module
-from attnbench.naming import MARKER_DOMAIN
 
 SIZE = (64, 96)
 

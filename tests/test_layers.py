@@ -12,27 +12,11 @@ import attnbench
 PACKAGE = Path(attnbench.__file__).parent
 
 LAYERS = (
-    {"errors", "units", "naming", "container"},
-    {"records", "statistics", "environment", "disturbance"},
-    {"grammar", "metrics"},
-    {"registry"},
-    {"modules", "graph", "store", "report", "study_file"},
-    {"hosts", "targets", "measure"},
-    {"export", "counting", "parity", "lint", "listing", "figures", "merging"},
-    {"check"},
-    {"study", "cures", "rewriting"},
-    {"build"},
-    {"builder", "tally"},
-    {"bench"},
-    {"twin"},
-    {"progress", "sweep"},
-    {"api", "baseline", "comparing", "doctor", "recommend"},
-    {"tracking"},
-    {"cli", "__init__"},
-)
+    "core", "modules", "hosts", "targets", "graph", "npu", "study", "runs", "measure", "judge", "report", "cli",
+)  # fmt: skip
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
 
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {name: level for level, name in enumerate(LAYERS)} | {"api": len(LAYERS) - 1.5, "__init__": len(LAYERS)}
 
 
 def part_of(path: Path) -> str:
@@ -40,18 +24,10 @@ def part_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The parts of the package that a file imports at run time, wherever in it."""
+    """The parts of the package that a file imports, wherever in it, for type checking too."""
     tree = ast.parse(path.read_text())
-    typing_only = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
     found = set()
     for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "attnbench":
             parts = node.module.split(".")[1:]
             found |= {parts[0]} if parts else {alias.name for alias in node.names}
@@ -86,11 +62,11 @@ def loaded_after(code: str) -> set[str]:
     [
         "import attnbench.cli",
         "from attnbench import load_run, run_study",
-        "from attnbench import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
-        "import attnbench.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.trust",
-        "from attnbench.study import *; plan(read_study(find_study('report')))",
+        "from attnbench.report import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
+        "import attnbench.runs.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.trust",
+        "from attnbench.study.plan import *; plan(read_study(find_study('report')))",
         "from attnbench.report import FORMATS; [FORMATS.load(name) for name in FORMATS.names()]",
-        "import attnbench.merging, attnbench.cli.keeping",
+        "import attnbench.runs.merge, attnbench.cli.merge",
     ],
 )
 def test_the_reading_side_loads_no_torch_and_no_runtime(code):

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from attnbench import container, environment
-from attnbench.disturbance import Activity, Watch, standing
+from attnbench.measure import container
+from attnbench.measure import machine as environment
+from attnbench.measure.disturbance import Activity, Watch, standing
 
 
 def write(root, files):

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench import progress
-from attnbench.errors import CaseFailure
-from attnbench.export import to_onnx
+from attnbench.cli import progress
+from attnbench.core.errors import CaseFailure
+from attnbench.core.records import Case
 from attnbench.graph.align import ExecutedNode
 from attnbench.graph.chain import LENGTH, chain
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import serialise
+from attnbench.judge.verdicts import agreement
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.crosscheck import paired_overhead
-from attnbench.measure.process import time_in_process
-from attnbench.records import Case
-from attnbench.report.verdicts import agreement
+from attnbench.measure.timing import time_in_process
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench import figures
-from attnbench.export import to_onnx
 from attnbench.graph.cost import activation_peak
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse
-from attnbench.measure.process import time_in_process
+from attnbench.measure.timing import time_in_process
+from attnbench.runs import fold as figures
 
 MEGABYTE = 1_000_000
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from attnbench import environment
-from attnbench.errors import InputError
-from attnbench.merging import keep, merge
-from attnbench.records import Failure, Measurement, Record, Run
+from attnbench.core.errors import InputError
+from attnbench.core.records import Failure, Measurement, Record, Run
+from attnbench.measure import machine as environment
+from attnbench.measure.sweep import _recorded, make_header
 from attnbench.report.frame import to_frame
-from attnbench.store import finished, load_run, open_run
-from attnbench.study import plan, shard
-from attnbench.sweep import _recorded, make_header
+from attnbench.runs.merge import keep, merge
+from attnbench.runs.store import finished, load_run, open_run
+from attnbench.study.plan import plan, shard
 
 MACHINE, SOFTWARE = environment.machine(), environment.software()
 

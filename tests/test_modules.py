@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from attnbench.build import CaseBuilder
-from attnbench.counting import count_torch, parameters_of
-from attnbench.environment import OPSET
-from attnbench.errors import CaseRefused, InputError
-from attnbench.export import to_onnx
-from attnbench.grammar import Spec, parse_spec
+from attnbench.core.errors import CaseRefused, InputError
+from attnbench.core.grammar import Spec, parse_spec
+from attnbench.graph import OPSET
 from attnbench.graph.cost import graph_cost
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, verify
+from attnbench.graph.parity import compare
+from attnbench.graph.torch_counts import count_torch, parameters_of
+from attnbench.measure.build import CaseBuilder
 from attnbench.modules import MODULES, Plane, build_module, check_spec
 from attnbench.modules.eca import adaptive_kernel
-from attnbench.parity import compare
 
 NAMES = MODULES.names()
 PLANES = [Plane(32, 7, 5), Plane(64, 6, 10), Plane(256, 3, 4), Plane(512, 1, 2), Plane(16, 1, 1)]

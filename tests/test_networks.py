@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from attnbench.counting import count_torch, parameters_of
-from attnbench.grammar import parse_spec, parse_variant
+from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.graph.torch_counts import count_torch, parameters_of
 from attnbench.hosts import HOSTS, host_options, modules_by_site, resolve_place, site_table
 from attnbench.hosts.efficientnet_b0 import MBConv
 from attnbench.hosts.mobilenet_v2 import InvertedResidual

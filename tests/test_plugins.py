@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from attnbench.errors import InputError
-from attnbench.grammar import parse_spec
+from attnbench.core.errors import InputError
+from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, HostReference, check_host
 from attnbench.modules import MODULES, Plane, build_module
 from attnbench.targets import load_target, target_names

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_graph import floats, model_of
 
-from attnbench.lint import lint
+from attnbench.npu.judge import lint
+from attnbench.npu.rules import PREDICATES
 from attnbench.targets import load_target
-from attnbench.targets.rules import PREDICATES
 
 APACHE, TIDL, ORIN = "aimotive-apache6", "ti-tidl-11.02", "nvidia-orin-dla-trt10"
 X3, ULTRA = "horizon-rdk-x3", "horizon-rdk-ultra"

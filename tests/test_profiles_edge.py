@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_graph import floats, model_of
 
-from attnbench.lint import lint
+from attnbench.npu.judge import lint
 from attnbench.targets import load_target
 
 RK3588, AXELERA, KL520, KL720, DEEPX = (

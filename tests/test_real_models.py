@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from attnbench.check import causes, check
 from attnbench.graph.foreign import read_model
+from attnbench.npu.check import causes, check
 from attnbench.targets import load_target, target_names
 
 WHEELS = {

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import BASELINE, case, finding, measurements
 
-from attnbench.errors import InputError, UnknownName
-from attnbench.recommend import BUDGET, FIGURE, TARGET, Limit, Wish, recommend
-from attnbench.recommend.front import Point, dominates, doubts, front, told_apart
-from attnbench.recommend.wish import read_latency, read_metrics, read_overhead
-from attnbench.records import Failure, Measurement, Record
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.records import Failure, Measurement, Record
+from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Limit, Wish, recommend
+from attnbench.judge.recommend.front import Point, dominates, doubts, front, told_apart
+from attnbench.judge.recommend.wish import read_latency, read_metrics, read_overhead
 from attnbench.report.recommendation import COLUMNS, as_csv, fell_out, ranking
-from attnbench.store import open_run
+from attnbench.runs.store import open_run
 
 BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
 FLOOR = 0.05

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.errors import InputError, UnknownName
-from attnbench.grammar import parse_spec
+from attnbench.core.catalogue import Registry, accepted, load_object, merge_options, source_hash
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
-from attnbench.registry import Registry, accepted, load_object, merge_options, source_hash
 from attnbench.report import FORMATS
 
 ENTRY = "from types import SimpleNamespace as E\n"

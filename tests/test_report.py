@@ -5,9 +5,9 @@ import io
 import pandas as pd
 import pytest
 
+from attnbench.judge.verdicts import CONFIRMED, OPEN, REFUTED, judge
 from attnbench.report import FORMATS, claims, npu, tables, trust
 from attnbench.report.frame import COLUMNS, to_frame
-from attnbench.report.verdicts import CONFIRMED, OPEN, REFUTED, judge
 
 FIRST_COLUMNS = (
     "host, variant, size, batch, status, reason, params, params_delta, params_delta_pct, macs, macs_delta, macs_delta_pct, "
@@ -178,7 +178,7 @@ def measured_twice(run):
     """The run with the memory and the floors of a newer one."""
     from dataclasses import replace
 
-    from attnbench.records import Measurement
+    from attnbench.core.records import Measurement
 
     base, cbam, eca, *rest = run.records
     floors = (
@@ -224,7 +224,7 @@ def test_why_replicates_ended_is_told(measured_twice):
 def test_a_case_that_is_not_attributed_says_so_in_its_cell(run):
     from dataclasses import replace
 
-    from attnbench.records import Measurement
+    from attnbench.core.records import Measurement
 
     none = Measurement("overhead", None, note="not attributed: 3% of the baseline's time has a counterpart")
     found = replace(run, records=(run.records[0], replace(run.records[1], measurements=run.records[1].measured((none,)))))

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.build import CaseBuilder
-from attnbench.counting import count_torch, parameters_of
-from attnbench.export import to_onnx
-from attnbench.grammar import Spec, parse_spec
+from attnbench.core.grammar import Spec, parse_spec
+from attnbench.core.records import Case
+from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, verify
+from attnbench.graph.torch_counts import count_torch, parameters_of
 from attnbench.hosts import HostReference
-from attnbench.lint import lint
+from attnbench.judge.verdicts import npu_verdict
+from attnbench.measure.build import CaseBuilder
 from attnbench.modules import MODULES, Plane, build_module, rewrites_of
 from attnbench.modules.coord import stretches, strided_mean
-from attnbench.records import Case
-from attnbench.report.verdicts import npu_verdict
+from attnbench.npu.judge import lint
 from attnbench.targets import load_target
 
 PLANES = [

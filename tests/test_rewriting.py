@@ -13,19 +13,19 @@ from test_graph import model_of
 from test_targets import GOOD
 from torch import nn
 
-from attnbench import rewriting
-from attnbench.errors import InputError
-from attnbench.export import to_onnx
+from attnbench.core.errors import InputError
+from attnbench.graph.export import to_onnx
 from attnbench.graph.foreign import read_model
 from attnbench.graph.load import parse, serialise
+from attnbench.judge.verdicts import npu_verdict
 from attnbench.modules.cbam import CBAM
 from attnbench.modules.coord import CoordinateAttention
 from attnbench.modules.eca import ECA, NpuECA
 from attnbench.modules.se import LinearSE
-from attnbench.report.verdicts import npu_verdict
-from attnbench.rewriting import REWRITES, rewrite
-from attnbench.rewriting.place import Place
-from attnbench.rewriting.proof import BOUND, Unproven, compare
+from attnbench.npu import rewriting
+from attnbench.npu.rewriting import REWRITES, rewrite
+from attnbench.npu.rewriting.place import Place
+from attnbench.npu.rewriting.proof import BOUND, Unproven, compare
 from attnbench.targets import load_target
 
 RNG = np.random.default_rng(0)

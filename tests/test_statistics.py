@@ -6,7 +6,7 @@ from statistics import median
 import pytest
 from scipy import stats
 
-from attnbench.statistics import (
+from attnbench.core.statistics import (
     blocks,
     difference_interval,
     noise_floor,

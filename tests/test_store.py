@@ -8,9 +8,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from attnbench.errors import InputError
-from attnbench.records import Record
-from attnbench.store import compact, find_case, find_unfinished, finished, latest_run, load_run, open_run
+from attnbench.core.errors import InputError
+from attnbench.core.records import Record
+from attnbench.runs.store import compact, find_case, find_unfinished, finished, latest_run, load_run, open_run
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_a_write_that_the_system_refuses_is_one_line_and_not_a_torn_file(folder)
     script = f"""
 import resource
 from pathlib import Path
-from attnbench.errors import InputError
-from attnbench.store import load_run, open_run
+from attnbench.core.errors import InputError
+from attnbench.runs.store import load_run, open_run
 run = load_run({str(folder)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 100}, {size + 100}))
 with open_run(Path({str(folder)!r}), run.header) as writer:

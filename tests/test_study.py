@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.errors import InputError
+from attnbench.core.errors import InputError
+from attnbench.core.records import Settings
 from attnbench.hosts import HostReference, declared_planes
 from attnbench.modules import MODULES
-from attnbench.records import Settings
-from attnbench.study import from_flags, host_from_flags, make_settings, plan
-from attnbench.study_file import find_study, packaged_study, read_study
+from attnbench.study.file import find_study, packaged_study, read_study
+from attnbench.study.plan import from_flags, host_from_flags, make_settings, plan
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

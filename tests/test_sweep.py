@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from attnbench import load_run, run_study
-from attnbench.errors import InputError
-from attnbench.records import Case
+from attnbench.core.errors import InputError
+from attnbench.core.records import Case
 from attnbench.report.frame import COLUMNS
-from attnbench.store import RUN_FILE
+from attnbench.runs.store import RUN_FILE
 
 FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
 
@@ -269,8 +269,8 @@ def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
 
 
 def test_an_estimate_names_the_cases_that_will_not_be_run(monkeypatch):
-    from attnbench import sweep
-    from attnbench.study import plan
+    from attnbench.measure import sweep
+    from attnbench.study.plan import plan
 
     monkeypatch.setattr(sweep, "SUSPICIOUS_RATIO", 0.0)
     table = sweep.estimate(plan({"sizes": ["64x96"], "case": [{"variant": "encoder.layer4=mobilevit"}]}, quick=True))

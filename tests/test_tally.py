@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from attnbench.api import run_study
+from attnbench.measure.count import tally
 from attnbench.report import counts
 from attnbench.report.frame import to_frame
-from attnbench.study import plan
-from attnbench.tally import tally
+from attnbench.study.plan import plan
 
 SMALL = ("--size", "64x96")
 
@@ -42,7 +42,7 @@ def test_the_derivation_adds_up_to_the_count():
 
 def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch):
     whole = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
-    monkeypatch.setattr("attnbench.tally.free_memory", lambda: 0)
+    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 0)
     row = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
     assert row["macs"] == whole["macs"]
     assert row["params"] == whole["params"]

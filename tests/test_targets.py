@@ -3,11 +3,11 @@
 import pytest
 from test_graph import floats, model_of
 
-from attnbench.errors import InputError
-from attnbench.lint import deployment_checklist, lint
-from attnbench.report.verdicts import npu_verdict
+from attnbench.core.errors import InputError
+from attnbench.judge.verdicts import npu_verdict
+from attnbench.npu.judge import deployment_checklist, lint
+from attnbench.npu.rules import PREDICATES, limit_text
 from attnbench.targets import load_target, target_names
-from attnbench.targets.rules import PREDICATES, limit_text
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from conftest import finding
 
-from attnbench.errors import InputError, UnknownName
-from attnbench.records import Case, Failure, Measurement, NodeShare, Record, RunHeader, Settings
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.records import Case, Failure, Measurement, NodeShare, Record, RunHeader, Settings
+from attnbench.core.statistics import replicate_interval
+from attnbench.judge.track import track
+from attnbench.judge.track.gate import NEWEST, read_limit
+from attnbench.judge.track.steps import FEWEST, SHORTEST, find_levels, noise_of
 from attnbench.report.trends import COLUMNS, sparkline
-from attnbench.statistics import replicate_interval
-from attnbench.store import load_run
-from attnbench.tracking import track
-from attnbench.tracking.gate import NEWEST, read_limit
-from attnbench.tracking.steps import FEWEST, SHORTEST, find_levels, noise_of
+from attnbench.runs.store import load_run
 
 BEGIN = datetime(2026, 10, 1, 3, tzinfo=UTC)
 HOST, SIZE = "resnetsan01", "384x640"

@@ -1,6 +1,6 @@
 import pytest
 
-from attnbench import units
+from attnbench.core import units
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,39 @@
 """The command line: parse, call, print. Nothing is decided here, and only ``main`` catches errors.
 
-Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
+One file a command. Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
 """
 
-from attnbench.cli import checking, comparing, counting, deciding, keeping, measuring, reading, rewriting, tracking
+from attnbench.cli import (
+    baseline,
+    check,
+    compare,
+    count,
+    doctor,
+    explain,
+    list_,
+    merge,
+    recommend,
+    report,
+    rewrite,
+    sweep,
+    track,
+)
 from attnbench.cli.app import app, main
 
 __all__ = [
     "app",
-    "checking",
-    "comparing",
-    "counting",
-    "deciding",
-    "keeping",
+    "baseline",
+    "check",
+    "compare",
+    "count",
+    "doctor",
+    "explain",
+    "list_",
     "main",
-    "measuring",
-    "reading",
-    "rewriting",
-    "tracking",
+    "merge",
+    "recommend",
+    "report",
+    "rewrite",
+    "sweep",
+    "track",
 ]

@@ -2,7 +2,7 @@
 
 import typer
 
-from attnbench.errors import AttnbenchError
+from attnbench.core.errors import AttnbenchError
 
 app = typer.Typer(
     help="What an attention block costs at a place of a network, measured, and whether an NPU will run it.",

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attnbench.naming import is_inserted
+from attnbench.core.naming import is_inserted
 
 
 @dataclass(frozen=True)

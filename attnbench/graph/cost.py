@@ -21,7 +21,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from attnbench.errors import CaseFailure
+from attnbench.core.errors import CaseFailure
 from attnbench.graph.liveness import VIEWS, Step, peak
 from attnbench.graph.load import static_shape
 

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from onnxscript import optimizer
 
-from attnbench.errors import InputError, UnknownName
+from attnbench.core.errors import InputError, UnknownName
 from attnbench.graph.canonicalise import tidy
 from attnbench.graph.load import first_line, opset_of, read_proto, read_weights
 

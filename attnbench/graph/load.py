@@ -13,7 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnxscript.version_converter import convert_version
 
-from attnbench.errors import CaseFailure, InputError
+from attnbench.core.errors import CaseFailure, InputError
 
 WEIGHT_THRESHOLD = 4096
 """Bytes from which a host's weight is moved out; shapes and axes stay inside, where passes can read them."""

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
-from attnbench.errors import CaseFailure, UnknownName
+from attnbench.core.errors import CaseFailure, UnknownName
+from attnbench.core.naming import MARKER_DOMAIN, MARKER_OP, insertion_prefix
 from attnbench.graph.canonicalise import tidy
 from attnbench.graph.load import parse, raise_opset, static_shape
-from attnbench.naming import MARKER_DOMAIN, MARKER_OP, insertion_prefix
 
 
 def markers(model: ir.Model) -> dict[str, ir.Node]:

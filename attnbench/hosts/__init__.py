@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from attnbench.errors import InputError, UnknownName
-from attnbench.grammar import OptionValue, Spec, Variant, parse_spec
+from attnbench.core.catalogue import Registry, is_reference, merge_options
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import OptionValue, Spec, Variant, parse_spec
 from attnbench.modules import Plane
-from attnbench.registry import Registry, is_reference, merge_options
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from attnbench.errors import InputError
+from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.initialise import initialise
 from attnbench.hosts.resnet_encoder import ResNet18Encoder

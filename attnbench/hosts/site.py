@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from attnbench.errors import InputError
-from attnbench.naming import MARKER_DOMAIN, MARKER_OP
+from attnbench.core.errors import InputError
+from attnbench.core.naming import MARKER_DOMAIN, MARKER_OP
 
 
 class Site(nn.Module):

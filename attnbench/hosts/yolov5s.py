@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from attnbench.errors import InputError
+from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.initialise import initialise

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Self
 
+from attnbench.core.naming import inserted_site, is_inserted
+from attnbench.core.records import NodeShare, Part
 from attnbench.graph.align import ExecutedNode, align
-from attnbench.naming import inserted_site, is_inserted
-from attnbench.records import NodeShare, Part
 
 ALIGNED_FLOOR = 0.8
 """Share of the baseline's time that must have a counterpart in the variant. What has none is subtracted between processes,

@@ -11,7 +11,7 @@ always the same way: sessions do not have like places in memory.
 import math
 from collections.abc import Sequence
 
-from attnbench.statistics import Estimate, blocks, signed_rank_interval
+from attnbench.core.statistics import Estimate, blocks, signed_rank_interval
 
 
 def paired_overhead(ratios: Sequence[float]) -> Estimate:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from attnbench.errors import CaseRefused, InputError
-from attnbench.grammar import OptionValue, Spec
-from attnbench.registry import Registry, accepted, is_reference, load_object, merge_options, refuse_unknown_options
+from attnbench.core.catalogue import Registry, accepted, is_reference, load_object, merge_options, refuse_unknown_options
+from attnbench.core.errors import CaseRefused, InputError
+from attnbench.core.grammar import OptionValue, Spec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attnbench.records import Run
-from attnbench.registry import Registry
+from attnbench.core.catalogue import Registry
+from attnbench.core.records import Run
 
 FORMATS = Registry("format", "attnbench.report", "attnbench.formats")
 

@@ -10,7 +10,7 @@ default, so only the machine stands there; when and from which commit a run is s
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from attnbench.records import Case, Run
+from attnbench.core.records import Case, Run
 from attnbench.report import Format
 from attnbench.report.series import Figure, figures
 

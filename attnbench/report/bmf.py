@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any
 
-from attnbench.records import Case, Run
+from attnbench.core.records import Case, Run
 from attnbench.report import Format
 from attnbench.report.series import Figure, figures
 

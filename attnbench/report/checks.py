@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.naming import display_name
-from attnbench.records import LEVELS
-from attnbench.report.verdicts import npu_verdict
-from attnbench.units import MISSING, count, fixed
+from attnbench.core.naming import display_name
+from attnbench.core.records import LEVELS
+from attnbench.core.units import MISSING, count, fixed
+from attnbench.judge.verdicts import npu_verdict
 
 if TYPE_CHECKING:
-    from attnbench.check import Cause, Checked
+    from attnbench.npu.check import Cause, Checked
 
 CHECK_SCHEMA = 1
 """Of ``check --format json``; keys are only ever added."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.records import Run
+from attnbench.core.records import Run
+from attnbench.core.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
+from attnbench.judge.verdicts import Judged, judge
 from attnbench.report.tables import Row, npu_text, number, overhead_text, rows_of, where
-from attnbench.report.verdicts import Judged, judge
-from attnbench.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
 
 CLAIM_UNITS = {
     "params": "params",

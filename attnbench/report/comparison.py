@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.report.markdown import noted_text
-from attnbench.units import MISSING, bytes_text, count, fixed, significant, with_interval
 
 if TYPE_CHECKING:
-    from attnbench.comparing import Comparison, Row
-    from attnbench.records import RunHeader
+    from attnbench.core.records import RunHeader
+    from attnbench.judge.compare import Comparison, Row
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.records import Case, Run
+from attnbench.core.records import Case, Run
+from attnbench.core.units import MISSING, count, scaled, significant
+from attnbench.judge.verdicts import CONFIRMED, REFUTED, Judged, judge
 from attnbench.report.claims import claim_text, claimed, judged_text
 from attnbench.report.tables import Row, number, rows_of, where
-from attnbench.report.verdicts import CONFIRMED, REFUTED, Judged, judge
-from attnbench.units import MISSING, count, scaled, significant
 
 COLUMNS = (
     "host", "variant", "size", "batch", "status", "reason", "params", "params_delta", "params_delta_pct", "macs",

@@ -1,6 +1,6 @@
 """The cases table as CSV: one row a case and target, columns as ``frame.COLUMNS`` orders and explains them."""
 
-from attnbench.records import Run
+from attnbench.core.records import Run
 from attnbench.report import Format
 from attnbench.report.frame import to_frame
 

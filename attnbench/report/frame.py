@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.records import Record, Run
-from attnbench.report.verdicts import agreement, judge, npu_verdict
-from attnbench.units import percent
+from attnbench.core.records import Record, Run
+from attnbench.core.units import percent
+from attnbench.judge.verdicts import agreement, judge, npu_verdict
 
 COLUMNS = {
     "host": "host with its options",

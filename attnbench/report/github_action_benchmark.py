@@ -11,10 +11,10 @@ Let it draw, and let ``attnbench compare`` judge. It refuses a file with no entr
 import json
 from typing import Any
 
-from attnbench.records import Case, Run
+from attnbench.core.records import Case, Run
+from attnbench.core.units import with_interval
 from attnbench.report import Format
 from attnbench.report.series import Figure, figures
-from attnbench.units import with_interval
 
 SERIES = {
     "overhead": ("overhead", "%", 100.0),

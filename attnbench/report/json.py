@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnbench.records import Record, Run
+from attnbench.core.records import Record, Run
 from attnbench.report import Format
 from attnbench.report.frame import COLUMNS, to_frame
 from attnbench.report.tables import rows_of

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from attnbench.naming import display_name
-from attnbench.records import Case, Finding, Record, Run
+from attnbench.core.naming import display_name
+from attnbench.core.records import Case, Finding, Record, Run
+from attnbench.core.units import significant
+from attnbench.judge.verdicts import CONFIRMED, REFUTED, judge, npu_verdict
 from attnbench.report import Format
 from attnbench.report.claims import claim_text, claimed, judged_text
 from attnbench.report.frame import to_frame
-from attnbench.report.verdicts import CONFIRMED, REFUTED, judge, npu_verdict
-from attnbench.units import significant
 
 Outcome = Literal["passed", "skipped", "failure", "error"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from attnbench.records import Run
+from attnbench.core.records import Run
 from attnbench.report import Format
 from attnbench.report.frame import to_frame
 from attnbench.report.tables import cases_table

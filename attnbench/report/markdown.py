@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.records import Run
+from attnbench.core.records import Run
+from attnbench.core.units import bytes_text, seconds_text
+from attnbench.judge.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import Format, claims, npu, tables, trust
 from attnbench.report.frame import to_frame
-from attnbench.report.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
-from attnbench.units import bytes_text, seconds_text
 
 HOW_TO_READ = " ".join(
     (

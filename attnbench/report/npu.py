@@ -4,12 +4,12 @@ from collections import Counter
 
 import pandas as pd
 
-from attnbench.grammar import parse_variant
-from attnbench.naming import inserted_module
-from attnbench.records import ON_NPU, Finding, Run
+from attnbench.core.grammar import parse_variant
+from attnbench.core.naming import inserted_module
+from attnbench.core.records import ON_NPU, Finding, Run
+from attnbench.core.units import MISSING
+from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.tables import rows_of
-from attnbench.report.verdicts import VERDICTS
-from attnbench.units import MISSING
 
 
 def by_target(run: Run, frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
-from attnbench.records import Case, Record, Run
+from attnbench.core.records import Case, Record, Run
 from attnbench.report import Format
 from attnbench.report.series import Figure, figures
 

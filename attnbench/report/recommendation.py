@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.report.markdown import noted_text
-from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
 
 if TYPE_CHECKING:
-    from attnbench.recommend import Candidate, Recommendation
+    from attnbench.judge.recommend import Candidate, Recommendation
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""

@@ -6,10 +6,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from attnbench.naming import display_name
+from attnbench.core.naming import display_name
 
 if TYPE_CHECKING:
-    from attnbench.check import Cause, Checked
+    from attnbench.npu.check import Cause, Checked
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 KINDS = {"refused": "error", "fallback": "warning", "unknown": "note", "efficiency": "note", "constrained": "note"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from attnbench.records import Record
+from attnbench.core.records import Record
 
 METRICS = ("overhead", "latency", "latency_p90", "params", "macs", "activation_peak", "memory_peak", "weights")
 """The quantities that become series, by the names that records use, in the order in which they are written."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from attnbench.grammar import parse_variant
-from attnbench.naming import display_name, inserted_module, plain_name
-from attnbench.records import Check, Record, Run
-from attnbench.units import MISSING, count, fixed, scaled, significant, with_interval
+from attnbench.core.grammar import parse_variant
+from attnbench.core.naming import display_name, inserted_module, plain_name
+from attnbench.core.records import Check, Record, Run
+from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 
 Row = Mapping[str, Any]
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from attnbench.metrics import SHARES
+from attnbench.core.metrics import SHARES
+from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.report.markdown import noted_text
-from attnbench.units import MISSING, count, significant, with_interval
 
 if TYPE_CHECKING:
-    from attnbench.statistics import Estimate
-    from attnbench.tracking import History, Point, Series, Step, Trend
+    from attnbench.core.statistics import Estimate
+    from attnbench.judge.track import History, Point, Series, Step, Trend
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""

@@ -5,10 +5,10 @@ from statistics import fmean
 
 import pandas as pd
 
-from attnbench.records import Run
+from attnbench.core.records import Run
+from attnbench.core.units import MISSING, fixed, percent, scaled, significant
+from attnbench.judge.verdicts import CROWDED
 from attnbench.report.tables import interval_text, number, overhead_text, rows_of, where
-from attnbench.report.verdicts import CROWDED
-from attnbench.units import MISSING, fixed, percent, scaled, significant
 
 
 def floors(run: Run) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnbench.errors import InputError, UnknownName
+from attnbench.core.errors import InputError, UnknownName
 
 EVIDENCE = ("vendor-doc", "vendor-source", "third-party", "report", "presumed")
 LEVELS = ("supported", "constrained", "unknown", "refused", "fallback:<where>")
@@ -148,7 +148,7 @@ def _target(data: dict[str, Any], path: Path) -> Target:
 
 
 def _rule(data: Any, path: Path, beyond: str) -> Rule:
-    from attnbench.targets.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; listing targets does not
+    from attnbench.npu.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; listing targets does not
 
     where = f"target {path}: rule '{data.get('id', '?') if isinstance(data, dict) else data}'"
     if not isinstance(data, dict):

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab import AA_SIZES, Lab, experiment, miss_row, open_lab, table
 
-from attnbench.statistics import difference_interval
+from attnbench.core.statistics import difference_interval
 
 VARIANTS = ["encoder.layer3=se_npu", "encoder.layer3=cbam_npu", "decoder.fusion=se_npu", "decoder.fusion=cbam_npu"]
 PROCESSES = 3

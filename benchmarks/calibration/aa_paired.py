@@ -9,8 +9,8 @@ from typing import Any
 
 from lab import AA_SIZES, Lab, experiment, miss_row, open_lab, table
 
+from attnbench.core.records import BASELINE
 from attnbench.measure.crosscheck import paired_overhead
-from attnbench.records import BASELINE
 
 PROCESSES, PAIRS = 3, 20
 

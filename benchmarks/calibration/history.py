@@ -24,10 +24,10 @@ from typing import Any
 from judged import page
 from lab import Lab, experiment, open_lab
 
+from attnbench.core.records import Record, Run
 from attnbench.measure.crosscheck import paired_overhead
 from attnbench.modules import MODULES
-from attnbench.records import Record, Run
-from attnbench.store import load_run
+from attnbench.runs.store import load_run
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]

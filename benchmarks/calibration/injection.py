@@ -13,9 +13,9 @@ import numpy as np
 import onnx_ir as ir
 from lab import LARGE, Lab, experiment, open_lab, percent, table
 
+from attnbench.core.statistics import replicate_interval
 from attnbench.graph.chain import LENGTH
 from attnbench.graph.load import serialise
-from attnbench.statistics import replicate_interval
 
 PROBE = f"'{Path(__file__).with_name('probe.py')}:Probe'"
 SITES = {"encoder.layer1": (64, 96, 160), "encoder.layer3": (256, 24, 40), "decoder.upconv3": (128, 48, 80)}

@@ -14,13 +14,13 @@ from typing import Any
 from lab import percent, table
 from scipy.stats import binomtest
 
-from attnbench.comparing import Comparison, Row, compare
-from attnbench.comparing.noisy import OVERHEAD
-from attnbench.comparing.rows import INCOMPARABLE, SAME
-from attnbench.records import Record, Run, RunHeader
-from attnbench.statistics import replicate_interval, signed_rank_interval
-from attnbench.store import open_run
-from attnbench.tracking import track
+from attnbench.core.records import Record, Run, RunHeader
+from attnbench.core.statistics import replicate_interval, signed_rank_interval
+from attnbench.judge.compare import Comparison, Row, compare
+from attnbench.judge.compare.noisy import OVERHEAD
+from attnbench.judge.compare.rows import INCOMPARABLE, SAME
+from attnbench.judge.track import track
+from attnbench.runs.store import open_run
 
 FIRST, BEFORE, EACH = "the first run, as `baseline set` has it", "the last run as it was", "each earlier run as it was"
 BASES: dict[str, Callable[[list[Run]], list[Run]]] = {

@@ -17,17 +17,17 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
-from attnbench import environment
-from attnbench.bench import timing_job
-from attnbench.builder import Builder
-from attnbench.disturbance import Watch
+from attnbench.core.records import BASELINE, Case, Settings
+from attnbench.core.statistics import Estimate
 from attnbench.hosts import HostReference
+from attnbench.measure import machine as environment
 from attnbench.measure.attribution import Attribution, Profile, attribute
-from attnbench.measure.process import time_in_process
-from attnbench.records import BASELINE, Case, Settings
+from attnbench.measure.bench import timing_job
+from attnbench.measure.builder import Builder
+from attnbench.measure.disturbance import Watch
+from attnbench.measure.timing import time_in_process
 from attnbench.report.markdown import table_text
-from attnbench.statistics import Estimate
-from attnbench.study import PlannedCase
+from attnbench.study.plan import PlannedCase
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "calibration"
 HOST = HostReference("resnetsan01")

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import LARGE, SMALL, experiment, open_lab, percent, table
 
-from attnbench.statistics import replicate_interval
+from attnbench.core.statistics import replicate_interval
 
 MODULES = {
     "se_npu": "decoder.fusion",

@@ -17,8 +17,8 @@ from history import stored, sweep
 from judged import FIRST, Sample, alarm_row, samples
 from lab import experiment, table
 
-from attnbench import environment
-from attnbench.records import Run
+from attnbench.core.records import Run
+from attnbench.measure import machine as environment
 
 RUNS = 6
 

@@ -21,10 +21,10 @@ from typing import Any
 import onnxruntime as ort
 from lab import RESULTS, SMALL, Lab, experiment, open_lab, percent, table
 
+from attnbench.core.records import BASELINE
+from attnbench.core.statistics import signed_rank_interval
 from attnbench.measure.crosscheck import paired_overhead
 from attnbench.measure.session import feed, open_session, session_options
-from attnbench.records import BASELINE
-from attnbench.statistics import signed_rank_interval
 
 VARIANT = "decoder.fusion=se_npu"
 SITTINGS = 6

@@ -11,10 +11,10 @@ from typing import Any
 
 from lab import LARGE, SMALL, Lab, experiment, open_lab, percent, table
 
+from attnbench.core.records import BASELINE
+from attnbench.core.statistics import replicate_interval, signed_rank_interval
+from attnbench.judge.verdicts import systematic_points
 from attnbench.measure.crosscheck import paired_overhead
-from attnbench.records import BASELINE
-from attnbench.report.verdicts import systematic_points
-from attnbench.statistics import replicate_interval, signed_rank_interval
 
 REFERENCES = {
     (SMALL, "encoder.layer3=cbam_npu"): (40, 30),

@@ -1,0 +1,143 @@
+"""What commands share: tables on the screen, text to files, and stored runs by name."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pandas as pd
+
+    from attnbench.core.records import Run
+
+Section = tuple[str, str, "pd.DataFrame"]
+"""A heading, a paragraph, and a table, the last two of which may be empty."""
+
+
+class Format(StrEnum):
+    """How a command answers that tells of figures."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
+
+
+def answer(
+    format_: Format,
+    output: Path | None,
+    *,
+    screen: "Callable[[], None]",
+    md: "Callable[[], str]",
+    csv: "Callable[[], str]",
+    json: "Callable[[], str]",
+) -> None:
+    """Answer in the format asked for, by whichever of these makes it."""
+    if format_ is Format.table and output is None:
+        screen()
+    else:
+        texts = {Format.table: md, Format.md: md, Format.csv: csv, Format.json: json}
+        give(texts[format_](), output)
+
+
+def show_table(table: "pd.DataFrame", title: str = "") -> None:
+    """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
+    if table.empty:
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+
+        shown = Table(title=title, title_justify="left")
+        for column in table.columns:
+            shown.add_column(str(column), overflow="fold")
+        for row in table.itertuples(index=False):
+            shown.add_row(*map(str, row))
+        Console(highlight=False, markup=False).print(shown)
+        return
+    from tabulate import tabulate  # noqa: PLC0415
+
+    typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
+    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))
+
+
+def give(text: str, output: Path | None) -> None:
+    """Text to a file, or to the screen without one."""
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        save_text(output, text)
+
+
+def show_tables(tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+    """Tables with their titles on the screen; empty ones are left out."""
+    for title, table in tables:
+        show_table(table, title)
+
+
+def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+    """What a reader must know first, a sentence a line, and then the tables."""
+    typer.echo("\n".join(notes))
+    show_tables(tables)
+
+
+def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdown: bool) -> None:
+    """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
+    if not markdown and output is None:
+        for title, paragraph, table in sections:
+            if paragraph:
+                typer.echo(f"\n{paragraph}")
+            show_table(table, "" if paragraph else title)
+        return
+    from attnbench.report.markdown import sections_text  # noqa: PLC0415
+
+    give(sections_text(sections), output)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Text to a file; a place that cannot be written is the user's to mend."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_reports(run: "Run", folder: Path) -> None:
+    """The report and the table of cases, beside the run file that they are made from."""
+    from attnbench.report import FORMATS  # noqa: PLC0415
+
+    for name in ("md", "csv"):
+        entry = FORMATS.load(name)
+        save_text(folder / entry.file, entry.render(run))
+
+
+def stored_run(where: str, results: Path) -> "Run":
+    """The run that a folder, a file or the word ``latest`` names."""
+    from attnbench.runs.store import latest_run, load_run  # noqa: PLC0415
+
+    return load_run(latest_run(results) if where == "latest" else where)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: runs are very many small objects without cycles, and each search sees them all."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

@@ -1,0 +1,42 @@
+"""The command that names the run to compare with: ``baseline``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.answer import stored_run
+from attnbench.cli.app import app
+
+Results = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
+
+baseline = typer.Typer(help="Name the run that others are compared with, in a small file to commit.", no_args_is_help=True)
+app.add_typer(baseline, name="baseline")
+
+
+@baseline.command(name="set")
+def set_(
+    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
+    results: Results = Path("results"),
+) -> None:
+    """Make a run the baseline: write its path, time, commit and a hash of its file to RESULTS/baseline.toml."""
+    from attnbench.runs.reference import BASELINE_FILE, pin  # noqa: PLC0415
+    from attnbench.runs.store import finished, latest_run  # noqa: PLC0415
+
+    where = latest_run(results) if run == "latest" else Path(run)
+    stored = stored_run(str(where), results)
+    found = pin(where, stored, results)
+    typer.echo(f"{results / BASELINE_FILE} names {found.run} of {found.started}: commit both")
+    if not finished(stored):
+        typer.echo("that run is not finished: once it goes on, it must be named again")
+
+
+@baseline.command()
+def show(results: Results = Path("results")) -> None:
+    """Show which run is the baseline, and whether it is there as it was. Exit codes: 0 it is, 2 it is not."""
+    from attnbench.runs.reference import pinned, pinned_run  # noqa: PLC0415
+
+    found = pinned(results)
+    typer.echo(f"{found.run}, started {found.started}, commit {found.commit or 'unknown'}, sha256 {found.sha256[:12]}...")
+    pinned_run(results)
+    typer.echo("the run is there, and as it was when it was named")

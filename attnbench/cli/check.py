@@ -1,0 +1,120 @@
+"""The command that judges any ONNX file, or a module without a host: ``check``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.answer import Section, give, give_sections
+from attnbench.cli.app import app
+from attnbench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+    from attnbench.npu.check import Cause, Checked
+    from attnbench.npu.substitutes import Rewrites
+
+
+class Format(StrEnum):
+    """How ``check`` answers."""
+
+    text = "text"
+    md = "md"
+    json = "json"
+    sarif = "sarif"
+
+
+@app.command()
+def check(
+    model: Annotated[str | None, typer.Argument(help="An ONNX file; or --module with --channels and --plane.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="NPU target: a name, FILE.toml, or all.")] = None,
+    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.")] = None,
+    module: Annotated[str | None, typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="The module's channels.")] = None,
+    plane: Annotated[str | None, typer.Option(help="The module's HEIGHTxWIDTH.")] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.text,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every node.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Unknown ops count as found, too.")] = False,
+) -> None:
+    """Judge every node of a model against NPU targets: what would run, what not, why, and on whose word.
+
+    Exit codes: 0 nothing found, 1 refused or fallback found (with --strict also unknown), 2 the model cannot be judged.
+    """
+    from attnbench.npu.check import causes  # noqa: PLC0415
+    from attnbench.npu.check import check as judge  # noqa: PLC0415
+    from attnbench.npu.substitutes import cured  # noqa: PLC0415
+    from attnbench.targets import load_target, target_names  # noqa: PLC0415
+
+    names = target or ["aimotive"]
+    targets = [load_target(name) for name in (target_names() if "all" in names else names)]
+    graph, name, rewrites = _subject(model, size, shape or [], module, channels, plane)
+    checked = [cured(judge(graph, one, name), rewrites) for one in targets]
+    found = [causes(one.nodes) for one in checked]
+    if format_ in (Format.json, Format.sarif):
+        give(_for_programs(format_, checked, found), output)
+    else:
+        give_sections(_for_readers(checked, found, verbose=verbose), output, markdown=format_ is Format.md)
+    bad = {"refused", "fallback", *(["unknown"] if strict else [])}
+    if any(finding.level in bad for one in checked for finding in one.findings):
+        raise typer.Exit(1)
+
+
+def _subject(
+    model: str | None, size: str | None, shapes: list[str], module: str | None, channels: int | None, plane: str | None
+) -> "tuple[ir.Model, str, Rewrites]":
+    """What is to be judged: the model, its name, and what may cure a refused module."""
+    from attnbench.core.grammar import parse_size  # noqa: PLC0415
+
+    if (model is None) == (module is None):
+        raise InputError("give an ONNX file, or --module with --channels and --plane; not both")
+    if model is not None:
+        from attnbench.graph.foreign import read_model  # noqa: PLC0415
+
+        return read_model(model, parse_size(size) if size else None, dict(map(_shape, shapes))), model, {}
+    if module is None or channels is None or plane is None:
+        raise InputError("--module needs --channels and --plane: say how many channels, and HEIGHTxWIDTH")
+    from attnbench.measure.build import lone_module  # noqa: PLC0415
+
+    graph, rewrites = lone_module(module, channels, *parse_size(plane))
+    return graph, f"{module} at {channels}x{plane}", rewrites
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, equals, sides = text.rpartition("=")
+    if not equals or not name or not all(side.isdigit() and int(side) for side in sides.split("x")):
+        raise InputError(f"--shape '{text}' is not NAME=SIDES: write it like --shape x=1x3x48x320")
+    return name, tuple(map(int, sides.split("x")))
+
+
+def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[Cause]]") -> str:
+    if format_ is Format.json:
+        from attnbench.report.checks import as_json  # noqa: PLC0415
+
+        return as_json(checked, found) + "\n"
+    from attnbench.core.versions import version  # noqa: PLC0415
+    from attnbench.report.sarif import as_sarif  # noqa: PLC0415
+
+    return as_sarif(version("attnbench"), checked, found) + "\n"
+
+
+def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[Cause]]", *, verbose: bool) -> "list[Section]":
+    """Headings, paragraphs and tables of the answer, in order."""
+    from attnbench.report import checks  # noqa: PLC0415
+
+    sections: list[Section] = []
+    if len(checked) > 1:
+        sections += [("Ops by target", "", checks.matrix(checked))]
+    for one, causes in zip(checked, found, strict=True):
+        told = [cause for cause in causes if verbose or cause.level != "supported"]
+        sections.append((one.target.name, checks.headline(one), checks.summary(one)))
+        if len(checked) == 1 or verbose:
+            sections.append(("Findings by cause", "", checks.causes(told)))
+        if verbose:
+            sections.append(("Nodes", "", checks.nodes(one)))
+    return sections

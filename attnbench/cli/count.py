@@ -1,0 +1,63 @@
+"""The command that counts: ``count``. It loads torch, runs no clock and writes no graph."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_tables
+from attnbench.cli.app import app
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@app.command()
+def count(
+    study: Annotated[str | None, typer.Argument(help="A study whose claims on counts are judged.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
+    module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
+    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
+    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
+) -> None:
+    """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
+
+    Exit codes: 0 all counted or refused for a reason, 1 some cases failed, 2 bad input.
+    """
+    from attnbench.measure.count import tally  # noqa: PLC0415
+    from attnbench.report import counts  # noqa: PLC0415
+    from attnbench.report.frame import to_frame  # noqa: PLC0415
+    from attnbench.report.markdown import sections_text  # noqa: PLC0415
+    from attnbench.study import plan as studies  # noqa: PLC0415
+
+    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
+    alone = bool(hosts) and not (study or module or place or variant)
+    variants = ["baseline"] if alone else variant or []
+    plan = studies.plan(studies.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
+    tallied = tally(plan, per_op=per_op)
+    frame = to_frame(tallied.run)
+    claims = counts.claims(tallied.run, frame, tallied.readings)
+    shown = counts.derivation(tallied.derived) if per_op else frame[list(counts.COLUMNS)]
+    plain = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
+    tables = (("Counts", counts.readable(shown) if per_op else counts.cases(frame)), ("Claims", claims))
+    answer(
+        format_,
+        output,
+        screen=lambda: show_tables(tables),
+        md=lambda: sections_text([(title, "", table) for title, table in tables]),
+        csv=lambda: shown.to_csv(index=False),
+        json=lambda: json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
+    )
+    if any(record.status == "failed" for record in tallied.run.records):
+        raise typer.Exit(1)
+
+
+def _plain(table: "pd.DataFrame") -> list[dict[str, object]]:
+    return json.loads(table.to_json(orient="records"))

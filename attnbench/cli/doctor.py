@@ -1,0 +1,31 @@
+"""The command that examines the machine: ``doctor``."""
+
+import typer
+
+from attnbench.cli.answer import show_table
+from attnbench.cli.app import app
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine resolves today and what disturbs it, in under a minute; change nothing.
+
+    Exit codes: 0 fit or usable, 1 not fit to measure.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    from attnbench.core.units import fixed, significant  # noqa: PLC0415
+    from attnbench.measure.doctor import examine  # noqa: PLC0415
+
+    found = examine()
+    rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]
+    show_table(pd.DataFrame(rows), "What may disturb a measurement")
+    if found.difference is not None:
+        typer.echo(
+            f"\nAt 96x160 ({fixed(found.latency_ms, 1)} ms) this machine resolves overheads from "
+            f"{significant(found.overhead, 2)} percentage points on and differences between two from "
+            f"{significant(found.difference, 2)}; the clock alone, overheads from {significant(found.paired, 2)} on."
+        )
+    typer.echo(found.verdict)
+    if not found.fit:
+        raise typer.Exit(1)

@@ -1,0 +1,63 @@
+"""The command that helps to decide: ``recommend``. It reads a stored run and loads no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_noted, stored_run
+from attnbench.cli.app import app
+
+
+@app.command()
+def recommend(
+    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="NPU target that must accept; by default all that the run was checked against.")
+    ] = None,
+    max_overhead: Annotated[str | None, typer.Option(help="Most time added, of the baseline's: 2%.")] = None,
+    max_latency: Annotated[str | None, typer.Option(help="Most time ADDED by the variant: 5ms, 0.5s, 300us.")] = None,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Keep what the target does not list; it may still not run.")
+    ] = False,
+    accuracy: Annotated[
+        Path | None, typer.Option(help="CSV file: column variant, metrics, and host and size where the run has several.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric of that file and its better end: mIoU:higher, abs_rel:lower.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.")] = None,
+    host: Annotated[str | None, typer.Option(help="Only this host of the run.")] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
+    results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
+) -> None:
+    """Rank a run's variants that an NPU target takes and a budget allows, and say why the others fall out.
+
+    The front holds what no other beats, in accuracy and overhead, or in cost alone; noise removes nothing from it.
+    Exit codes: 0 something is left, 1 nothing is left, 2 bad input.
+    """
+    from attnbench.judge import recommend as deciding  # noqa: PLC0415
+    from attnbench.report import recommendation as shown  # noqa: PLC0415
+
+    wish = deciding.wish_from_flags(
+        targets=target or [],
+        max_overhead=max_overhead,
+        max_latency=max_latency,
+        allow_unknown=allow_unknown,
+        accuracy=accuracy,
+        metrics=metric or [],
+        host=host,
+        size=size,
+    )
+    found = deciding.recommend(stored_run(run, results), wish)
+    answer(
+        format_,
+        output,
+        screen=lambda: show_noted(found.notes, shown.sections(found)),
+        md=lambda: shown.as_markdown(found),
+        csv=lambda: shown.as_csv(found),
+        json=lambda: shown.as_json(found),
+    )
+    if not found.left:
+        raise typer.Exit(1)

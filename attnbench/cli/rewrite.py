@@ -1,0 +1,44 @@
+"""The command that rewrites an ONNX file for a target: ``rewrite``. It loads ONNX Runtime for the proof, and no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.answer import give_sections
+from attnbench.cli.app import app
+
+
+@app.command()
+def rewrite(
+    model: Annotated[str, typer.Argument(help="An ONNX file of float32.")],
+    target: Annotated[str, typer.Option(help="NPU target: a name or FILE.toml.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.")] = None,
+) -> None:
+    """Rewrite a model's graph exactly where a target needs it, and prove that it computes the same.
+
+    Exit codes: 0 written, or nothing needs rewriting; 1 nothing written, because no rewrite helps or a proof failed;
+    2 bad input.
+    """
+    from attnbench.core.grammar import parse_size  # noqa: PLC0415
+    from attnbench.graph.foreign import read_model  # noqa: PLC0415
+    from attnbench.npu import rewriting  # noqa: PLC0415
+    from attnbench.npu.check import check  # noqa: PLC0415
+    from attnbench.npu.rewriting import files, tables  # noqa: PLC0415
+    from attnbench.targets import load_target  # noqa: PLC0415
+
+    profile = load_target(target)
+    given = read_model(model, parse_size(size) if size else None)
+    files.hold_apart(model, output)
+    done = rewriting.rewrite(given, profile, files.file_at(model, rewriting.input_shapes(given)))
+    if done.changes:
+        files.write(done.model, output)
+    sections = [
+        ("Rewritten", tables.headline(done, given, model, profile.name), tables.changes(done.changes)),
+        ("Does not help here", "", tables.obstacles(done.obstacles)),
+        ("What remains", "", tables.remaining(check(done.model, profile, model))),
+    ]
+    give_sections(sections, None, markdown=False)
+    if not tables.improved(done):
+        raise typer.Exit(1)

@@ -1,0 +1,131 @@
+"""The command that measures: ``sweep``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.answer import show_table, write_reports
+from attnbench.cli.app import app
+from attnbench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from attnbench.core.records import Run
+    from attnbench.measure.observer import Observer
+
+INTERRUPTED = 130
+
+
+@app.command()
+def sweep(
+    study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
+    module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
+    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="NPU target: a name or FILE.toml.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
+    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
+    batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer processes and runs: wider intervals.")] = False,
+    processes: Annotated[int | None, typer.Option(help="Fresh timing processes a case, at least.")] = None,
+    max_processes: Annotated[int | None, typer.Option(help="The same at most: the budget for --precision.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Wanted half width: points, share or both: 0.05,5%.")] = None,
+    repeat: Annotated[int | None, typer.Option(help="Profiled runs a process.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Runs before those.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of the cross-check; 0 leaves it out.")] = None,
+    threads: Annotated[str | None, typer.Option(help="Absolute latency also at these thread counts: 1,2.")] = None,
+    memory: Annotated[bool | None, typer.Option(help="Measure the peak of memory.", show_default="on")] = None,
+    provider: Annotated[str | None, typer.Option(help="ONNX Runtime execution provider: cpu, xnnpack, openvino...")] = None,
+    optimization: Annotated[str | None, typer.Option(help="Graph optimisation: all, layout, extended, basic, none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, inputs and orders.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which a step is killed.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
+    shard: Annotated[str | None, typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is continued.")] = None,
+    results: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases and their estimated time.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Measure every case of a study (default: the design report's) and write report.md, cases.csv and run.jsonl.
+
+    The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
+    """
+    from attnbench.measure.sweep import estimate, run_plan  # noqa: PLC0415
+    from attnbench.study import plan as studies  # noqa: PLC0415
+
+    overrides = {
+        "processes": processes,
+        "max_processes": max_processes,
+        "precision": precision,
+        "repeat": repeat,
+        "warmup": warmup,
+        "rounds": rounds,
+        "threads": _threads(threads),
+        "memory": memory,
+        "provider": provider,
+        "optimization": optimization,
+        "seed": seed,
+        "timeout_seconds": timeout,
+        "canonical": False if raw else None,
+    }
+    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
+    data = studies.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
+    plan = studies.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
+    if shard is not None:
+        plan = studies.shard(plan, shard)
+    if dry_run:
+        show_table(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
+        return
+    with _observer(quiet) as observer:
+        try:
+            run, folder = run_plan(plan, results, out, observer)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+    write_reports(run, folder)
+    _show(run)
+    typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
+    failed = sum(record.status == "failed" for record in run.records)
+    if failed:
+        typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
+        raise typer.Exit(1)
+
+
+def _threads(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
+
+
+def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
+    from contextlib import nullcontext  # noqa: PLC0415
+
+    from attnbench.cli.progress import Bar, Lines  # noqa: PLC0415
+    from attnbench.measure.observer import Silent  # noqa: PLC0415
+
+    if quiet:
+        return nullcontext(Silent())
+    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
+
+
+def _show(run: "Run") -> None:
+    from attnbench.report import claims, tables, trust  # noqa: PLC0415
+    from attnbench.report.frame import to_frame  # noqa: PLC0415
+
+    frame = to_frame(run)
+    show_table(trust.floors(run), "What this run resolves")
+    show_table(tables.baselines(frame), "Baseline")
+    matrix = claims.priorities(run, frame)
+    if matrix.empty:
+        show_table(tables.cases_table(frame[frame["variant"] != "baseline"]), "Cases")
+    else:
+        show_table(matrix, "Priority and cost")
+    show_table(tables.failures(frame), "Cases without figures")

@@ -1,0 +1,53 @@
+"""The command that looks back over all runs: ``track``. It loads neither torch nor ONNX Runtime."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_noted, uncollected
+from attnbench.cli.app import app
+
+
+@app.command()
+def track(
+    results: Annotated[Path, typer.Argument(help="The folder below which the runs are, however deep.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Figure to follow, by its name in run.jsonl: overhead, latency, params, macs, memory, npu...",
+            show_default="overhead",
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Only this host.")] = None,
+    size: Annotated[str | None, typer.Option(help="Only this input size: HEIGHTxWIDTH.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only this variant.")] = None,
+    fail_on_step: Annotated[
+        str | None,
+        typer.Option(help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%."),
+    ] = None,
+    format_: FormatOption = Format.table,
+    output: OutputOption = None,
+) -> None:
+    """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.
+
+    Runs of unlike machines or settings are kept apart. Files that are no runs are left out, and named.
+    Exit codes: 0, 1 where --fail-on-step finds one, 2 bad input.
+    """
+    from attnbench.judge import track as tracking  # noqa: PLC0415
+    from attnbench.report import trends as shown  # noqa: PLC0415
+
+    with uncollected():
+        found = tracking.track(
+            results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
+        )
+    answer(
+        format_,
+        output,
+        screen=lambda: show_noted(found.notes, shown.sections(found)),
+        md=lambda: shown.as_markdown(found),
+        csv=lambda: shown.as_csv(found),
+        json=lambda: shown.as_json(found),
+    )
+    if found.failing:
+        raise typer.Exit(1)

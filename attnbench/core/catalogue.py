@@ -1,0 +1,243 @@
+"""Finds what a folder registers: a file there that adds something ends in ``ENTRIES``, a tuple of mostly plain data.
+
+A registry can be *described* without running its files: the literal fields of each entry (name, paper, options...) are
+read from the syntax tree. So ``attnbench list`` and every "did you mean" answer without importing torch, and importing
+one module's file does not import the others. *Loading* an entry imports its file.
+
+Discovery is loud: a file that does not parse, an entry without a literal name, or a name registered twice is an error
+that names the file.
+
+Rejected: decorators (registration as a side effect of an import) and a central list (a second file to edit).
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import OptionValue, Spec
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an entry says of itself in plain data, and where it stands."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A literal field of the entry, or the default."""
+        return self.fields.get(key, default)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The entries below one package of this project, and those that other distributions add by entry point."""
+
+    kind: str
+    package: str
+    group: str
+
+    def describe(self) -> dict[str, Description]:
+        """Every entry's description by name, built in and from entry points, without importing any of them.
+
+        Raises ``InputError`` where another distribution registers a name that is built in.
+        """
+        own, others = _described(self.package), _entry_points(self.group)
+        for name in own.keys() & others.keys():
+            raise InputError(
+                f"{self.kind} '{name}' is built in, and {others[name].origin} registers it, too: rename that one"
+            )
+        return {**own, **others}
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self.describe())
+
+    def load(self, name: str) -> Any:
+        """The entry itself; its file is imported now. Raises ``UnknownName`` with the nearest names."""
+        described = self.describe()
+        if name not in described:
+            raise UnknownName(self.kind, name, described)
+        origin = described[name].origin
+        if origin.startswith("entry point "):
+            return _load_entry_point(self.group, name, self.kind)
+        return _entry(importlib.import_module(origin), name)
+
+
+def source_hash(registry: Registry, name: str) -> str:
+    """A short hash of the file that an entry or the user's own reference is written in; empty where there is none.
+
+    Two runs whose hashes differ ran different code under the same name.
+    """
+    if name.endswith((".onnx", ".py")) or ".py:" in name:
+        path: str | None = name if name.endswith((".onnx", ".py")) else name.rpartition(":")[0]
+    elif is_reference(name):
+        path = _origin(name.partition(":")[0])
+    else:
+        found = registry.describe().get(name)
+        path = _origin(found.origin.removeprefix("entry point ").partition(":")[0]) if found else None
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else ""
+    except OSError:
+        return ""
+
+
+def _origin(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
+
+
+def load_object(reference: str, kind: str) -> Any:
+    """What ``path/to/file.py:name`` or ``package.module:name`` points at.
+
+    Raises ``InputError`` naming the file or package, and the names it does hold, where that fails.
+    """
+    location, _, attribute = reference.rpartition(":")
+    if not location or not attribute:
+        raise InputError(f"{kind} '{reference}' is not FILE.py:NAME or PACKAGE.MODULE:NAME")
+    try:
+        module = _import_file(Path(location), kind) if location.endswith(".py") else importlib.import_module(location)
+    except InputError:
+        raise
+    except Exception as error:  # the user's own code may raise anything at import
+        raise InputError(f"{kind} '{reference}': importing {location} failed: {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UnknownName(f"{kind} in {location}", attribute, public)
+    return getattr(module, attribute)
+
+
+def is_reference(name: str) -> bool:
+    """Whether a name points at the user's own code rather than into a registry."""
+    return ":" in name or name.endswith(".py")
+
+
+def merge_options(kind: str, spec: Spec, known: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """The entry's options with the spec's own in place; an unknown one or one of another type is an ``InputError``."""
+    merged = dict(known)
+    for key, value in spec.options.items():
+        if key not in known:
+            raise UnknownName(f"option of {kind} '{spec.name}'", key, known)
+        default = known[key]
+        number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+        if type(value) is not type(default) and not number:
+            raise InputError(
+                f"option {key} of {kind} '{spec.name}' takes {_type_word(default)} (default {default}), not '{value}'"
+            )
+        merged[key] = value
+    return merged
+
+
+def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the offered keyword arguments that the function takes."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return dict(offered)
+    names = {p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    return {key: value for key, value in offered.items() if key in names}
+
+
+def refuse_unknown_options(kind: str, spec: Spec, factory: Callable[..., Any]) -> None:
+    """Raise ``InputError`` for options that the user's own factory does not take."""
+    unknown = set(spec.options) - set(accepted(factory, spec.options))
+    if unknown:
+        raise InputError(f"{kind} '{spec.name}' takes no option {', '.join(sorted(unknown))}")
+
+
+@cache
+def _described(package: str) -> dict[str, Description]:
+    found: dict[str, Description] = {}
+    folder = Path(importlib.import_module(package).__file__ or "").parent
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith("_"):
+            continue
+        for description in _read_entries(path, f"{package}.{path.stem}"):
+            if description.name in found:
+                raise InputError(f"'{description.name}' is registered twice: in {found[description.name].origin} and {path}")
+            found[description.name] = description
+    return found
+
+
+def _read_entries(path: Path, origin: str) -> list[Description]:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="ENTRIES")], value=ast.Tuple(elts=calls)):
+                return [_describe_call(call, origin, path) for call in calls]
+    return []
+
+
+def _describe_call(call: ast.expr, origin: str, path: Path) -> Description:
+    literal: dict[str, Any] = {}
+    if isinstance(call, ast.Call):
+        for keyword in call.keywords:
+            try:
+                literal[keyword.arg or ""] = ast.literal_eval(keyword.value)
+            except ValueError:
+                continue  # a function or class of the file: only loading gives it
+    if not isinstance(literal.get("name"), str):
+        raise InputError(f"{path}:{call.lineno}: an entry's name must be a literal string")
+    return Description(literal["name"], literal, origin)
+
+
+def _entry_points(group: str) -> dict[str, Description]:
+    return {
+        point.name: Description(point.name, {"summary": f"from {point.value}"}, f"entry point {point.value}")
+        for point in importlib.metadata.entry_points(group=group)
+    }
+
+
+def _load_entry_point(group: str, name: str, kind: str) -> Any:
+    (point,) = importlib.metadata.entry_points(group=group, name=name)
+    try:
+        entry = point.load()
+    except Exception as error:  # a plugin may raise anything; it must not take the rest down
+        raise InputError(f"{kind} '{name}' ({point.value}) does not load: {type(error).__name__}: {error}") from error
+    if getattr(entry, "name", None) != name or not callable(getattr(entry, "build", None)):
+        raise InputError(f"{kind} '{name}' ({point.value}) is a {type(entry).__name__}: it must be an entry of that name")
+    return entry
+
+
+def _entry(module: ModuleType, name: str) -> Any:
+    return next(entry for entry in module.ENTRIES if entry.name == name)
+
+
+def _import_file(path: Path, kind: str) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"{kind}: there is no file {path}")
+    name = f"attnbench_user_{path.resolve().as_posix().strip('/').replace('/', '_').removesuffix('.py')}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{kind}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours, as a script may
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _type_word(value: OptionValue) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(value)]

@@ -1,0 +1,177 @@
+"""The small language of the command line and of studies: specs, sizes, variants and precisions.
+
+    spec       := name [ "[" option ("," option)* "]" ]        se[reduction=8]
+    size       := height "x" width                             384x640
+    variant    := assignment ("," assignment)*                 encoder.layer3=cbam, decoder.fusion=se
+    assignment := place ("+" place)* "=" spec ("+" spec)*       several modules at one place stand in a row
+    precision  := points | share "%" | points "," share "%"     0.05,5%
+
+A name or place that holds one of ``+ , = [ ]`` stands in single quotes. Parsing knows no module and no host: whether a
+name exists is the registries' to say.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from attnbench.core.errors import InputError
+from attnbench.core.records import BASELINE
+
+OptionValue = int | float | bool | str
+
+_SIZE = re.compile(r"([0-9]+)x([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A registered name, or ``path/to/file.py:name``, with options."""
+
+    name: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __str__(self) -> str:
+        if not self.options:
+            return quote(self.name)
+        options = ",".join(f"{key}={_option_text(value)}" for key, value in sorted(self.options.items()))
+        return f"{quote(self.name)}[{options}]"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Modules in a row at each of some places."""
+
+    places: tuple[str, ...]
+    modules: tuple[Spec, ...]
+
+    def __str__(self) -> str:
+        return f"{'+'.join(map(quote, self.places))}={'+'.join(map(str, self.modules))}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A host's modules, by place. No assignment at all is the baseline."""
+
+    assignments: tuple[Assignment, ...] = ()
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.assignments)) or BASELINE
+
+
+def parse_spec(text: str) -> Spec:
+    """Read ``name[option=value,...]``. Values are integers, floats, true, false, or words."""
+    text = text.strip()
+    match = re.fullmatch(r"(?P<name>'[^']*'|[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?", text)
+    if not match or not match["name"].strip():
+        raise InputError(f"'{text}' is not a name with options: write it like se or se[reduction=8]")
+    options: dict[str, OptionValue] = {}
+    for part in split(match["options"] or "", ","):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise InputError(f"'{part}' in '{text}' is not an option: write it like reduction=8")
+        options[key.strip()] = _option_value(value.strip())
+    return Spec(unquote(match["name"]), options)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HEIGHTxWIDTH`` in pixels. Both are at least 1."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise InputError(f"size '{text}' is not HEIGHTxWIDTH: write it like 384x640")
+    height, width = int(match[1]), int(match[2])
+    if height < 1 or width < 1:
+        raise InputError(f"size '{text}' has no pixels: both sides must be at least 1")
+    return height, width
+
+
+def parse_variant(text: str) -> Variant:
+    """Read a variant; ``baseline`` or nothing is the empty one."""
+    if text.strip() in ("", BASELINE):
+        return Variant()
+    assignments = []
+    for part in split(text, ","):
+        sides = split(part, "=")
+        if len(sides) != 2:
+            raise InputError(f"'{part}' in variant '{text}' is not PLACE=MODULE: write it like encoder.layer3=cbam")
+        places, modules = (tuple(split(side, "+")) for side in sides)
+        if not all(places) or not all(modules) or not places or not modules:
+            raise InputError(f"'{part}' in variant '{text}' names no place or no module")
+        assignments.append(Assignment(tuple(map(unquote, places)), tuple(map(parse_spec, modules))))
+    return Variant(tuple(assignments))
+
+
+class Precision(NamedTuple):
+    """How narrow an overhead's interval is wanted: half a width in percentage points, and as a share of the overhead."""
+
+    points: float
+    relative: float
+
+    def half_width(self, overhead: float) -> float:
+        """The wanted half width of an overhead, both as ratios: the larger of the two."""
+        return max(self.points / 100, self.relative * abs(overhead))
+
+
+def parse_precision(text: str) -> Precision:
+    """Read ``0.05`` (percentage points), ``5%`` (of the overhead) or both, ``0.05,5%`` (the larger of them)."""
+    found: dict[str, float] = {}
+    for part in split(text, ","):
+        kind, digits = ("relative", part[:-1]) if part.endswith("%") else ("points", part)
+        try:
+            value = float(digits)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf or kind in found:
+            raise InputError(
+                f"precision '{text}' is not understood: write points like 0.05, a share like 5%, or both: 0.05,5%"
+            )
+        found[kind] = value
+    if not found:
+        raise InputError("precision is empty: write points like 0.05, a share like 5%, or both: 0.05,5%")
+    return Precision(found.get("points", 0.0), found.get("relative", 0.0) / 100)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Split at a separator that stands outside brackets and single quotes; parts are stripped, nothing gives nothing."""
+    parts, depth, quoted, start = [], 0, False, 0
+    for index, char in enumerate(text):
+        if char == "'":
+            quoted = not quoted
+        elif not quoted:
+            depth += (char == "[") - (char == "]")
+            if char == separator and depth == 0:
+                parts.append(text[start:index].strip())
+                start = index + 1
+    if quoted or depth:
+        raise InputError(f"'{text}' has an unclosed {'quote' if quoted else 'bracket'}")
+    parts.append(text[start:].strip())
+    return parts if any(parts) else []
+
+
+def quote(name: str) -> str:
+    """The name as the grammar takes it: in quotes where it holds a sign of the grammar."""
+    return f"'{name}'" if re.search(r"[+,=\[\]]", name) else name
+
+
+def unquote(name: str) -> str:
+    """The name without the quotes of the grammar."""
+    name = name.strip()
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] == "'" else name
+
+
+def _option_value(text: str) -> OptionValue:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return unquote(text)
+
+
+def _option_text(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,63 @@
+"""torch to ONNX, with the one exporter, opset and settings that a run records.
+
+Rejected: the TorchScript exporter. It is deprecated, and graphs of two exporters must never meet in one comparison.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from attnbench.core.errors import CaseFailure
+from attnbench.graph import OPSET
+from attnbench.graph.canonicalise import canonicalise
+from attnbench.graph.load import serialise
+
+
+def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset: int = OPSET) -> bytes:
+    """The module as serialised ONNX for one float input of this shape, in evaluation mode.
+
+    Shapes are static; nothing is run, so that graphs whose tensors no memory could hold are exported all the same.
+    Raises ``CaseFailure`` at stage ``export`` with the exporter's reason.
+    """
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
+            )
+    except Exception as error:  # the exporter wraps whatever the module raises in one of several types
+        raise CaseFailure("export", _cause(error)) from error
+    if program is None:
+        raise CaseFailure("export", "the exporter returned nothing")
+    model = program.model
+    model.graph.name = type(module).__name__
+    for node in model.graph:
+        node.metadata_props.clear()
+    for value in (v for node in model.graph for v in node.outputs):
+        value.metadata_props.clear()
+    return serialise(canonicalise(model) if canonical else model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter._registration")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

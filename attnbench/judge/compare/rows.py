@@ -1,0 +1,64 @@
+"""What a comparison consists of: a row for each figure of each case, as plain data in base units."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from attnbench.core.records import Case
+
+Verdict = Literal["same", "better", "worse", "added", "removed", "incomparable"]
+
+SAME: Final = "same"
+BETTER: Final = "better"
+WORSE: Final = "worse"
+ADDED: Final = "added"
+REMOVED: Final = "removed"
+INCOMPARABLE: Final = "incomparable"
+
+JUDGED: Final = (SAME, BETTER, WORSE)
+"""The verdicts of what could be compared."""
+
+CASE: Final = "case"
+"""The metric of the row on a case as a whole: added, removed, or with another status than before."""
+
+
+class Cause(NamedTuple):
+    """What a change may come from: a kind to group by (``code``, ``exporter``, ``machine``...), and which, in words."""
+
+    kind: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """The cause in words."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one figure of one case.
+
+    ``before`` and ``after`` are in ``unit`` (``1``, ``B``, ``s``); of a status or an NPU verdict they are words. ``low`` and
+    ``high`` bound ``delta`` with 95 % confidence where it is noisy, ``p`` is the chance of one as large where nothing
+    changed, and ``adjusted`` the same after Holm's correction. ``verdict`` is ``None`` where the figure is told but not
+    judged. ``trips`` are the entries of ``--fail-on`` that the row is a regression by.
+    """
+
+    case: Case
+    metric: str
+    verdict: Verdict | None
+    why: str
+    before: float | str | None = None
+    after: float | str | None = None
+    unit: str = "1"
+    delta: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    adjusted: float | None = None
+    causes: tuple[Cause, ...] = ()
+    trips: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The metric without its target or thread count, as ``--fail-on`` names it."""
+        return self.metric.partition("@")[0]

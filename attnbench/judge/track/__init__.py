@@ -1,0 +1,67 @@
+"""What became of figures over all runs below a folder: series, their steps, the commits between which these lie, and why.
+
+``reading`` takes of each file what is needed, ``history`` makes series of it, ``steps`` finds changes of level in noise,
+``trend`` joins the two, ``causes`` says what a step may come from, and ``gate`` which ones fail. Nothing is measured, built
+or looked up.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.judge.compare.exact import NPU
+from attnbench.judge.compare.gates import ALIASES
+from attnbench.judge.track.causes import explained
+from attnbench.judge.track.gate import Limit, failing, read_limit
+from attnbench.judge.track.history import Archive, LeftOut, Point, Series, read_archive
+from attnbench.judge.track.kinds import labels
+from attnbench.judge.track.notes import notes
+from attnbench.judge.track.reading import Kind, Query, StoredRun
+from attnbench.judge.track.trend import Step, Trend, trends_of
+
+__all__ = ["Archive", "History", "Kind", "LeftOut", "Point", "Query", "Series", "Step", "StoredRun", "Trend", "track"]
+
+
+@dataclass(frozen=True)
+class History:
+    """Trends, what was read for them, and what a reader must know first, a sentence each.
+
+    ``kinds`` names each kind of runs. ``failing`` are the steps that ``limit`` fails on; ``None`` fails on nothing.
+    """
+
+    archive: Archive
+    query: Query
+    limit: Limit | None
+    kinds: Mapping[Kind, str]
+    trends: tuple[Trend, ...]
+    failing: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, the latest first."""
+        found = [step for trend in self.trends for step in trend.steps]
+        return tuple(sorted(found, key=lambda step: step.first.run.time, reverse=True))
+
+
+def track(
+    folder: Path,
+    metrics: Sequence[str] = ("overhead",),
+    *,
+    host: str | None = None,
+    size: str | None = None,
+    variant: str | None = None,
+    fail_on_step: str | None = None,
+) -> History:
+    """The history of some metrics in all runs below a folder; metrics go by the names that ``compare --fail-on`` takes.
+
+    Raises ``InputError`` where there is nothing to read or nothing that was asked for, and for a limit that is no share.
+    """
+    limit = None if fail_on_step is None else read_limit(fail_on_step)
+    names = {**ALIASES, "npu_verdict": NPU}
+    query = Query(tuple(dict.fromkeys(names.get(metric, metric) for metric in metrics)), host, size, variant)
+    archive = read_archive(folder, query)
+    trends = explained(trends_of(archive.series))
+    failed = () if limit is None else failing(archive, trends, limit)
+    told = notes(folder, archive, trends, limit, failed)
+    return History(archive, query, limit, labels(run.kind for run in archive.runs), trends, failed, told)

@@ -1,0 +1,273 @@
+"""Counts the cases of a plan without a clock and without an export: parameters, MACs and FLOPs within seconds.
+
+A host is traced once per size; a module once per plane, by fvcore with the handles of ``counting``. A registered module's
+closed form is held against the trace, and stands in for it where the trace would not fit in memory.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from attnbench.core.catalogue import is_reference, merge_options
+from attnbench.core.errors import AttnbenchError, CaseFailure
+from attnbench.core.grammar import Spec, parse_variant
+from attnbench.core.metrics import measurement
+from attnbench.core.records import Case, Failure, Record, Run, RunHeader
+from attnbench.core.versions import version
+from attnbench.graph.cost import graph_cost
+from attnbench.graph.load import parse, read_host_file
+from attnbench.graph.splice import tensors
+from attnbench.graph.torch_counts import Step, count_torch, derivation, fvcore_default, parameters_of
+from attnbench.hosts import declared_placements, modules_by_site
+from attnbench.hosts.site import Site, sites_of
+from attnbench.measure.build import torch_host
+from attnbench.measure.machine import free_memory
+from attnbench.modules import MODULES, Plane, build_module
+from attnbench.study.file import COUNTS
+from attnbench.study.plan import Plan, PlannedCase
+
+FLOAT_BYTES = 4
+MAPS_AT_ONCE = 4
+"""How many maps of positions x positions a tracing may hold at once: scores, their softmax, and copies of both."""
+
+
+FVCORE = "with the norms and pooling that fvcore adds by default"
+PTFLOPS = "with biases, norms, activations and pooling added, as ptflops does"
+BIASED = frozenset(("convolution", "linear", "addmm"))
+ACTIVATIONS = frozenset(("relu", "relu6", "hardtanh", "sigmoid", "silu"))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A host or a module counted: what it comes to, what was not counted, and how it came about.
+
+    ``default`` is what fvcore answers without handles of ours, where it was asked.
+    """
+
+    params: int
+    macs: int
+    uncounted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    layers: tuple[tuple[str, int], ...] = ()
+    default: int | None = None
+
+
+@dataclass(frozen=True)
+class Tallied:
+    """A plan counted: its run, how the counts came about where that was asked for, and other readings of its MACs.
+
+    ``readings`` name what other counters take for MACs, for the cases that something is claimed of.
+    """
+
+    run: Run
+    derived: tuple[Mapping[str, Any], ...]
+    readings: Mapping[Case, Mapping[str, int]]
+
+
+def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
+    """Count every case of a plan; a case that cannot be counted is a record with the reason."""
+    told = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
+    claimed = {(c.get("host"), c["variant"]) for c in told}
+    records: list[Record] = []
+    derived: list[dict[str, Any]] = []
+    readings: dict[Case, dict[str, int]] = {}
+    counter = _Counter(per_op or bool(claimed))
+    for planned in plan.cases:
+        case = planned.case
+        try:
+            parts = counter.parts(planned)
+            if per_op:
+                derived += _derived(case, parts)
+            if {(case.host, case.variant), (None, case.variant)} & claimed:
+                readings[case] = _readings([counts for _, counts in parts])
+        except CaseFailure as failure:
+            status: Any = failure.status
+            why = Failure(failure.stage, type(failure).__name__, failure.reason)
+            records.append(Record(case, status, failure=why))
+            continue
+        records.append(_record(case, [counts for _, counts in parts]))
+    header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, tuple(p.case for p in plan.cases))
+    return Tallied(Run(header, tuple(records)), tuple(derived), readings)
+
+
+@dataclass
+class _Counter:
+    """Counts the parts of cases and keeps what cases share."""
+
+    explained: bool
+    hosts: dict[Case, tuple[Counts, dict[str, Plane]]] = field(default_factory=dict)
+    modules: dict[tuple[Spec, int, Plane], Counts] = field(default_factory=dict)
+
+    def parts(self, planned: PlannedCase) -> list[tuple[str, Counts]]:
+        """The host and each module of a case by name, counted. Raises ``CaseFailure``."""
+        batch, (host, planes) = planned.case.batch, self._host(planned)
+        inserted = [
+            (f"{spec} at {site}", self._module(spec, batch, planes[site])) for site, spec in _occupied(planned, planes)
+        ]
+        return [("host", host), *inserted]
+
+    def _host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
+        key = planned.case.baseline
+        if key not in self.hosts:
+            self.hosts[key] = _onnx_host(planned) if planned.host.kind == "onnx" else self._torch_host(planned)
+        return self.hosts[key]
+
+    def _torch_host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
+        host, shape = torch_host(planned.case, planned.host, planned.settings.seed)
+        planes: dict[str, Plane] = {}
+
+        def seen(site: Site, _inputs: object, output: torch.Tensor) -> None:
+            _, channels, height, width = output.shape
+            planes[site.name] = Plane(channels, height, width, site.block_input)
+
+        for site in sites_of(host).values():
+            site.register_forward_hook(seen)
+        with torch.no_grad():
+            host(torch.zeros(shape))
+        return self._traced(host, shape), planes
+
+    def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
+        key = (spec, batch, plane)
+        if key not in self.modules:
+            try:
+                self.modules[key] = self._count_module(spec, batch, plane)
+            except AttnbenchError:
+                raise
+            except Exception as error:  # the user's own code may raise anything
+                raise CaseFailure("count", f"module {spec}: {type(error).__name__}: {error}") from error
+        return self.modules[key]
+
+    def _count_module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
+        module = build_module(spec, plane).eval()
+        known = _closed_form(spec, plane)
+        if known is not None and batch * plane.positions**2 * FLOAT_BYTES * MAPS_AT_ONCE > free_memory():
+            return Counts(parameters_of(module), batch * known, notes=(f"{spec}: MACs by closed form, too large to trace",))
+        counts = self._traced(module, _shape(batch, plane))
+        if known is None or batch * known == counts.macs:
+            return counts
+        note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {batch * known:,}"
+        return replace(counts, notes=(note,))
+
+    def _traced(self, module: nn.Module, shape: tuple[int, ...]) -> Counts:
+        counts = count_torch(module, shape)
+        found = Counts(counts.params, counts.macs or 0, counts.uncounted)
+        if not self.explained:
+            return found
+        steps, layers = tuple(derivation(module, shape)), tuple(_layers(module))
+        return replace(found, steps=steps, layers=layers, default=fvcore_default(module, shape))
+
+
+def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[str, Spec]]:
+    variant = parse_variant(planned.case.variant)
+    found = modules_by_site(variant, planes, declared_placements(planned.host), planned.case.host)
+    return [(site, spec) for site, row in found.items() for spec in row]
+
+
+def _readings(parts: list[Counts]) -> dict[str, int]:
+    """What other counters call MACs: fvcore by default, and those that add biases, norms, activations and pooling.
+
+    Nothing where a part was not traced.
+    """
+    defaults = [counts.default for counts in parts if counts.default is not None]
+    if len(defaults) < len(parts):
+        return {}
+    total = 0
+    for step in (step for counts in parts for step in counts.steps):
+        inputs = [_elements(text) for text in step.inputs.split()]
+        total += step.macs
+        if step.op in BIASED and len(inputs) == 3:
+            total += _elements(step.output)
+        elif step.op == "batch_norm":
+            total += 2 * _elements(step.output)
+        elif step.op in ACTIVATIONS:
+            total += _elements(step.output)
+        elif "pool" in step.op:
+            total += inputs[0]
+    return {FVCORE: sum(defaults), PTFLOPS: total}
+
+
+def _elements(shape: str) -> int:
+    return prod(map(int, shape.split("x")))
+
+
+def _derived(case: Case, parts: list[tuple[str, Counts]]) -> Iterator[dict[str, Any]]:
+    """Each layer's parameters, each op's MACs and element operations, and what they come to."""
+    for part, counts in parts:
+        for layer, number in counts.layers:
+            yield _row(case, part, layer, "parameters", params=number)
+        for s in counts.steps:
+            yield _row(case, part, s.path, s.op, s.inputs, s.output, macs=s.macs, elements=s.elements)
+        if counts.macs and not counts.steps:
+            yield _row(case, part, "", "closed form", params=counts.params, macs=counts.macs)
+    params, macs = (sum(getattr(counts, name) for _, counts in parts) for name in ("params", "macs"))
+    yield _row(case, "total", params=params, macs=macs)
+
+
+def _row(
+    case: Case,
+    part: str,
+    layer: str = "",
+    op: str = "",
+    inputs: str = "",
+    output: str = "",
+    *,
+    params: int | None = None,
+    macs: int | None = None,
+    elements: int | None = None,
+) -> dict[str, Any]:
+    return {
+        **asdict(case),
+        "part": part,
+        "layer": layer,
+        "op": op,
+        "inputs": inputs,
+        "output": output,
+        "params": params,
+        "macs": macs,
+        "flops": None if macs is None else 2 * macs,
+        "elementwise_ops": elements,
+    }
+
+
+def _record(case: Case, parts: list[Counts]) -> Record:
+    params, macs = (sum(getattr(counts, name) for counts in parts) for name in ("params", "macs"))
+    figures = (measurement("params", params), measurement("macs", macs), measurement("flops", 2 * macs))
+    uncounted = sorted({op for counts in parts for op in counts.uncounted})
+    notes = dict.fromkeys(note for counts in parts for note in counts.notes)
+    return Record(case, "ok", figures, uncounted=tuple(uncounted), notes=tuple(notes))
+
+
+def _onnx_host(planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
+    model = parse(read_host_file(planned.host.spec))
+    cost = graph_cost(model)
+    planes = {name: Plane(*shape[1:]) for name, shape in tensors(model).items()}
+    steps = tuple(Step("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
+    note = "host from an ONNX file: params are its float weights"
+    return Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps), planes
+
+
+def _layers(module: nn.Module) -> Iterable[tuple[str, int]]:
+    """Each layer that holds parameters of its own, with their number; a shared one is named once."""
+    seen: set[int] = set()
+    for path, layer in module.named_modules():
+        own = [p for p in layer.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in own}
+        if own:
+            yield path, sum(p.numel() for p in own)
+
+
+def _closed_form(spec: Spec, plane: Plane) -> int | None:
+    """A registered module's MACs for one image by its paper's formula."""
+    if is_reference(spec.name):
+        return None
+    entry = MODULES.load(spec.name)
+    return int(entry.macs(plane, **merge_options("module", spec, entry.options)))
+
+
+def _shape(batch: int, plane: Plane) -> tuple[int, ...]:
+    return batch, plane.channels, plane.height, plane.width

@@ -1,0 +1,32 @@
+"""Who is told what happens while a sweep runs: a progress bar, a log, or nobody."""
+
+from pathlib import Path
+from typing import Protocol
+
+from attnbench.core.records import Case, Record
+
+
+class Observer(Protocol):
+    """Told what happens, for a progress bar or a log."""
+
+    def started(self, folder: Path, total: int, kept: int, work: float) -> None:
+        """The run is open; so many cases in all, so many of them finished earlier, and so much work to do."""
+
+    def at(self, case: Case, replicate: int) -> None:
+        """A replicate of a case begins, counted from 1."""
+
+    def recorded(self, record: Record, left: float) -> None:
+        """A record was stored; so much work is left as far as is known: a wide interval may add to it."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def started(self, folder: Path, total: int, kept: int, work: float) -> None:
+        """Nothing."""
+
+    def at(self, case: Case, replicate: int) -> None:
+        """Nothing."""
+
+    def recorded(self, record: Record, left: float) -> None:
+        """Nothing."""

@@ -1,0 +1,1 @@
+"""What an NPU would run: rules, judging, checks of whole models, substitutes, and rewriting for a target."""

@@ -1,0 +1,163 @@
+"""A whole model judged: what of it an NPU would run, in nodes, MACs and parameters, and how it would be cut up.
+
+An *island* is a connected part of the graph that would run on the NPU; data *crosses* wherever a tensor is made on one side
+and read on the other. Nodes whose verdict is unknown are counted apart: islands are given without them and with them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import onnx_ir as ir
+
+from attnbench.core.errors import CaseFailure
+from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
+from attnbench.graph.cost import node_cost
+from attnbench.graph.load import static_shape
+from attnbench.npu.judge import judged
+from attnbench.npu.nodes import is_constant
+from attnbench.targets import Target
+
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A node's finding with what it costs; ``macs`` is ``None`` where no counter knows."""
+
+    finding: Finding
+    macs: int | None
+    params: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a graph falls apart: islands on the NPU, and tensors that cross between the NPU and elsewhere."""
+
+    islands: int
+    crossings: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model against a target. ``cut`` takes unknown nodes for elsewhere, ``cut_if_unknown_runs`` for the NPU's."""
+
+    model: str
+    target: Target
+    nodes: tuple[Judged, ...]
+    cut: Cut
+    cut_if_unknown_runs: Cut
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings alone, in the graph's order."""
+        return [node.finding for node in self.nodes]
+
+    def share(self, level: str, of: str) -> float | None:
+        """The part of all ``nodes``, ``macs`` or ``params`` that has a level; ``None`` where there are none at all."""
+        weights = [1 if of == "nodes" else getattr(node, of) or 0 for node in self.nodes]
+        whole = sum(weights)
+        return (
+            sum(w for w, node in zip(weights, self.nodes, strict=True) if node.finding.level == level) / whole
+            if whole
+            else None
+        )
+
+
+def check(model: ir.Model, target: Target, name: str) -> Checked:
+    """Judge every node of a model, whose shapes should be static and constants folded."""
+    found = judged(model, target)
+    weighed = tuple(Judged(finding, _macs(node), _params(node)) for node, finding in found)
+    sure = {node for node, finding in found if finding.level in ON_NPU}
+    perhaps = sure | {node for node, finding in found if finding.level == "unknown"}
+    nodes = [node for node, _ in found]
+    return Checked(name, target, weighed, cut(nodes, sure), cut(nodes, perhaps))
+
+
+def cut(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> Cut:
+    """The connected parts of a graph's nodes inside a set, and the tensors between inside and outside."""
+    parent = {node: node for node in inside}
+
+    def root(node: ir.Node) -> ir.Node:
+        while parent[node] is not node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    known, crossings = set(nodes), 0
+    for node in nodes:
+        for value in node.outputs:
+            readers = {use.node for use in value.uses() if use.node in known}
+            for reader in readers & inside if node in inside else ():
+                parent[root(reader)] = root(node)
+            crossings += any((reader in inside) != (node in inside) for reader in readers)
+    return Cut(len({root(node) for node in inside}), crossings)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why some nodes are what they are: one line for all that share rule, level and reason.
+
+    ``measured`` are what was seen, each once; ``nodes`` all the nodes by name, ``macs`` and ``params`` what they come to.
+    """
+
+    level: Level
+    ops: tuple[str, ...]
+    reason: str
+    limit: str
+    measured: tuple[str, ...]
+    rule: str
+    evidence: str
+    source: str
+    composite: str
+    device: str
+    cure: str
+    nodes: tuple[str, ...]
+    macs: int
+    params: int
+
+
+def causes(nodes: Iterable[Judged]) -> list[Cause]:
+    """The findings grouped, the worst and then the costliest first. A shape that is not static is one cause for all ops."""
+    groups: dict[tuple[str, ...], list[Judged]] = {}
+    for node in nodes:
+        f = node.finding
+        dynamic = f.level == "unknown" and f.measured.startswith("a shape that is not static")
+        key = (f.level, "shape") if dynamic else (f.level, f.rule, f.reason, f.limit, f.composite, f.cure)
+        key = key if dynamic or f.rule != "unlisted" else (*key, f.op)
+        groups.setdefault(key, []).append(node)
+    made = [_cause(group) for group in groups.values()]
+    return sorted(made, key=lambda c: (-LEVELS.index(c.level), -c.macs, -len(c.nodes)))
+
+
+def _cause(group: list[Judged]) -> Cause:
+    first = group[0].finding
+    findings = [node.finding for node in group]
+    return Cause(
+        level=first.level,
+        ops=tuple(dict.fromkeys(f.op for f in findings)),
+        reason=first.reason,
+        limit=first.limit,
+        measured=tuple(dict.fromkeys(f.measured for f in findings if f.measured)),
+        rule=first.rule,
+        evidence=first.evidence,
+        source=first.source,
+        composite=first.composite,
+        device=first.device,
+        cure=first.cure,
+        nodes=tuple(f.node for f in findings),
+        macs=sum(node.macs or 0 for node in group),
+        params=sum(node.params for node in group),
+    )
+
+
+def _macs(node: ir.Node) -> int | None:
+    try:
+        return node_cost(node).macs
+    except CaseFailure:
+        return None
+
+
+def _params(node: ir.Node) -> int:
+    weights = [value for value in node.inputs if value is not None and is_constant(value)]
+    return sum(prod(static_shape(value)) for value in weights if value.dtype in FLOATS)

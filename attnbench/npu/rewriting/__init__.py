@@ -1,0 +1,194 @@
+"""Rewrites a graph exactly for a target: where the target needs it, only if it helps, and never without a proof.
+
+A rewrite finds *places*, each with one or more ways to write it (see ``place``). A place is taken up if the target does not
+take all its nodes; a way is accepted if the target takes every new node, judged in the whole graph, and nothing else comes
+off worse. Two kinds of new nodes may stay unsound if fewer remain than before: those that were there already and only came
+along, and a view at the end of a vector. The result is a fixed point: rewriting it again changes nothing.
+
+    vectors, lifters, linear, banded     vectors of rank 2 and 3 brought back to rank 4
+    pools, reductions                    reductions of the plane and of many channels
+    activations, arithmetic              ops spelled with others
+    trial                                places written in a copy that the target judges
+    proof                                before and after, run and compared
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from attnbench.core.errors import InputError
+from attnbench.core.records import Finding
+from attnbench.graph.canonicalise import tidy
+from attnbench.graph.load import first_line, parse, serialise, static_shape
+from attnbench.npu.rewriting.activations import clips, hard_activations, hard_ops
+from attnbench.npu.rewriting.arithmetic import constants, differences, expansions, quotients, sums
+from attnbench.npu.rewriting.banded import channel_convolutions
+from attnbench.npu.rewriting.linear import linear_layers, pooled_vectors, softmaxes
+from attnbench.npu.rewriting.pools import global_pools
+from attnbench.npu.rewriting.proof import Unproven, compare, excerpt
+from attnbench.npu.rewriting.reductions import channel_maxima, channel_means, limit_of
+from attnbench.npu.rewriting.trial import Judged, Outcome, Rewrite, attempt, judge
+from attnbench.targets import Target
+
+REWRITES: tuple[Rewrite, ...] = (
+    global_pools,
+    hard_activations,
+    hard_ops,
+    channel_convolutions,
+    linear_layers,
+    pooled_vectors,
+    softmaxes,
+    channel_means,
+    expansions,
+    sums,
+    differences,
+    quotients,
+    clips,
+    constants,
+)
+"""Each finds its places in a graph; ``channel_maxima`` joins them for a target that names a limit."""
+
+QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
+SELF_CONTAINED = 4
+"""The first IR version whose weights need not be listed as inputs."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A rewrite that was made: where, the ops before and after, and the largest error as a share of the output's scale."""
+
+    rewrite: str
+    where: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    error: float
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A place that the target does not take as it is, where a rewrite would not help, and why."""
+
+    rewrite: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A model with what was changed in it, what would not have helped, and what the target says before and after.
+
+    ``error`` is the largest difference of the whole graph's outputs, as a share of their scale; ``model`` is the given one
+    where nothing changed.
+    """
+
+    model: ir.Model
+    changes: tuple[Change, ...]
+    obstacles: tuple[Obstacle, ...]
+    before: tuple[Finding, ...]
+    after: tuple[Finding, ...]
+    error: float
+
+
+def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> Rewritten:
+    """The model for a target; the given one is left as it is. ``original`` is what the result is held against, if not that.
+
+    Raises ``InputError`` for a model that is not float32 or not static, and ``Unproven`` where the result is not shown to
+    compute the same.
+    """
+    inputs = input_shapes(model)
+    start = judge(model, target)
+    graph = judge(_prepared(model), target)
+    limit = limit_of(target)
+    rewrites = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
+    changes: list[Change] = []
+    obstacles: list[Obstacle] = []
+    done = -1
+    while done < len(changes):
+        done, obstacles = len(changes), []
+        for find in rewrites:
+            outcome = attempt(find, graph, target)
+            changes += _proven(graph, outcome)
+            obstacles += [Obstacle(place.rewrite, place.where, why) for place, why in outcome.left]
+            graph = outcome.graph
+    before = tuple(start.findings.values())
+    if not changes:
+        return Rewritten(model, (), tuple(obstacles), before, before, 0.0)
+    result = _finished(graph.model, model)
+    error = compare(original or _unnamed(model), serialise(result), inputs, "the whole graph")
+    after = tuple(judge(result, target).findings.values())
+    return Rewritten(result, tuple(changes), tuple(obstacles), before, after, error)
+
+
+def input_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's inputs. Raises ``InputError`` where they are not static or anything is not float32."""
+    quantised = [n.op_type for n in model.graph if n.op_type in QUANTISED or n.op_type.startswith("QLinear")]
+    if quantised:
+        raise InputError(f"the model is quantised ({quantised[0]}): rewrite it before quantising, in float32")
+    shapes = {}
+    for value in model.graph.inputs:
+        if value.is_initializer():
+            continue
+        if value.dtype != ir.DataType.FLOAT:
+            raise InputError(f"input '{value.name}' is {value.dtype}: only models that take float32 are rewritten")
+        if value.shape is None or not all(isinstance(side, int) for side in value.shape):
+            raise InputError(f"input '{value.name}' has no static shape ({value.shape}): give --size HEIGHTxWIDTH")
+        shapes[str(value.name)] = static_shape(value)
+    return shapes
+
+
+def _prepared(model: ir.Model) -> ir.Model:
+    """A copy whose weights are no inputs and whose nodes have names of their own."""
+    copy = model.clone()
+    common.RemoveInitializersFromInputsPass()(copy)
+    copy.ir_version = max(copy.ir_version, SELF_CONTAINED)
+    tidy(copy)
+    seen: set[str] = set()
+    for number, node in enumerate(copy.graph.all_nodes()):
+        if not node.name or node.name in seen:
+            node.name = f"{node.name or node.op_type}_{number}"
+        seen.add(node.name)
+    return copy
+
+
+def _unnamed(model: ir.Model) -> bytes:
+    """A model without its nodes' names: the runtime takes no name twice."""
+    copy = model.clone()
+    for node in copy.graph.all_nodes():
+        node.name = None
+    return serialise(copy)
+
+
+def _proven(graph: Judged, outcome: Outcome) -> list[Change]:
+    """The places that were rewritten, each run before and after by itself, apart from the rest of the graph."""
+    changes = []
+    for place, written in outcome.taken:
+        names = [str(value.name) for value in place.inputs()]
+        before, inputs = excerpt(graph.model, names, written.outputs)
+        after, _ = excerpt(outcome.graph.model, names, written.outputs)
+        error = compare(before, after, inputs, f"{place.rewrite} at {place.where}")
+        changes.append(Change(place.rewrite, place.where, _ops(place.nodes), _ops(written.made), error))
+    return changes
+
+
+def _finished(model: ir.Model, given: ir.Model) -> ir.Model:
+    """The rewritten model with shapes inferred anew. Raises ``Unproven`` where the checker refuses it or its edges moved."""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    try:
+        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:  # the checker raises ValidationError, InferenceError, RuntimeError and ValueError
+        raise Unproven(f"the ONNX checker refuses the rewritten graph: {first_line(error)}") from error
+    result = parse(proto.SerializeToString())
+    for old, new in ((given.graph.inputs, result.graph.inputs), (given.graph.outputs, result.graph.outputs)):
+        wanted = [(v.name, v.dtype, v.shape) for v in old if not v.is_initializer()]
+        if wanted != [(v.name, v.dtype, v.shape) for v in new]:
+            raise Unproven(f"the rewritten graph's inputs or outputs are not {', '.join(str(name) for name, *_ in wanted)}")
+    return result
+
+
+def _ops(nodes: Iterable[ir.Node]) -> tuple[str, ...]:
+    return tuple(node.op_type for node in nodes)

@@ -1,0 +1,89 @@
+"""What a rewriting did, as tables: what was changed, what would not have helped, and what remains."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import onnx_ir as ir
+import pandas as pd
+
+from attnbench.core.naming import display_name
+from attnbench.core.records import ON_NPU
+from attnbench.core.units import MISSING, bytes_text, count, scaled
+from attnbench.judge.verdicts import npu_verdict
+from attnbench.npu.check import Checked, causes
+from attnbench.npu.rewriting import Change, Obstacle, Rewritten
+
+
+def headline(done: Rewritten, model: ir.Model, name: str, target: str) -> str:
+    """What became of a model, in one or two sentences."""
+    before, after = npu_verdict(done.before), npu_verdict(done.after)
+    if not done.changes:
+        why = "nothing needs rewriting" if _sound(before) else "no rewrite helps"
+        return f"{name} on {target}: {before}; {why}, nothing written."
+    error = scaled(done.error, 1e-6)
+    weights = f"weights {bytes_text(_weights(model))} -> {bytes_text(_weights(done.model))}"
+    return f"{name} on {target}: {before} -> {after}; outputs within {error}e-6 of their scale; {weights}."
+
+
+def changes(made: Iterable[Change]) -> pd.DataFrame:
+    """One row for places that were alike: the rewrite, where, the nodes before and after, and the largest error of any."""
+    groups: dict[tuple[object, ...], list[Change]] = {}
+    for change in made:
+        groups.setdefault((change.rewrite, change.before, change.after), []).append(change)
+    return pd.DataFrame(
+        {
+            "rewrite": group[0].rewrite,
+            "where": _some([change.where for change in group]),
+            "before": _ops(group[0].before),
+            "after": _ops(group[0].after),
+            "max error (1e-6 of scale)": scaled(max(change.error for change in group), 1e-6, 3),
+        }
+        for group in groups.values()
+    )
+
+
+def obstacles(found: Iterable[Obstacle]) -> pd.DataFrame:
+    """What was tried and does not help on this target, and why."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        groups.setdefault((one.rewrite, one.why), []).append(one.where)
+    return pd.DataFrame({"rewrite": r, "where": _some(places), "does not help here": w} for (r, w), places in groups.items())
+
+
+def remaining(checked: Checked) -> pd.DataFrame:
+    """What the target still does not take for certain, by op and reason, the worst first."""
+    found = [cause for cause in causes(checked.nodes) if cause.level not in ON_NPU]
+    return pd.DataFrame(
+        {
+            "level": f"{cause.level} to {cause.device}" if cause.device else cause.level,
+            "op": ", ".join(cause.ops) + (f" (as {cause.composite})" if cause.composite else ""),
+            "nodes": count(len(cause.nodes)),
+            "measured": _some(cause.measured) or MISSING,
+            "why": cause.reason,
+            "first node": display_name(cause.nodes[0]),
+        }
+        for cause in found
+    )
+
+
+def improved(done: Rewritten) -> bool:
+    """Whether there was something to write, or nothing to be mended."""
+    return bool(done.changes) or _sound(npu_verdict(done.before))
+
+
+def _sound(verdict: str) -> bool:
+    return verdict.startswith("ok")
+
+
+def _weights(model: ir.Model) -> int:
+    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+
+
+def _ops(ops: Sequence[str]) -> str:
+    counted = Counter(ops)
+    return ", ".join(op if number == 1 else f"{number} {op}" for op, number in counted.items())
+
+
+def _some(texts: Sequence[str], most: int = 2) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more

@@ -1,0 +1,140 @@
+"""What a rule can ask of operands: how two meet, which are constant and of what shape, how many there are."""
+
+from math import prod
+
+import onnx_ir as ir
+
+from attnbench.npu.nodes import (
+    LETTERS,
+    Predicate,
+    Reading,
+    Unmeasured,
+    broadcast_of,
+    channels_of,
+    constant_of,
+    input_shape,
+    is_constant,
+    output_shape,
+    shape_of,
+    text,
+    variable_inputs,
+)
+
+
+def broadcast(node: ir.Node, limit: list[str]) -> Reading:
+    """operands that meet as one of {limit}"""
+    kind = broadcast_of(node)
+    return Reading(kind in limit, f"operands {' and '.join(text(shape_of(v)) for v in node.inputs if v is not None)}")
+
+
+def batch_not_broadcast(node: ir.Node, _limit: bool) -> Reading:
+    """variable operands that broadcast along any axis but the batch's"""
+    whole = output_shape(node)
+    shapes = [shape_of(value) for value in variable_inputs(node)]
+    batches = {((1,) * (len(whole) - len(shape)) + shape)[:1] for shape in shapes}
+    return Reading(batches <= {whole[:1]}, f"operands {' and '.join(map(text, shapes))}")
+
+
+def channels_not_broadcast(node: ir.Node, _limit: bool) -> Reading:
+    """operands that have all channels, or are one constant number"""
+    whole = output_shape(node)
+    loose = [v for v in node.inputs if v is not None and not (is_constant(v) and prod(shape_of(v)) == 1)]
+    if len(whole) != len(LETTERS) and any(shape_of(v) != whole for v in loose if not is_constant(v)):
+        raise Unmeasured(f"the channels of operands of rank {len(whole)}")
+    padded = [(1,) * (len(whole) - len(shape_of(v))) + shape_of(v) for v in loose]
+    within = len(whole) != len(LETTERS) or all(sides[1] == whole[1] for sides in padded)
+    return Reading(within, f"operands {' and '.join(text(shape_of(v)) for v in node.inputs if v is not None)}")
+
+
+def vectors_along_last_axis(node: ir.Node, limit: list[int]) -> Reading:
+    """inputs {limit} (counted from 0) of shape [N] or [1, N], N being the output's last side"""
+    length = output_shape(node)[-1]
+    shapes = [shape_of(node.inputs[i]) for i in limit if i < len(node.inputs) and node.inputs[i] is not None]
+    within = all(shape in ((length,), (1, length)) for shape in shapes)
+    return Reading(within, f"shapes {', '.join(str(list(shape)) for shape in shapes) or 'none'} for {length}")
+
+
+def constant_inputs(node: ir.Node, limit: list[int]) -> Reading:
+    """constant inputs {limit} (counted from 0)"""
+    loose = [i for i in limit if i < len(node.inputs) and node.inputs[i] is not None and not is_constant(node.inputs[i])]
+    return Reading(not loose, f"input {loose[0]} is not constant" if loose else "constant")
+
+
+def constants_at_most(node: ir.Node, limit: int) -> Reading:
+    """at most {limit} constant operands"""
+    number = sum(is_constant(value) for value in node.inputs)
+    return Reading(number <= limit, f"{number} constant operands")
+
+
+def inputs_at_most(node: ir.Node, limit: int) -> Reading:
+    """at most {limit} inputs"""
+    number = sum(value is not None for value in node.inputs)
+    return Reading(number <= limit, f"{number} inputs")
+
+
+def outputs_at_most(node: ir.Node, limit: int) -> Reading:
+    """at most {limit} outputs"""
+    number = sum(bool(value.name) for value in node.outputs)
+    return Reading(number <= limit, f"{number} outputs")
+
+
+def absent_inputs(node: ir.Node, limit: list[int]) -> Reading:
+    """inputs {limit} (counted from 0) left out"""
+    given = [i for i in limit if i < len(node.inputs) and node.inputs[i] is not None and constant_of(node.inputs[i]) != []]
+    return Reading(not given, f"input {given[0]} is given" if given else "left out")
+
+
+def constant_shape_in(node: ir.Node, limit: list[str]) -> Reading:
+    """constant operands shaped as one of {limit}, where C is 1 or the channels"""
+    channels = channels_of(output_shape(node))
+    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
+    for shape in shapes:
+        if not any(_fits(shape, pattern, channels) for pattern in limit):
+            return Reading(False, f"a constant of shape {list(shape)}")
+    return Reading(
+        True, f"constants of shape {', '.join(str(list(shape)) for shape in shapes)}" if shapes else "no constant"
+    )
+
+
+def some_constant_shape_in(node: ir.Node, limit: list[str]) -> Reading:
+    """a constant operand shaped as one of {limit}, where C is 1 or the channels"""
+    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
+    found = any(_fits(shape, pattern, channels_of(output_shape(node))) for shape in shapes for pattern in limit)
+    return Reading(found, f"constants of shape {', '.join(str(list(shape)) for shape in shapes) or 'none'}")
+
+
+def vector_constant(node: ir.Node, _limit: bool) -> Reading:
+    """a constant operand of one axis"""
+    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
+    found = any(len(shape) == 1 for shape in shapes)
+    return Reading(found, f"constants of shape {', '.join(str(list(shape)) for shape in shapes) or 'none'}")
+
+
+def slope_by_channel(node: ir.Node, _limit: bool) -> Reading:
+    """one slope, or one a channel"""
+    slope = input_shape(node, 1)
+    long = [side for side in slope if side != 1]
+    return Reading(not long or long == [channels_of(input_shape(node))], f"slope of shape {list(slope)}")
+
+
+def _fits(shape: tuple[int, ...], pattern: str, channels: int) -> bool:
+    if len(shape) != len(pattern):
+        return False
+    return all(side == 1 or (sign == "C" and side == channels) for side, sign in zip(shape, pattern, strict=True))
+
+
+PREDICATES: tuple[Predicate, ...] = (
+    broadcast,
+    batch_not_broadcast,
+    channels_not_broadcast,
+    vectors_along_last_axis,
+    constant_inputs,
+    constants_at_most,
+    inputs_at_most,
+    outputs_at_most,
+    absent_inputs,
+    constant_shape_in,
+    some_constant_shape_in,
+    vector_constant,
+    slope_by_channel,
+)

@@ -1,0 +1,103 @@
+"""What a rule can ask of values: attributes, bounds of clipping, exponents."""
+
+from math import inf, isclose
+from typing import Any
+
+import onnx
+import onnx.defs
+import onnx.helper
+import onnx_ir as ir
+
+from attnbench.npu.nodes import Predicate, Reading, Unmeasured, constant_of
+
+
+def attributes(node: ir.Node, limit: dict[str, Any]) -> Reading:
+    """attributes {limit}"""
+    seen = {name: _attribute(node, name) for name in limit}
+    return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {seen}")
+
+
+def attributes_in(node: ir.Node, limit: dict[str, list[Any]]) -> Reading:
+    """attributes one of {limit}"""
+    seen = {name: _attribute(node, name) for name in limit}
+    return Reading(
+        all(any(_equal(seen[name], one) for one in wanted) for name, wanted in limit.items()), f"attributes {seen}"
+    )
+
+
+def clip_in(node: ir.Node, limit: list[list[float]]) -> Reading:
+    """clipping to one of {limit}"""
+    low, high = _bounds(node)
+    known = any(_equal(low, bottom) and _equal(high, top) for bottom, top in limit)
+    return Reading(known, f"clips to [{low:g}, {high:g}]")
+
+
+def clip_from(node: ir.Node, limit: float) -> Reading:
+    """clipping from {limit} on"""
+    low, high = _bounds(node)
+    return Reading(_equal(low, limit) and high >= limit, f"clips to [{low:g}, {high:g}]")
+
+
+def clip_around_zero(node: ir.Node, _limit: bool) -> Reading:
+    """clipping from 0 or below to above 0"""
+    low, high = _bounds(node)
+    return Reading(low <= 0 < high, f"clips to [{low:g}, {high:g}]")
+
+
+def exponent_in(node: ir.Node, limit: list[float]) -> Reading:
+    """a constant exponent of {limit}"""
+    exponent = constant_of(node.inputs[1])
+    within = exponent is not None and len(exponent) == 1 and any(_equal(exponent[0], one) for one in limit)
+    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
+
+
+def scalar_exponent(node: ir.Node, _limit: bool) -> Reading:
+    """a constant exponent of one element"""
+    exponent = constant_of(node.inputs[1])
+    within = exponent is not None and len(exponent) == 1
+    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
+
+
+def _bounds(node: ir.Node) -> tuple[float, float]:
+    found = []
+    for index, name, default in ((1, "min", -inf), (2, "max", inf)):
+        value = node.inputs[index] if len(node.inputs) > index else None
+        if name in node.attributes:
+            found.append(node.attributes[name].as_float())
+        elif value is None:
+            found.append(default)
+        else:
+            constant = constant_of(value)
+            if not constant:
+                raise Unmeasured(f"a {name} that is not constant")
+            found.append(float(constant[0]))
+    return found[0], found[1]
+
+
+def _attribute(node: ir.Node, name: str) -> Any:
+    if name in node.attributes:
+        value = node.attributes[name].value
+        return list(value) if isinstance(value, tuple | list) else value
+    schema = onnx.defs.get_schema(node.op_type, node.version or onnx.defs.onnx_opset_version(), node.domain)
+    default = schema.attributes[name].default_value if name in schema.attributes else None
+    if default is None or not default.type:
+        return None
+    value = onnx.helper.get_attribute_value(default)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _equal(seen: Any, wanted: Any) -> bool:
+    if isinstance(seen, float) or isinstance(wanted, float):
+        return seen is not None and isclose(float(seen), float(wanted), rel_tol=1e-3, abs_tol=1e-9)
+    return seen == wanted
+
+
+PREDICATES: tuple[Predicate, ...] = (
+    attributes,
+    attributes_in,
+    clip_in,
+    clip_from,
+    clip_around_zero,
+    exponent_in,
+    scalar_exponent,
+)

@@ -1,0 +1,44 @@
+"""What cures a refusal: a module that computes exactly the same with ops that the target takes.
+
+A cure is never promised: it is exported for the very plane and judged by the same target before it is named.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from attnbench.core.naming import inserted_module
+from attnbench.core.records import ON_NPU, Finding
+from attnbench.graph.load import parse
+from attnbench.npu.check import Checked
+from attnbench.npu.judge import lint
+from attnbench.targets import load_target
+
+Rewrites = Mapping[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]]
+"""For a site and a module's spec: the names and graphs of what computes the same."""
+
+
+def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding, ...]:
+    """The findings, each that is not sound with the name of a rewrite of its module all of whose nodes are."""
+    known: dict[tuple[str, str, str], str] = {}
+    found = []
+    for finding in findings:
+        place = (finding.site, inserted_module(finding.node))
+        if finding.level in ON_NPU or place not in rewrites:
+            found.append(finding)
+            continue
+        key = (*place, finding.target)
+        if key not in known:
+            known[key] = next((name for name, graph in rewrites[place]() if _sound(graph, finding.target)), "")
+        found.append(replace(finding, cure=known[key]))
+    return tuple(found)
+
+
+def _sound(graph: bytes, target: str) -> bool:
+    return all(finding.level in ON_NPU for finding in lint(parse(graph), load_target(target)))
+
+
+def cured(checked: Checked, rewrites: Rewrites) -> Checked:
+    """A check with cures on its findings, where it is of a module."""
+    findings = with_cures(checked.findings, rewrites)
+    nodes = tuple(replace(node, finding=finding) for node, finding in zip(checked.nodes, findings, strict=True))
+    return replace(checked, nodes=nodes)

@@ -1,0 +1,115 @@
+"""What exists, as tables: read from the entries' plain data, without torch."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from attnbench.core.units import MISSING
+from attnbench.hosts import HOSTS, describe_sites, site_table
+from attnbench.modules import MODULES
+from attnbench.targets import load_target, target_names
+
+
+def modules() -> pd.DataFrame:
+    """The attention modules with what they do, their options and defaults, and where they come from."""
+    return pd.DataFrame(
+        {
+            "module": name,
+            "what it does": entry.get("summary", ""),
+            "options": _options(entry.get("options") or {}),
+            "paper": entry.get("paper", MISSING),
+            "after": entry.get("source", entry.origin),
+        }
+        for name, entry in sorted(MODULES.describe().items())
+    )
+
+
+def hosts() -> pd.DataFrame:
+    """The hosts with their options, choices and number of sites."""
+    return pd.DataFrame(
+        {
+            "host": name,
+            "what it is": entry.get("summary", ""),
+            "options": _options(entry.get("options") or {}, entry.get("choices") or {}),
+            "sites": len(site_table(entry.get("sites") or {})) or MISSING,
+            "sides": f"multiples of {entry.get('multiple', 1)}",
+            "after": entry.get("source", entry.origin),
+        }
+        for name, entry in sorted(HOSTS.describe().items())
+    )
+
+
+def placements(host: str) -> pd.DataFrame:
+    """A host's sites with channels and stride, and its named groups; of an ONNX file, the tensors it can stand at."""
+    if host.endswith(".onnx"):
+        return _tensors(host)
+    return pd.DataFrame(
+        {key: MISSING if value in (None, "") else value for key, value in row.items()} for row in describe_sites(host)
+    )
+
+
+def _tensors(path: str) -> pd.DataFrame:
+    from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is only needed for a file
+    from attnbench.graph.splice import tensors  # noqa: PLC0415
+
+    shapes = tensors(parse(read_host_file(path)))
+    return pd.DataFrame({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
+
+
+def targets() -> pd.DataFrame:
+    """The NPU targets with version, date, number of rules, and what an op they do not list means."""
+    return pd.DataFrame(
+        {
+            "target": target.name,
+            "what it is": target.title,
+            "version": target.version,
+            "date": target.date,
+            "rules": len(target.rules),
+            "unlisted ops": target.unlisted,
+            "from": target.document,
+        }
+        for target in map(load_target, target_names())
+    )
+
+
+def ops(names: Sequence[str]) -> pd.DataFrame:
+    """What targets say of each op: a row a rule, in the order in which they are tried."""
+    from attnbench.npu.rules import limit_text  # noqa: PLC0415  needs onnx_ir; the other lists do not
+
+    def told(limits: Mapping[str, object]) -> str:
+        return ", ".join(limit_text(name, limit) for name, limit in limits.items()) or MISSING
+
+    return pd.DataFrame(
+        {
+            "target": target.name,
+            "ops": ", ".join(rule.ops),
+            "level": rule.level,
+            "for nodes with": told(rule.where),
+            "limits": told(rule.limits),
+            "else": rule.beyond if rule.limits else MISSING,
+            "should have": told(rule.advice),
+            "evidence": rule.evidence,
+            "section": rule.section,
+            "reason": rule.reason,
+        }
+        for target in map(load_target, names)
+        for rule in target.rules
+    )
+
+
+def predicates() -> pd.DataFrame:
+    """What a target's rules can ask of a node, with the words a reader sees."""
+    from attnbench.npu.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; the other lists do not
+
+    return pd.DataFrame(
+        {"predicate": name, "argument": "value" if "{limit}" in text else "true", "asks for": text.format(limit="...")}
+        for name, text in sorted((name, predicate.__doc__ or "") for name, predicate in PREDICATES.items())
+    )
+
+
+def _options(options: dict[str, object], choices: dict[str, tuple[object, ...]] | None = None) -> str:
+    texts = []
+    for key, value in options.items():
+        allowed = (choices or {}).get(key)
+        texts.append(f"{key}={value}" + (f" ({'|'.join(map(str, allowed))})" if allowed else ""))
+    return ", ".join(texts) or MISSING
