@@ -1,0 +1,69 @@
+"""The one table: heads and rows of text, made of mappings, and its renderers. Every command and report shows its figures by it.
+
+No pandas: that is for users, at the edge (``frame.to_frame``).
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from tabulate import tabulate
+
+from attnbench.core.units import MISSING
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under their heads. A table without rows is false, and shown nowhere."""
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """A table of mappings: its columns are their keys in the order they first come; what a row lacks is missing."""
+        listed = list(rows)
+        columns = tuple(dict.fromkeys(key for row in listed for key in row))
+        return cls(columns, tuple(tuple(_text(row.get(column)) for column in columns) for row in listed))
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    def column(self, name: str) -> list[str]:
+        """The cells of one column."""
+        at = self.columns.index(name)
+        return [row[at] for row in self.rows]
+
+    def records(self) -> list[dict[str, str]]:
+        """The rows as mappings."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def plain(self) -> str:
+        """Aligned text, unwrapped."""
+        return tabulate(self.rows, headers=self.columns, disable_numparse=True)
+
+    def markdown(self) -> str:
+        """A Markdown table."""
+        safe = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        return tabulate(safe, headers=self.columns, tablefmt="pipe", disable_numparse=True)
+
+    def csv(self) -> str:
+        """Comma-separated text, the heads first."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerows([self.columns, *self.rows])
+        return out.getvalue()
+
+
+class Section(NamedTuple):
+    """A part of a page: heading, paragraph and table, of which the last two may be empty."""
+
+    title: str
+    paragraph: str = ""
+    table: Table = Table()
+
+
+def _text(value: Any) -> str:
+    return MISSING if value is None else str(value)
