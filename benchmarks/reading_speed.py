@@ -13,23 +13,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean, median
 
 import pandas as pd
+from msgspec.structs import asdict
 
 from attnbench.core.records import (
     BASELINE,
     Case,
     Check,
+    Effort,
     Finding,
     Measurement,
     NodeShare,
+    Protocol,
     Record,
     RunHeader,
-    Settings,
 )
 from attnbench.core.units import bytes_text, fixed
 from attnbench.core.versions import version
@@ -83,7 +84,8 @@ def write_run(folder: Path, cases: int, seed: int) -> Path:
         attnbench=version("attnbench"),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         study={"name": "made up", "targets": ["aimotive"], "matrix": [], "cases": [], "fingerprint": "0"},
-        settings=asdict(Settings()),
+        protocol=asdict(Protocol()),
+        effort=asdict(Effort()),
         machine=machine,
         software=software,
         cases=tuple(one.case for one in records),

@@ -1,21 +1,24 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from attnbench.core.records import (
     Case,
     Check,
+    Effort,
     Failure,
     Finding,
     Measurement,
     NodeShare,
+    Protocol,
     Record,
     Run,
     RunHeader,
-    Settings,
+    split_settings,
 )
 
 USER_CODE = '''
@@ -133,6 +136,12 @@ def finding(op: str, level: str, variant_node: str = "", **values: str) -> Findi
                    site="encoder.layer3" if variant_node else "", **{**plain, **values})  # fmt: skip
 
 
+def with_settings(header: RunHeader, settings: dict) -> RunHeader:
+    """The header with these settings, each where it belongs, and no others."""
+    protocol, effort = split_settings(settings)
+    return replace(header, protocol=protocol, effort=effort)
+
+
 def measurements(**values: float) -> tuple[Measurement, ...]:
     return tuple(Measurement(metric, value, exact=metric != "latency") for metric, value in values.items())
 
@@ -185,6 +194,6 @@ def run() -> Run:
     software = {"python": "3.11", "torch": "2", "onnx": "1", "onnxruntime": "1", "exporter": "e", "opset": 18,
                 "canonical_pass": 1, "id": "s", "commit": "abc"}  # fmt: skip
     cases = tuple(record.case for record in records)
-    settings = {**asdict(Settings()), "threads": [1]}
-    header = RunHeader(1, "0.1.0", "2026-01-01T00:00:00+00:00", study, settings, machine, software, cases)
+    protocol = {**asdict(Protocol()), "threads": [1]}
+    header = RunHeader(1, "0.1.0", "2026-01-01T00:00:00+00:00", study, protocol, asdict(Effort()), machine, software, cases)
     return Run(header, records)

@@ -7,17 +7,17 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import pytest
-from conftest import BASELINE, case, finding, measurements
+from conftest import BASELINE, case, finding, measurements, with_settings
 from scipy.stats import ttest_ind
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.metrics import METRICS as MEASURED
-from attnbench.core.records import Failure, Level, Measurement, Record, Settings
+from attnbench.core.records import Effort, Failure, Level, Measurement, Protocol, Record
 from attnbench.core.statistics import difference_interval
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS
@@ -73,9 +73,8 @@ def make(run):
         )
         every = (base, *records)
         header = replace(
-            run.header,
+            with_settings(run.header, {**run.header.settings, **(settings or {})}),
             study={**run.header.study, "targets": list(targets), "matrix": [], "cases": []},
-            settings={**run.header.settings, **(settings or {})},
             machine={**run.header.machine, "id": machine},
             software={**run.header.software, **(software or {})},
             cases=(*(r.case for r in every), *planned),
@@ -409,7 +408,7 @@ def test_machines_that_neither_run_names_are_not_taken_for_one(make):
 
 
 def test_every_setting_is_known_to_matter_or_not():
-    assert sorted((*ALIKE, *FREE)) == sorted(field.name for field in fields(Settings))
+    assert sorted((*ALIKE, *FREE)) == sorted((*Protocol.__struct_fields__, *Effort.__struct_fields__))
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -420,7 +419,7 @@ def test_settings_that_say_how_many_figures_are_taken_may_differ(make, name):
 def test_a_setting_that_an_old_run_does_not_name_had_its_default(make):
     old = make(variant())
     left = {name: value for name, value in old.header.settings.items() if name != "provider"}
-    old = replace(old, header=replace(old.header, settings=left))
+    old = replace(old, header=with_settings(old.header, left))
     assert row(compare(old, make(variant()))).verdict == "same"
     assert "provider cpu, xnnpack" in row(compare(old, make(variant(), settings={"provider": "xnnpack"}))).why
 
@@ -938,8 +937,7 @@ def test_a_run_of_an_older_version_is_compared(make, store, command):
     """One without hashes, protocol, commit time, provider, machine id or the newer metrics."""
     old = make(variant(sources={}))
     header = replace(
-        old.header,
-        settings={name: old.header.settings[name] for name in ("processes", "warmup", "repeat", "seed")},
+        with_settings(old.header, {name: old.header.settings[name] for name in ("processes", "warmup", "repeat", "seed")}),
         machine={"cpu": "a CPU"},
         software={"torch": "2", "onnxruntime": "1"},
     )

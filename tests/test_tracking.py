@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import finding
+from conftest import finding, with_settings
+from msgspec.structs import asdict
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.records import Case, Failure, Measurement, NodeShare, Record, RunHeader, Settings
+from attnbench.core.records import Case, Effort, Failure, Measurement, NodeShare, Protocol, Record, RunHeader
 from attnbench.core.statistics import replicate_interval
 from attnbench.judge.track import track
 from attnbench.judge.track.gate import NEWEST, read_limit
@@ -37,10 +38,9 @@ def header(number=0, *, machine="m", software=None, settings=None, started=None,
         "attnbench": "0.1.0", "torch": "2.9.0", "onnx": "1.19", "onnxruntime": "1.23.0", "opset": 18, "protocol": 2,
         "commit": f"c{number:03d}" if commit is None else commit, "commit_time": (when - timedelta(hours=1)).isoformat(),
     }  # fmt: skip
-    return replace(
-        RunHeader(1, "0.1.0", (started or when).isoformat(), {"name": "nightly"}, asdict(Settings()), facts, versions),
-        software={**versions, **(software or {})}, settings={**asdict(Settings()), **(settings or {})}, **more,
-    )  # fmt: skip
+    plain = RunHeader(1, "0.1.0", (started or when).isoformat(), {"name": "nightly"}, {}, {}, facts, versions)
+    asked = {**asdict(Protocol()), **asdict(Effort()), **(settings or {})}
+    return replace(with_settings(plain, asked), software={**versions, **(software or {})}, **more)  # fmt: skip
 
 
 def overhead(replicates):

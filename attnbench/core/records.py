@@ -9,13 +9,20 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from msgspec import Meta
+
+from attnbench.core.validation import Strict
 
 BASELINE = "baseline"
 
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+AtLeastZero = Annotated[int, Meta(ge=0)]
 
 LEVELS: tuple[Level, ...] = ("supported", "constrained", "efficiency", "unknown", "fallback", "refused")
 """What a target can say of a node, from the best to the worst."""
@@ -212,47 +219,69 @@ class Record:
         )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a case is measured; a case and its settings are enough to run it anywhere.
+class Protocol(Strict):
+    """What makes two overheads comparable. It is the same for all cases of a study, and stands in the run's header.
 
-    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs after ``warmup``; more follow,
-    ``max_processes`` at most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved
-    pairs of baseline and variant, spread over the first ``processes`` replicates, are the cross-check. ``threads`` are the
-    counts at which absolute latency is taken; ``memory`` has the peak of one inference measured. ``provider`` is ONNX
-    Runtime's execution provider and ``optimization`` its level of graph optimisation; ``canonical`` turns the canonicalising
-    pass on. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
+    ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
+    level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
+    orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
+    """
+
+    warmup: AtLeastOne = 3
+    threads: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1)] = (1,)
+    provider: str = "cpu"
+    optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
+    seed: AtLeastZero = 0
+    canonical: bool = True
+
+
+class Effort(Strict):
+    """How much is measured of a case. It may differ from case to case: the interval knows.
+
+    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs; more follow, ``max_processes`` at
+    most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved pairs of baseline and
+    variant, spread over the first ``processes`` replicates, are the cross-check. ``memory`` has the peak of one inference
+    measured. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
     ``timeout_seconds``.
     """
 
-    processes: int = 5
-    max_processes: int = 10
+    processes: AtLeastOne = 5
+    max_processes: AtLeastOne = 10
     precision: str = "0.05,5%"
-    warmup: int = 3
-    repeat: int = 10
-    rounds: int = 20
-    threads: tuple[int, ...] = (1,)
+    repeat: AtLeastOne = 10
+    rounds: AtLeastZero = 20
     memory: bool = True
-    provider: str = "cpu"
-    optimization: str = "all"
-    seed: int = 0
-    canonical: bool = True
-    step_seconds: float = 60.0
-    timeout_seconds: float = 600.0
+    step_seconds: Annotated[float, Meta(ge=1)] = 60.0
+    timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
+
+
+def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings that were asked for together, as those of the protocol and those of the effort."""
+    names = Protocol.__struct_fields__
+    return {k: v for k, v in settings.items() if k in names}, {k: v for k, v in settings.items() if k not in names}
 
 
 @dataclass(frozen=True)
 class RunHeader:
-    """The first line of a run file: what was asked, with which software, on which machine."""
+    """The first line of a run file: what was asked, with which software, on which machine.
+
+    ``protocol`` holds for all cases; ``effort`` for those that do not ask for more or less.
+    """
 
     schema: int
     attnbench: str
     started: str
     study: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    effort: Mapping[str, Any]
     machine: Mapping[str, Any]
     software: Mapping[str, Any]
     cases: tuple[Case, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Protocol and effort together, as they were asked for."""
+        return {**self.protocol, **self.effort}
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON values."""
@@ -260,9 +289,11 @@ class RunHeader:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The header that ``to_json`` wrote."""
+        """The header that ``to_json`` wrote; one of schema 1 has protocol and effort together as ``settings``."""
         known = {f.name for f in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
+        if "settings" in data:
+            values["protocol"], values["effort"] = split_settings(data["settings"])
         values["cases"] = tuple(_of(Case, c) for c in data.get("cases", ()))
         return cls(**values)
 

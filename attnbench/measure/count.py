@@ -76,7 +76,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
     records: list[Record] = []
     derived: list[dict[str, Any]] = []
     readings: dict[Case, dict[str, int]] = {}
-    counter = _Counter(per_op or bool(claimed))
+    counter = _Counter(per_op or bool(claimed), plan.protocol.seed)
     for planned in plan.cases:
         case = planned.case
         try:
@@ -91,7 +91,7 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
             records.append(Record(case, status, failure=why))
             continue
         records.append(_record(case, [counts for _, counts in parts]))
-    header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, tuple(p.case for p in plan.cases))
+    header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, {}, tuple(p.case for p in plan.cases))
     return Tallied(Run(header, tuple(records)), tuple(derived), readings)
 
 
@@ -100,6 +100,7 @@ class _Counter:
     """Counts the parts of cases and keeps what cases share."""
 
     explained: bool
+    seed: int
     hosts: dict[Case, tuple[Counts, dict[str, Plane]]] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane], Counts] = field(default_factory=dict)
 
@@ -118,7 +119,7 @@ class _Counter:
         return self.hosts[key]
 
     def _torch_host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
-        host, shape = torch_host(planned.case, planned.host, planned.settings.seed)
+        host, shape = torch_host(planned.case, planned.host, self.seed)
         planes: dict[str, Plane] = {}
 
         def seen(site: Site, _inputs: object, output: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The one table: heads and rows of text, made of mappings, and its renderers. Every command and report shows its figures by it.
+"""The one table: heads and rows of text, made of mappings, and its renderers. Every command and report uses it.
 
 No pandas: that is for users, at the edge (``frame.to_frame``).
 """

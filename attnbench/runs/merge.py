@@ -100,7 +100,8 @@ def _differences(one: Shard, two: Shard) -> Iterator[tuple[str, Any, Any]]:
     """The fields in which two runs differ and must not, the most telling first."""
     first, second = one.header, two.header
     yield from _unequal("study", first.study, second.study, DOCUMENT)
-    yield from _unequal("settings", first.settings, second.settings)
+    yield from _unequal("protocol", first.protocol, second.protocol)
+    yield from _unequal("effort", first.effort, second.effort)
     for part in ("machine", "software"):
         facts, others = getattr(first, part), getattr(second, part)
         if facts.get("id") != others.get("id"):

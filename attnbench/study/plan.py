@@ -3,13 +3,17 @@
 ``study_file`` says what a study may hold; the command line's flags make the same mapping.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_precision, parse_size, parse_spec, parse_variant, quote
-from attnbench.core.records import BASELINE, Case, Settings
+from attnbench.core.records import BASELINE, Case, Effort, Protocol
+from attnbench.core.validation import validate
 from attnbench.hosts import (
     HostReference,
     check_host,
@@ -25,19 +29,15 @@ from attnbench.targets import load_target
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
 QUICK = {"processes": 3, "max_processes": 3, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
-OPTIMIZATIONS = ("all", "layout", "extended", "basic", "none")
-"""ONNX Runtime's levels of graph optimisation, by the last word of their names."""
-
-FROM_ZERO = ("seed", "rounds", "canonical", "memory")
 
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A case with all that is needed to run it: the host as it was named, and the settings."""
+    """A case with what is asked of it alone: the host as it was named, and the effort."""
 
     case: Case
     host: HostReference
-    settings: Settings
+    effort: Effort
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Plan:
     name: str
     cases: tuple[PlannedCase, ...]
     targets: tuple[str, ...]
-    settings: Settings
+    protocol: Protocol
+    effort: Effort
     document: Mapping[str, Any] = field(default_factory=dict)
     shard: str = ""
     whole: tuple[PlannedCase, ...] = ()
@@ -63,8 +64,8 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
     """
     where = f"study '{data.get('name', 'study')}'"
     forced = {**(QUICK if quick else {}), **(overrides or {})}
-    common = data.get("settings", {})
-    settings = make_settings({**common, **forced}, f"{where}: [settings]")
+    common = {**data.get("settings", {}), **forced}
+    protocol, effort = make_settings(common, f"{where}: [settings]")
     targets = tuple(data.get("targets", ["aimotive"]))
     for target in targets:
         load_target(target)
@@ -77,14 +78,14 @@ def plan(data: Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str
             for variant, own, only in asked:
                 if only and size not in only:
                     continue
-                chosen = make_settings({**common, **own, **forced}, where) if own else settings
+                chosen = make_effort({**common, **own, **forced}, own, where) if own else effort
                 case = Case(host.spec, variant, size, data.get("batch", 1))
                 known = cases.get(case)
-                if known is None or known.settings.processes < chosen.processes:
+                if known is None or known.effort.processes < chosen.processes:
                     cases[case] = PlannedCase(case, host, chosen)
     if not cases:
         raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]]")
-    return Plan(data.get("name", "study"), tuple(cases.values()), targets, settings, _document(data, targets))
+    return Plan(data.get("name", "study"), tuple(cases.values()), targets, protocol, effort, _document(data, targets))
 
 
 def shard(whole: Plan, part: str) -> Plan:
@@ -101,40 +102,48 @@ def shard(whole: Plan, part: str) -> Plan:
     if not own:
         raise InputError(f"--shard {part} holds no case: there are {len(dealt)} to deal out")
     kept = {*own, *(case.baseline for case in own)}
-    return replace(whole, cases=tuple(p for p in whole.cases if p.case in kept), shard=part, whole=whole.cases)
+    return dataclasses.replace(whole, cases=tuple(p for p in whole.cases if p.case in kept), shard=part, whole=whole.cases)
 
 
-def make_settings(values: Mapping[str, Any], where: str) -> Settings:
-    """Settings from plain values; an unknown name, a wrong type or a number out of range is an ``InputError``."""
-    defaults = asdict(Settings())
-    chosen: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in defaults:
-            raise UnknownName(f"key in {where}", key, defaults)
-        if key == "threads":
-            value = tuple(value) if isinstance(value, list | tuple) else (value,)  # noqa: PLW2901
-            if not value or not all(_is_number(v, int) and v >= 1 for v in value):
-                raise InputError(f"{where}: threads are whole numbers from 1, not {value}")
-        elif isinstance(defaults[key], str):
-            value = _word(key, str(value).lower(), where)  # noqa: PLW2901
-        elif not _is_number(value, type(defaults[key])):
-            raise InputError(f"{where}: {key} must be a {type(defaults[key]).__name__}, not '{value}'")
-        elif value < (0 if key in FROM_ZERO else 1):
-            raise InputError(f"{where}: {key} must be at least 1, not {value}")
-        chosen[key] = value
-    made = replace(Settings(), **chosen)
+def make_settings(values: Mapping[str, Any], where: str) -> tuple[Protocol, Effort]:
+    """Protocol and effort from plain values; an unknown name, a wrong type or a number out of range is an ``InputError``."""
+    known = (*Protocol.__struct_fields__, *Effort.__struct_fields__)
+    for key in values:
+        if key not in known:
+            raise UnknownName(f"key in {where}", key, known)
+    return _protocol(values, where), _effort(values, where)
+
+
+def make_effort(values: Mapping[str, Any], own: Mapping[str, Any], where: str) -> Effort:
+    """A case's effort: ``own`` are the keys that it asks for. Raises ``InputError`` for one that is the protocol's."""
+    for key in own:
+        if key in Protocol.__struct_fields__:
+            raise InputError(
+                f"{where}: {key} is the same for all cases, or their figures would not compare: set it in [settings]"
+            )
+    _effort(own, where)
+    return _effort(values, where)
+
+
+def _protocol(values: Mapping[str, Any], where: str) -> Protocol:
+    chosen = {key: value for key, value in values.items() if key in Protocol.__struct_fields__}
+    if isinstance(chosen.get("threads"), int):
+        chosen["threads"] = (chosen["threads"],)
+    for word in ("provider", "optimization"):
+        if isinstance(chosen.get(word), str):
+            chosen[word] = chosen[word].lower().removesuffix("executionprovider")
+    return validate(chosen, Protocol, where)
+
+
+def _effort(values: Mapping[str, Any], where: str) -> Effort:
+    chosen = {key: value for key, value in values.items() if key in Effort.__struct_fields__}
+    if isinstance(chosen.get("precision"), int | float):
+        chosen["precision"] = str(chosen["precision"])
+    made = validate(chosen, Effort, where)
+    parse_precision(made.precision)
     if "processes" in values:
         return replace(made, max_processes=max(made.processes, made.max_processes))
     return replace(made, processes=min(made.processes, made.max_processes))
-
-
-def _word(key: str, value: str, where: str) -> str:
-    """A setting that is a word of its own little language, held to it."""
-    if key == "precision":
-        parse_precision(value)
-    elif key == "optimization" and value not in OPTIMIZATIONS:
-        raise UnknownName(f"optimization in {where}", value, OPTIMIZATIONS)
-    return value.removesuffix("executionprovider") if key == "provider" else value
 
 
 def _hosts(data: Mapping[str, Any], where: str) -> list[HostReference]:
@@ -146,7 +155,7 @@ def _hosts(data: Mapping[str, Any], where: str) -> list[HostReference]:
         else:
             reference = HostReference(str(entry))
         if reference.kind != "onnx":
-            reference = replace(reference, spec=str(parse_spec(reference.spec)))
+            reference = dataclasses.replace(reference, spec=str(parse_spec(reference.spec)))
         check_host(reference)
         if reference.kind == "factory" and not reference.sites:
             raise InputError(f"host '{reference.spec}' has no sites: name some with --site submodule.path=name")
@@ -243,12 +252,6 @@ def _document(data: Mapping[str, Any], targets: tuple[str, ...]) -> dict[str, An
         "matrix": [{k: v for k, v in table.items() if k != "settings"} for table in data.get("matrix", [])],
         "cases": cases,
     }
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
 def host_from_flags(spec: str, sites: list[str], input_channels: int) -> HostReference:

@@ -1,10 +1,11 @@
 """Which cases of two runs belong together, and which of their noisy figures may be held against each other at all."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from attnbench.core.records import Case, Record, Run, RunHeader, Settings
+from msgspec.structs import asdict
+
+from attnbench.core.records import Case, Effort, Protocol, Record, Run, RunHeader
 from attnbench.judge.compare.rows import ADDED, BETTER, CASE, INCOMPARABLE, REMOVED, SAME, WORSE, Row, Verdict
 
 ALIKE = ("warmup", "repeat", "provider", "optimization", "seed", "canonical")
@@ -91,7 +92,7 @@ def settings_that_differ(base: RunHeader, new: RunHeader, names: tuple[str, ...]
 
 
 def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {**asdict(Settings()), **settings}
+    return {**asdict(Protocol()), **asdict(Effort()), **settings}
 
 
 def _by_case(run: Run) -> dict[Case, Record | None]:

@@ -12,14 +12,16 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from attnbench.core.errors import InputError
-from attnbench.core.records import Case, Finding, RunHeader, Settings
+from attnbench.core.records import Case, Effort, Finding, Protocol, RunHeader
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import ALIKE
 from attnbench.judge.verdicts import npu_verdict
@@ -169,7 +171,7 @@ def _stored_run(path: Path, line: bytes) -> StoredRun:
 
 
 def _kind(header: RunHeader) -> Kind:
-    settings = {**asdict(Settings()), **header.settings}
+    settings = {**asdict(Protocol()), **asdict(Effort()), **header.settings}
     majors = ((name, str(header.software.get(name, "unknown")).partition(".")[0]) for name in MAJORS)
     return Kind(
         str(header.machine.get("id") or "unknown"),
