@@ -37,12 +37,18 @@ class StoredRun:
 
 
 def run_study(
-    study: str | Path | Mapping[str, Any], *, out: str | Path | None = None, quick: bool = False, **settings: Any
+    study: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    quick: bool = False,
+    wait: bool = True,
+    **settings: Any,
 ) -> StoredRun:
     """Run a study and return it with its records; what an earlier, interrupted call recorded in ``out`` is kept.
 
     ``study`` is a TOML file, the name of a packaged study, or a mapping with a study's keys. ``settings`` are fields of
-    ``records.Settings`` and hold for every case. Failed cases are records with a reason; bad input raises ``InputError``.
+    ``records.Protocol`` and ``records.Effort`` and hold for every case. Without ``wait`` a machine that is being measured on
+    is an ``InputError``. Failed cases are records with a reason; bad input raises ``InputError``.
     """
     from attnbench.measure.observer import Silent  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
@@ -50,7 +56,7 @@ def run_study(
 
     data = study if isinstance(study, Mapping) else read_study(find_study(str(study)))
     planned = plan(data, quick=quick, overrides=settings)
-    return StoredRun(*run_plan(planned, Path("results"), None if out is None else Path(out), Silent()))
+    return StoredRun(*run_plan(planned, Path("results"), None if out is None else Path(out), Silent(), wait=wait))
 
 
 def load_run(where: str | Path) -> StoredRun:

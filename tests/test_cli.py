@@ -14,7 +14,7 @@ def stored(tmp_path, run):
     folder = tmp_path / "results" / "made-1"
     with open_run(folder, run.header) as writer:
         for record in run.records:
-            writer.append(record.to_json())
+            writer.append(record)
     return folder
 
 

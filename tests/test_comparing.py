@@ -90,7 +90,7 @@ def store(tmp_path):
         folder = tmp_path / "results" / name
         with open_run(folder, run.header) as writer:
             for record in run.records:
-                writer.append(record.to_json())
+                writer.append(record)
         return folder
 
     return stored

@@ -141,7 +141,7 @@ def test_the_command_writes_each_and_answers_a_wrong_name(command, run, tmp_path
     stored = tmp_path / "results" / "made-1"
     with open_run(stored, run.header) as writer:
         for record in run.records:
-            writer.append(record.to_json())
+            writer.append(record)
     for name in NAMES:
         code, out, _ = command("report", stored, "--format", name)
         assert (code, out) == (0, text(name, load_run(stored)))

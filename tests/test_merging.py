@@ -54,7 +54,7 @@ def write(tmp_path):
         records = [record(p.case) for p in planned.cases]
         with open_run(tmp_path / name, made) as writer:
             for one in records if change is None else filter(None, map(change, records)):
-                writer.append(one.to_json())
+                writer.append(one)
         return tmp_path / name
 
     return at

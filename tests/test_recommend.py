@@ -53,7 +53,7 @@ def store(tmp_path):
         folder = tmp_path / "results" / "made-1"
         with open_run(folder, run.header) as writer:
             for record in run.records:
-                writer.append(record.to_json())
+                writer.append(record)
         return folder
 
     return stored

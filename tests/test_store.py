@@ -18,7 +18,7 @@ def folder(tmp_path, run):
     where = tmp_path / "made-1"
     with open_run(where, run.header) as writer:
         for record in run.records:
-            writer.append(record.to_json())
+            writer.append(record)
     return where
 
 
@@ -35,7 +35,7 @@ def test_every_record_survives_json(run):
 def test_the_last_record_of_a_case_holds_and_a_finished_file_is_compacted(folder, run):
     newer = replace(run.records[1], notes=("again",))
     with open_run(folder, run.header) as writer:
-        writer.append(newer.to_json())
+        writer.append(newer)
     assert load_run(folder).records[1] == newer
     before = len((folder / "run.jsonl").read_text().splitlines())
     assert compact(folder) == load_run(folder)
@@ -59,7 +59,7 @@ def test_a_torn_last_line_is_dropped_on_reading_and_cut_off_on_writing(folder, r
     path.write_bytes(path.read_bytes()[:-20])
     assert load_run(folder).records == run.records[:-1]
     with open_run(folder, run.header) as writer:
-        writer.append(run.records[-1].to_json())
+        writer.append(run.records[-1])
     assert load_run(folder) == run
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_keeps_what_there_is_and_says_what_to_do(folder, run):
     with open_run(folder, run.header) as writer:
         writer._file = Full(writer._file)
         with pytest.raises(InputError, match="No space left on device. All earlier records are kept"):
-            writer.append(run.records[0].to_json())
+            writer.append(run.records[0])
     assert (folder / "run.jsonl").read_bytes() == before
 
 
@@ -105,7 +105,7 @@ run = load_run({str(folder)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 100}, {size + 100}))
 with open_run(Path({str(folder)!r}), run.header) as writer:
     try:
-        writer.append(run.records[1].to_json())
+        writer.append(run.records[1])
     except InputError as error:
         print(error)
 """

@@ -20,8 +20,9 @@ def merge(
     """
     from attnbench.runs import merge as merging  # noqa: PLC0415
 
-    run = merging.merge(runs)
-    merging.keep(run, output)
+    merged = merging.merge(runs)
+    merging.keep(merged, output)
+    run = merged.run
     write_reports(run, output)
     total = run.header.study.get("shard", {}).get("total", len(run.header.cases))
     typer.echo(f"wrote {output / 'report.md'}, cases.csv and run.jsonl: {len(run.records)} of {total} cases")

@@ -60,6 +60,10 @@ def _start_text(folder: Path, tally: Tally) -> str:
     return f"run {folder}: {tally.total} cases{before}"
 
 
+def _waiting_text(holder: str) -> str:
+    return f"waiting: this machine is being measured on by {holder}"
+
+
 class Lines:
     """A line a step on standard error."""
 
@@ -71,8 +75,12 @@ class Lines:
         self.tally = Tally(total, kept, work)
         print(_start_text(folder, self.tally), file=sys.stderr, flush=True)
 
+    def waiting(self, holder: str) -> None:
+        """Say what this waits for."""
+        print(_waiting_text(holder), file=sys.stderr, flush=True)
+
     def at(self, case: Case, replicate: int) -> None:
-        """Nothing: a line tells of what is done."""
+        """Nothing: a line is for what is done."""
 
     def recorded(self, record: Record, left: float) -> None:
         """Say what came of it and how far the sweep is."""
@@ -112,6 +120,10 @@ class Bar:
         self.tally = Tally(total, kept, work)
         self.progress.console.print(_start_text(folder, self.tally))
         self.progress.update(self.task, total=work, counts=self._counts())
+
+    def waiting(self, holder: str) -> None:
+        """Say what this waits for."""
+        self.progress.console.print(_waiting_text(holder))
 
     def at(self, case: Case, replicate: int) -> None:
         """Show the case at hand."""

@@ -1,5 +1,6 @@
 """The command that measures: ``sweep``."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,13 +50,16 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is continued.")] = None,
     results: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases and their estimated time.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="End at once where another sweep measures here.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure every case of a study (default: the design report's) and write report.md, cases.csv and run.jsonl.
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.measure.sweep import estimate, run_plan  # noqa: PLC0415
+    from attnbench.measure.estimate import estimate  # noqa: PLC0415
+    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
+    from attnbench.report.table import Table  # noqa: PLC0415
     from attnbench.study import plan as studies  # noqa: PLC0415
 
     overrides = {
@@ -79,11 +83,13 @@ def sweep(
     if shard is not None:
         plan = studies.shard(plan, shard)
     if dry_run:
-        show_table(estimate(plan), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
+        rows = [{"case": case, "about": about} for case, about in estimate(plan)]
+        show_table(Table.of(rows), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
         try:
-            run, folder = run_plan(plan, results, out, observer)
+            run, folder = run_plan(plan, results, out, observer, wait=not no_wait)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None

@@ -12,6 +12,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
 
 
 class AttnbenchError(Exception):
@@ -43,7 +44,7 @@ class UnknownName(InputError):
 class CaseFailure(AttnbenchError):
     """One case failed at a stage; the sweep goes on and the row keeps the reason."""
 
-    status = "failed"
+    status: Literal["failed", "refused", "skipped"] = "failed"
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(f"{stage}: {reason}")

@@ -66,7 +66,7 @@ class Measurement:
     """
 
     metric: str
-    value: float | None
+    value: int | float | None
     unit: str = "1"
     better: Literal["lower", "higher", "neither"] = "lower"
     exact: bool = False
@@ -141,25 +141,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Built:
-    """A case's graph on disk and all that is known of it without a clock.
-
-    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went. ``sources`` map the
-    host and each module to a hash of the file they are written in.
-    """
-
-    path: str
-    measurements: tuple[Measurement, ...]
-    findings: tuple[Finding, ...]
-    checks: tuple[Check, ...]
-    uncounted: tuple[str, ...]
-    notes: tuple[str, ...]
-    skip: str
-    seconds: Mapping[str, float]
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Record:
     """All that is known of one case. The one thing that is stored, compared and exported.
 
@@ -219,7 +200,7 @@ class Record:
         )
 
 
-class Protocol(Strict):
+class Protocol(Strict, frozen=True):
     """What makes two overheads comparable. It is the same for all cases of a study, and stands in the run's header.
 
     ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
@@ -235,7 +216,7 @@ class Protocol(Strict):
     canonical: bool = True
 
 
-class Effort(Strict):
+class Effort(Strict, frozen=True):
     """How much is measured of a case. It may differ from case to case: the interval knows.
 
     ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs; more follow, ``max_processes`` at
@@ -265,7 +246,8 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 class RunHeader:
     """The first line of a run file: what was asked, with which software, on which machine.
 
-    ``protocol`` holds for all cases; ``effort`` for those that do not ask for more or less.
+    ``protocol`` holds for all cases; ``effort`` for those that do not ask for more or less: ``efforts`` are what those ask
+    for that do, by their place in ``cases``.
     """
 
     schema: int
@@ -277,6 +259,13 @@ class RunHeader:
     machine: Mapping[str, Any]
     software: Mapping[str, Any]
     cases: tuple[Case, ...] = ()
+    efforts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def effort_of(self, case: Case) -> Effort:
+        """How much was asked to be measured of a case."""
+        own = self.efforts.get(str(self.cases.index(case)), {}) if self.efforts and case in self.cases else {}
+        asked = {**self.effort, **own}
+        return Effort(**{name: asked[name] for name in Effort.__struct_fields__ if name in asked})
 
     @property
     def settings(self) -> dict[str, Any]:

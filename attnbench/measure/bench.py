@@ -1,209 +1,191 @@
-"""One replicate of one case: build it if it is not built yet, profile it in a fresh process, join what is recorded.
-
-The replicates of a case are spread over the length of a sweep (see ``sweep``): a machine's state drifts over minutes, and
-memory-bound modules gain or lose against compute-bound convolutions with it. Replicates taken in a row would share one
-state, and their interval would promise more than another run keeps.
+"""Takes one timing step and says what it saw: builds a graph, or times it in a fresh process.
 
 Nothing of ours runs beside a timing process: the builder idles, and this process waits.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from attnbench.core.errors import CaseFailure, CaseSkipped
-from attnbench.core.metrics import measurement
-from attnbench.core.records import Built, Case, Failure, Measurement, NodeShare, Record, Settings
+from msgspec.structs import replace
+
+from attnbench.core.errors import CaseFailure
+from attnbench.core.records import Case, Effort, Protocol
 from attnbench.measure.attribution import Profile, attribute
-from attnbench.measure.builder import Builder
+from attnbench.measure.builder import Builder, Built
+from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.measure.timing import time_in_process
-from attnbench.runs import fold as figures
-from attnbench.study.plan import PlannedCase
-
-Found = tuple[list[Measurement], tuple[NodeShare, ...]]
-
-
-class Clock:
-    """Where a case's time went, over all its replicates."""
-
-    def __init__(self, earlier: Record | None) -> None:
-        self.began = time.perf_counter()
-        self.seconds = dict(earlier.seconds) if earlier else {}
-
-    def add(self, seconds: Mapping[str, float]) -> None:
-        """Add stages' seconds."""
-        for stage, spent in seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-
-    def ort(self, job: dict[str, Any], settings: Settings) -> dict[str, Any]:
-        """Do a timing job; its own seconds are ONNX Runtime's."""
-        result = time_in_process(timing_job(job, settings), settings.timeout_seconds)
-        self.add({"ort": result["seconds"]})
-        return result
-
-    def total(self) -> dict[str, float]:
-        """The stages' seconds with the case's whole, rounded to milliseconds."""
-        whole = self.seconds.get("total", 0.0) + time.perf_counter() - self.began
-        return {stage: round(spent, 3) for stage, spent in {**self.seconds, "total": whole}.items()}
+from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
+from attnbench.study.plan import Plan, PlannedCase
 
 
 class Bench:
-    """Measures cases, keeping the built graphs, and the baselines' profiles of the pass at hand."""
+    """Takes steps, and keeps the built graphs and the baselines' profiles of the pass at hand.
 
-    def __init__(self, builder: Builder, planned: Mapping[Case, PlannedCase]) -> None:
+    ``sources`` map each case to a hash of the sources that it runs, ``hashes`` to those of its host and modules.
+    """
+
+    def __init__(
+        self, builder: Builder, plan: Plan, sources: Mapping[Case, str], hashes: Mapping[Case, Mapping[str, str]]
+    ) -> None:
         self.builder = builder
-        self.planned = planned
+        self.protocol = plan.protocol
+        self.planned: dict[Case, PlannedCase] = {planned.case: planned for planned in plan.cases}
+        self.sources = sources
+        self.hashes = hashes
         self.built: dict[Case, Built] = {}
         self.failed: dict[Case, CaseFailure] = {}
-        self.profiles: dict[Case, Profile] = {}
+        self.profiles: dict[Case, tuple[int, Profile]] = {}
+        self.in_runtime = 0.0
+        self._takers: dict[str, Callable[[TimingStep], AnyFact]] = {
+            "build": self._build,
+            "profile": self._profile,
+            "repeat": self._profile,
+            "pairs": self._pairs,
+            "latency": self._latency,
+            "memory": self._memory,
+        }
 
-    def begin_pass(self) -> None:
-        """From here on a baseline's profile is a new one: a replicate's two profiles lie close in time."""
-        self.profiles.clear()
-
-    def replicate(self, planned: PlannedCase, earlier: Record | None) -> Record:
-        """The case's record with one more replicate, or with the reason why there is none."""
-        clock = Clock(earlier)
+    def take(self, step: TimingStep) -> AnyFact:
+        """What the step saw; a failure is a fact, too."""
+        began, self.in_runtime = time.perf_counter(), 0.0
         try:
-            if not planned.case.is_baseline:
-                self.baseline_profile(planned.case.baseline, clock)
-            built = self.build(planned, clock)
-            if built.skip:
-                raise CaseSkipped("memory", built.skip)
-            step = self._baseline if planned.case.is_baseline else self._variant
-            found, nodes = step(planned, built, earlier, clock)
-            if figures.replicates_of(earlier) < planned.settings.processes:
-                found += self._clocked(planned, built, earlier, clock)
-            if earlier is None:
-                found += self._memory(built, planned.settings, clock)
+            fact = self._takers[step.kind](step)
         except CaseFailure as failure:
-            return self._without(planned, failure, earlier, clock)
-        return self.joined(planned, replace(earlier or _record(planned.case, built), nodes=nodes), found, clock)
+            fact = _failed(step, failure)
+        return replace(
+            fact,
+            sources=self.sources[step.case],
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - began, 4),
+            in_runtime=round(self.in_runtime, 4),
+        )
 
-    def joined(self, planned: PlannedCase, record: Record, found: Sequence[Measurement], clock: Clock) -> Record:
-        """A record with new measurements, and with what it lacks now."""
-        joined = replace(record, measurements=record.measured(found), seconds=clock.total())
-        return replace(joined, pending=figures.steps_left(joined, planned.settings))
-
-    def build(self, planned: PlannedCase, clock: Clock) -> Built:
+    def graph(self, case: Case) -> Built:
         """The case's graph, built once; a failure to build it is raised each time. Raises ``CaseFailure``."""
-        if planned.case in self.failed:
-            raise self.failed[planned.case]
-        if planned.case not in self.built:
+        if case in self.failed:
+            raise self.failed[case]
+        if case not in self.built:
             try:
-                self.built[planned.case] = self.builder.build(planned)
+                self.built[case] = self.builder.build(self.planned[case])
             except CaseFailure as failure:
-                self.failed[planned.case] = failure
+                self.failed[case] = failure
                 raise
-            clock.add(self.built[planned.case].seconds)
-        return self.built[planned.case]
+        return self.built[case]
 
-    def baseline_profile(self, case: Case, clock: Clock) -> Profile:
-        """The baseline's profile of this pass, for its variants. Raises ``CaseFailure`` at stage ``baseline``."""
+    def _build(self, step: TimingStep) -> AnyFact:
+        if not step.case.is_baseline:
+            self._of_baseline(step.case, self.graph)
+        built = self.graph(step.case)
+        return BuiltFact(
+            case=step.case,
+            measurements=built.measurements,
+            findings=built.findings,
+            checks=built.checks,
+            uncounted=built.uncounted,
+            notes=built.notes,
+            skip=built.skip,
+            stages=built.seconds,
+            hashes=self.hashes[step.case],
+        )
+
+    def _profile(self, step: TimingStep) -> AnyFact:
+        if step.case.is_baseline:
+            profile = self._baseline_profile(step.case, step.number)
+            return ProfileFact(case=step.case, number=step.number, core_share=profile.core_share, cost=profile.cost)
+        baseline = self._of_baseline(step.case, lambda case: self._baseline_profile(case, step.number))
+        profile = self._profiled(step.case)
+        found = attribute(baseline, profile)
+        return ProfileFact(
+            case=step.case,
+            number=step.number,
+            core_share=profile.core_share,
+            cost=profile.cost,
+            overhead=found.overhead,
+            aligned=found.aligned,
+            reason=found.reason,
+            nodes=tuple((n.node, n.op, n.site, n.kind, n.seconds, n.share) for n in found.nodes),
+            repeat=step.kind == "repeat",
+        )
+
+    def _baseline_profile(self, case: Case, number: int) -> Profile:
+        """A baseline's profile, one a pass, so that both profiles of a replicate lie close in time; a failure stays."""
+        known = self.profiles.get(case)
+        if known is None or known[0] != number:
+            try:
+                known = self.profiles[case] = number, self._profiled(case)
+            except CaseFailure as failure:
+                self.failed[case] = failure
+                raise
+        return known[1]
+
+    def _of_baseline(self, case: Case, action: Callable[[Case], Any]) -> Any:
+        """Do something for a variant's baseline. Raises ``CaseFailure`` at stage ``baseline``."""
         try:
-            return self._own_profile(self.planned[case], clock)
+            skip = self.graph(case.baseline).skip
+            found = None if skip else action(case.baseline)
         except CaseFailure as failure:
             raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
+        if skip:
+            raise CaseFailure("baseline", f"the baseline failed at memory: {skip}")
+        return found
 
-    def _own_profile(self, planned: PlannedCase, clock: Clock) -> Profile:
-        """A baseline's profile, made once a pass; a failure is remembered."""
-        try:
-            built = self.build(planned, clock)
-            if built.skip:
-                raise CaseSkipped("memory", built.skip)
-            if planned.case not in self.profiles:
-                self.profiles[planned.case] = self.profile(built, planned.settings, clock)
-        except CaseFailure as failure:
-            self.failed[planned.case] = failure
-            raise
-        return self.profiles[planned.case]
-
-    def profile(self, built: Built, settings: Settings, clock: Clock) -> Profile:
+    def _profiled(self, case: Case) -> Profile:
         """A graph's profile from a fresh process. Raises ``CaseFailure``."""
-        job = {"kind": "profile", "model": built.path, "repeat": settings.repeat, "chain": self.builder.chain()}
-        result = clock.ort(job, settings)
+        job = {"kind": "profile", "model": self.graph(case).path, "chain": self.builder.chain()}
+        result = self._timed(job, case, repeat=self._effort(case).repeat)
         if not result["finite"]:
             raise CaseFailure("measure", "the graph's output holds NaN or infinity on normal noise")
         return Profile.from_result(result)
 
-    def _baseline(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:  # noqa: ARG002
-        profile = self._own_profile(planned, clock)
-        return [figures.core_share(earlier, profile), figures.profiling_cost(earlier, profile)], ()
+    def _pairs(self, step: TimingStep) -> AnyFact:
+        models = [self.graph(step.case.baseline).path, self.graph(step.case).path]
+        rounds = pair_rounds(self._effort(step.case), step.number)
+        times = self._timed({"kind": "pairs", "models": models, "number": step.number}, step.case, rounds=rounds)
+        wall, cpu = (tuple(map(tuple, times[clock])) for clock in ("wall", "cpu"))
+        return PairsFact(case=step.case, number=step.number, wall=wall, cpu=cpu)
 
-    def _variant(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> Found:
-        profile = self.profile(built, planned.settings, clock)
-        replicate = attribute(self.baseline_profile(planned.case.baseline, clock), profile)
-        found = [*figures.attributed(replicate, earlier, planned.settings), figures.core_share(earlier, profile)]
-        if earlier is None:
-            return found, replicate.nodes
-        return found, figures.averaged(earlier.nodes, replicate.nodes, figures.replicates_of(earlier) + 1)
+    def _latency(self, step: TimingStep) -> AnyFact:
+        effort = self._effort(step.case)
+        job = {"kind": "latency", "model": self.graph(step.case).path, "threads": step.threads}
+        wall = self._timed(job, step.case, repeat=max(effort.rounds, effort.repeat))["wall"]
+        return LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
-    def _clocked(self, planned: PlannedCase, built: Built, earlier: Record | None, clock: Clock) -> list[Measurement]:
-        """Unprofiled runs: the replicate's part of the pairs, of a baseline with its own copy; and latencies."""
-        settings, found = planned.settings, []
-        share = -(-settings.rounds // settings.processes)
-        rounds = min(share, settings.rounds - share * figures.replicates_of(earlier))
-        if rounds > 0:
-            baseline = self.build(self.planned[planned.case.baseline], clock)
-            job = {"kind": "pairs", "models": [baseline.path, built.path], "rounds": rounds}
-            times = clock.ort({**job, "number": figures.replicates_of(earlier)}, settings)
-            found += figures.paired(times, earlier, settings.provider)
-            found += figures.latencies([after for _, after in times["wall"]], earlier, 1)
-        for threads in settings.threads:
-            if threads != 1 or not settings.rounds:
-                found += self._latency(built, settings, threads, earlier, clock)
-        return found
-
-    def _latency(
-        self, built: Built, settings: Settings, threads: int, earlier: Record | None, clock: Clock
-    ) -> Sequence[Measurement]:
-        """Plain runs at a number of threads, with the first replicate of a variant and with each of a baseline."""
-        if earlier is not None and not earlier.case.is_baseline:
-            return []
-        repeat = max(settings.rounds, settings.repeat)
-        job = {"kind": "latency", "model": built.path, "repeat": repeat, "threads": threads}
-        return figures.latencies(clock.ort(job, settings)["wall"], earlier, threads)
-
-    def _memory(self, built: Built, settings: Settings, clock: Clock) -> list[Measurement]:
-        """Peaks of memory, where they are asked for and lie in this process's own: a provider may keep tensors elsewhere.
-
-        Where the kernel does not let a process reset its own high-water mark, the reason stands in the figure's place.
-        """
-        if not settings.memory or settings.provider != "cpu":
-            return []
+    def _memory(self, step: TimingStep) -> AnyFact:
+        """Peaks of memory. Where the kernel does not let a process reset its own high-water mark, the reason."""
         try:
-            return figures.memory(clock.ort({"kind": "memory", "model": built.path}, settings))
+            result = self._timed({"kind": "memory", "model": self.graph(step.case).path}, step.case)
         except CaseFailure as failure:
-            return [measurement("memory_peak", None, note=f"not measured: {failure.reason}")]
+            return MemoryFact(case=step.case, missing=failure.reason)
+        peaks = ("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak")
+        return MemoryFact(case=step.case, **{name: result[name] for name in peaks})
 
-    def _without(self, planned: PlannedCase, failure: CaseFailure, earlier: Record | None, clock: Clock) -> Record:
-        """A failed case's record; a later replicate that fails leaves the earlier ones as they are, and ends them."""
-        if earlier is not None:
-            note = f"a replicate failed at {failure.stage}: {failure.reason}"
-            return replace(earlier, notes=(*earlier.notes, note), pending=0, seconds=clock.total())
-        reason = Failure(failure.stage, type(failure).__name__, failure.reason)
-        status: Any = failure.status
-        built = self.built.get(planned.case)
-        record = Record(planned.case, status) if built is None else _record(planned.case, built)
-        return replace(record, status=status, failure=reason, seconds=clock.total())
+    def _effort(self, case: Case) -> Effort:
+        return self.planned[case].effort
+
+    def _timed(self, job: dict[str, Any], case: Case, **more: int) -> dict[str, Any]:
+        """Do a timing job; its own seconds are the runtime's."""
+        effort = self._effort(case)
+        result = time_in_process(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
+        self.in_runtime += result["seconds"]
+        return result
 
 
-def timing_job(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def timing_job(job: dict[str, Any], protocol: Protocol, effort: Effort) -> dict[str, Any]:
     """A job for a timing process, with the settings that every kind of job takes."""
-    common = ("warmup", "seed", "step_seconds", "provider", "optimization")
-    return {**job, **{name: getattr(settings, name) for name in common}}
+    common = {name: getattr(protocol, name) for name in ("warmup", "seed", "provider", "optimization")}
+    return {**job, **common, "step_seconds": effort.step_seconds}
 
 
-def _record(case: Case, built: Built) -> Record:
-    """What is known of a built case without a clock."""
-    return Record(
-        case=case,
-        status="ok",
-        measurements=built.measurements,
-        findings=built.findings,
-        checks=built.checks,
-        uncounted=built.uncounted,
-        notes=built.notes,
-        sources=built.sources,
+def _failed(step: TimingStep, failure: CaseFailure) -> FailedFact:
+    return FailedFact(
+        case=step.case,
+        step=step.kind,
+        number=step.number,
+        stage=failure.stage,
+        kind=type(failure).__name__,
+        message=failure.reason,
+        status=failure.status,
+        repeat=step.kind == "repeat",
     )

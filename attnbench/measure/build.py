@@ -17,11 +17,11 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from attnbench.core.catalogue import accepted, is_reference, load_object, refuse_unknown_options, source_hash
+from attnbench.core.catalogue import accepted, is_reference, load_object, refuse_unknown_options
 from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.core.metrics import measurement
-from attnbench.core.records import Built, Case, Measurement
+from attnbench.core.records import Case, Measurement
 from attnbench.core.units import bytes_text
 from attnbench.graph import OPSET
 from attnbench.graph.canonicalise import canonicalise
@@ -33,6 +33,7 @@ from attnbench.graph.splice import block_inputs, mark_tensors, planes, splice, t
 from attnbench.graph.torch_counts import TorchCounts, count_torch, parameters_of
 from attnbench.hosts import HOSTS, HostReference, declared_placements, host_options, modules_by_site
 from attnbench.hosts.site import attach_sites, marked, sites_of
+from attnbench.measure.builder import Built
 from attnbench.measure.machine import free_memory
 from attnbench.modules import MODULES, Plane, build_module, check_spec, rewrites_of
 from attnbench.npu.check import Checked, check
@@ -88,9 +89,7 @@ class CaseBuilder:
         path.write_bytes(serialise(model))
         verify(path, "splice")
         built = self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
-        sources = {case.host: source_hash(HOSTS, case.host if reference.kind == "onnx" else parse_spec(case.host).name)}
-        sources |= {str(spec): source_hash(MODULES, spec.name) for row in sites.values() for spec in row}
-        return replace(built, findings=with_cures(built.findings, rewritten), sources=sources)
+        return replace(built, findings=with_cures(built.findings, rewritten))
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, exported and compared once per size."""

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -20,12 +20,29 @@ from typing import Any, Self
 from attnbench.core.catalogue import is_reference, load_object, merge_options
 from attnbench.core.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant
-from attnbench.core.records import Built
+from attnbench.core.records import Check, Finding, Measurement, Protocol
 from attnbench.hosts import HOSTS, declared_placements, declared_planes, modules_by_site
 from attnbench.modules import MODULES
 from attnbench.study.plan import PlannedCase
 
 PREFLIGHT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Built:
+    """A case's graph on disk and all that is known of it without a clock.
+
+    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went.
+    """
+
+    path: str
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+    uncounted: tuple[str, ...]
+    notes: tuple[str, ...]
+    skip: str
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -40,9 +57,10 @@ class _Refusal:
 class Builder:
     """A context that owns the builder process."""
 
-    def __init__(self, folder: Path, targets: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, targets: tuple[str, ...], protocol: Protocol) -> None:
         self.folder = folder
         self.targets = targets
+        self.protocol = protocol
         self._pool: ProcessPoolExecutor | None = None
         self._chain: str | None = None
 
@@ -67,8 +85,8 @@ class Builder:
 
     def build(self, planned: PlannedCase) -> Built:
         """Build a case. Raises ``CaseFailure`` with the stage and the reason, also for a crash or a hang."""
-        future = self._submit(_build, planned, str(self.folder), self.targets)
-        result = self._wait(future, planned.settings.timeout_seconds)
+        future = self._submit(_build, planned, self.protocol, str(self.folder), self.targets)
+        result = self._wait(future, planned.effort.timeout_seconds)
         if isinstance(result, _Refusal):
             raise _failure(result)
         return result
@@ -158,14 +176,13 @@ def _added_macs(planned: PlannedCase) -> int:
 _builders: dict[str, Any] = {}
 
 
-def _build(planned: PlannedCase, folder: str, targets: tuple[str, ...]) -> Built | _Refusal:
+def _build(planned: PlannedCase, protocol: Protocol, folder: str, targets: tuple[str, ...]) -> Built | _Refusal:
     """In the child: build with the one builder that fits the settings, and turn every error into text."""
     from attnbench.measure.build import CaseBuilder  # noqa: PLC0415  torch belongs to the child alone
 
     started = time.perf_counter()
-    settings = planned.settings
-    key = f"{settings.seed} {settings.canonical}"
-    builder: CaseBuilder = _builders.setdefault(key, CaseBuilder(settings.seed, settings.canonical, Path(folder)))
+    key = f"{protocol.seed} {protocol.canonical}"
+    builder: CaseBuilder = _builders.setdefault(key, CaseBuilder(protocol.seed, protocol.canonical, Path(folder)))
     try:
         built = builder.build(planned.case, planned.host, targets)
     except CaseFailure as failure:

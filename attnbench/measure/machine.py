@@ -52,7 +52,7 @@ def machine() -> dict[str, Any]:
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "kernel_flags": [flag for flag in KERNEL_FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": granted_cores(),
         "memory_bytes": total_memory(),
         "container": {"cores": container.cpu_quota(), "memory_bytes": container.memory_limit()},
     }
@@ -63,15 +63,30 @@ def machine() -> dict[str, Any]:
     return facts
 
 
+def granted_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def software() -> dict[str, Any]:
     """Versions that decide what is exported and run; a short id of them; and the commit they ran from."""
     versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
     versions |= {name: version(name) for name in DISTRIBUTIONS}
     versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
+    versions["code"] = _code_hash()
     versions["id"] = _short_hash(versions)
     versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=12")
     versions["commit_time"] = _git("show", "--no-patch", "--format=%cI", "HEAD")
     return versions
+
+
+def _code_hash() -> str:
+    """A hash of what exports, splices, times and attributes: two states of this package under one version are told apart."""
+    package = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    for path in sorted(path for part in ("core", "graph", "measure") for path in (package / part).glob("*.py")):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def _distribution() -> str:

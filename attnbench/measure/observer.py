@@ -12,6 +12,9 @@ class Observer(Protocol):
     def started(self, folder: Path, total: int, kept: int, work: float) -> None:
         """The run is open; so many cases in all, so many of them finished earlier, and so much work to do."""
 
+    def waiting(self, holder: str) -> None:
+        """Another sweep measures on this machine, and this one waits for its end."""
+
     def at(self, case: Case, replicate: int) -> None:
         """A replicate of a case begins, counted from 1."""
 
@@ -23,6 +26,9 @@ class Silent:
     """Shows nothing."""
 
     def started(self, folder: Path, total: int, kept: int, work: float) -> None:
+        """Nothing."""
+
+    def waiting(self, holder: str) -> None:
         """Nothing."""
 
     def at(self, case: Case, replicate: int) -> None:

@@ -4,9 +4,9 @@ Shards belong together that were cut from one study (``sweep --shard``), planned
 same software on machines of the same id; anything else is refused in one line that names the field. Two unfinished runs of
 a whole study belong together in the same way. Where a case stands in several of them:
 
-    a baseline      each shard measures those that it needs: the record with the most replicates is kept, and of equals the
+    a baseline      each shard measures those that it needs: the one with the most replicates is kept, and of equals the
                     one with the larger noise floor, so that the whole promises no more than its parts resolve
-    any other       a record that failed or still lacks replicates gives way; two finished ones are an error
+    any other       one that failed or still lacks replicates gives way; two finished ones are an error
 
 Rejected: pooling the samples of two records (they come from two machines, and a replicate belongs to its own baseline).
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.store import RUN_FILE, load_run, open_run, run_path
+from attnbench.runs.store import RUN_FILE, RunFile, open_run, read_run_file, run_path
 
 DOCUMENT = ("name", "title", "targets", "matrix", "cases")
 """What the shards' studies must have in common, by the keys of a header's study."""
@@ -34,13 +34,14 @@ class Shard:
     """A run to be merged, under the name its user gave it, with a hash of its file."""
 
     name: str
+    file: RunFile
     run: Run
     sha256: str
 
     @property
     def header(self) -> RunHeader:
         """The run's header."""
-        return self.run.header
+        return self.file.header
 
     @property
     def places(self) -> dict[Case, int]:
@@ -50,7 +51,7 @@ class Shard:
         return dict(zip(cases, cut["positions"] if cut else range(len(cases)), strict=True))
 
 
-def merge(runs: Sequence[str | Path]) -> Run:
+def merge(runs: Sequence[str | Path]) -> RunFile:
     """One run from its shards' files or folders; cases in the study's order. Raises ``InputError`` for what does not fit.
 
     The header's study then lists ``shards``: part, start, commit, number of cases and a hash of each file. Merged from all
@@ -61,7 +62,7 @@ def merge(runs: Sequence[str | Path]) -> Run:
         raise InputError("merge needs two runs at least: name the shards of a study")
     for number, shard in enumerate(shards):
         for earlier in shards[:number]:
-            _hold_together(earlier, shard)
+            _check_together(earlier, shard)
     found: defaultdict[Case, list[tuple[Shard, Record]]] = defaultdict(list)
     places: dict[Case, int] = {}
     for shard in shards:
@@ -69,31 +70,34 @@ def merge(runs: Sequence[str | Path]) -> Run:
         for record in shard.run.records:
             found[record.case].append((shard, record))
     cases = tuple(sorted(places, key=lambda case: places[case]))
-    records = tuple(_kept(found[case]) for case in cases if case in found)
-    return Run(_header(shards, cases, [places[case] for case in cases]), records)
+    lines = [line for case in cases if case in found for line in _kept(found[case]).file.lines_of(case)]
+    records = {line.case: line for line in lines if isinstance(line, Record)}
+    facts = tuple(line for line in lines if not isinstance(line, Record))
+    return RunFile(_header(shards, cases, [places[case] for case in cases]), facts, records)
 
 
-def keep(run: Run, folder: Path) -> None:
-    """Write a run to a folder that holds none yet."""
+def keep(merged: RunFile, folder: Path) -> None:
+    """Write a merged run to a folder that holds none yet."""
     if (folder / RUN_FILE).exists():
         raise InputError(f"{folder} holds a run already: choose another folder with --output")
-    with open_run(folder, run.header) as writer:
-        for record in run.records:
-            writer.append(record.to_json())
+    with open_run(folder, merged.header) as writer:
+        for line in (*merged.records.values(), *merged.facts):
+            writer.append(line)
 
 
 def _read(where: str | Path) -> Shard:
-    run = load_run(where)
-    return Shard(str(where), run, hashlib.sha256(run_path(where).read_bytes()).hexdigest())
+    file = read_run_file(where)
+    return Shard(str(where), file, file.run, hashlib.sha256(run_path(where).read_bytes()).hexdigest())
 
 
-def _hold_together(one: Shard, two: Shard) -> None:
+def _check_together(one: Shard, two: Shard) -> None:
     """Raise ``InputError`` where two runs are no shards of one study."""
     if one.sha256 == two.sha256:
         raise InputError(f"{two.name} is the same run as {one.name}: name each shard once")
     for field, first, second in _differences(one, two):
-        told = f"{field} differs: {_short(second)}, not {_short(first)}"
-        raise InputError(f"{two.name} cannot be merged with {one.name}: {told}")
+        raise InputError(
+            f"{two.name} cannot be merged with {one.name}: {field} differs: {_short(second)}, not {_short(first)}"
+        )
 
 
 def _differences(one: Shard, two: Shard) -> Iterator[tuple[str, Any, Any]]:
@@ -136,14 +140,14 @@ def _short(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _kept(found: Sequence[tuple[Shard, Record]]) -> Record:
-    """Of the records of one case, the one that holds."""
+def _kept(found: Sequence[tuple[Shard, Record]]) -> Shard:
+    """Of the shards that have a case, the one whose facts of it are kept."""
     finished = [(shard, record) for shard, record in found if record.status != "failed" and not record.pending]
     case = found[0][1].case
     if len(finished) > 1 and not case.is_baseline:
         names = " and in ".join(shard.name for shard, _ in finished[:2])
         raise InputError(f"case '{case.label}' is finished in {names}: each case may stand in one shard, leave one run out")
-    return max((record for _, record in finished or found), key=_worth)
+    return max(finished or found, key=lambda one: _worth(one[1]))[0]
 
 
 def _worth(record: Record) -> tuple[bool, int, float]:
@@ -154,17 +158,20 @@ def _worth(record: Record) -> tuple[bool, int, float]:
 
 def _header(shards: Sequence[Shard], cases: tuple[Case, ...], places: list[int]) -> RunHeader:
     first = shards[0].header
+    efforts = {case: shard.header.efforts[str(at)] for shard in shards for at, case in enumerate(shard.header.cases)
+               if str(at) in shard.header.efforts}  # fmt: skip
+    own = {str(at): efforts[case] for at, case in enumerate(cases) if case in efforts}
     study = {key: value for key, value in first.study.items() if key not in ("fingerprint", "shard", "shards")}
     whole, cuts = _whole(first), [shard.header.study.get("shard") for shard in shards]
     total = max(cut["total"] if cut else len(shard.header.cases) for cut, shard in zip(cuts, shards, strict=True))
-    study |= {"study_fingerprint": whole, "fingerprint": whole, "shards": [told for s in shards for told in _told(s)]}
+    study |= {"study_fingerprint": whole, "fingerprint": whole, "shards": [entry for s in shards for entry in _entries(s)]}
     if len(cases) < total:
         study["shard"] = {"part": "+".join(cut["part"] for cut in cuts if cut), "positions": places, "total": total}
         study["fingerprint"] = hashlib.sha256(f"{whole} {places}".encode()).hexdigest()[:16]
-    return replace(first, started=min(shard.header.started for shard in shards), study=study, cases=cases)
+    return replace(first, started=min(shard.header.started for shard in shards), study=study, cases=cases, efforts=own)
 
 
-def _told(shard: Shard) -> list[dict[str, Any]]:
+def _entries(shard: Shard) -> list[dict[str, Any]]:
     """What a merged run says of a shard; one that is merged itself, of each of its own."""
     header = shard.header
     own = {

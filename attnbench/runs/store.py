@@ -1,10 +1,11 @@
-"""Run files: JSON lines, the header first, then a record a line, each appended and flushed as soon as it is known.
+"""Run files: JSON lines, the header first, then a fact a line, each appended and flushed as soon as it is known.
 
-A killed sweep loses at most the case at hand: a torn last line is dropped on reading and cut off on resuming.
+A killed sweep loses at most the step at hand: a torn last line is dropped on reading and cut off on resuming.
 Read one with pandas: ``pandas.read_json("run.jsonl", lines=True)``.
 
 Schema history, newest first:
-  1  header, then records with measurements, findings, nodes, checks, uncounted, failure, notes, seconds
+  2  header with protocol and effort apart, then facts: what each timing step saw, from which records are computed
+  1  header with settings, then records with measurements, findings, nodes, checks, uncounted, failure, notes, seconds
 """
 
 import fcntl
@@ -12,35 +13,71 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.records import Record, Run, RunHeader
+from attnbench.core.records import Case, Record, Run, RunHeader
+from attnbench.runs.facts import AnyFact, Ledger, decode, encode
+from attnbench.runs.fold import fold
 
-SCHEMA = 1
+SCHEMA = 2
 RUN_FILE = "run.jsonl"
 
 
+@dataclass(frozen=True)
+class RunFile:
+    """A run file as it is: its header, its facts, and the records of a file of schema 1, the last of each case."""
+
+    header: RunHeader
+    facts: tuple[AnyFact, ...] = ()
+    records: Mapping[Case, Record] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """The run that the file comes to. Records come in the order of the header's cases."""
+        folded = fold(self.header, Ledger(self.facts)).records
+        records = {**self.records, **{record.case: record for record in folded}}
+        order = {case: index for index, case in enumerate(self.header.cases)}
+        return Run(self.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
+
+    def lines_of(self, case: Case) -> list[AnyFact | Record]:
+        """All that the file holds of a case, ready to be appended to another one."""
+        own: list[AnyFact | Record] = [self.records[case]] if case in self.records else []
+        return [*own, *(fact for fact in self.facts if fact.case == case)]
+
+
 def load_run(where: str | Path) -> Run:
-    """The run in a file or a folder. Records come in the order of the header's cases.
+    """The run in a file or a folder.
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
+    return read_run_file(where).run
+
+
+def read_run_file(where: str | Path) -> RunFile:
+    """All that stands in a run's file. Raises ``InputError`` as ``load_run``."""
     path = run_path(where)
     lines = _complete_lines(path)
     if not lines:
         raise InputError(f"run {path}: the file is empty")
     header = _header(lines[0], path)
-    records = {}
+    facts, records = [], {}
     for number, line in enumerate(lines[1:], start=2):
         try:
-            record = Record.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"run {path}: line {number} is not a record: {type(error).__name__}: {error}") from error
-        records[record.case] = record
-    order = {case: index for index, case in enumerate(header.cases)}
-    return Run(header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
+            if line.startswith(FACT):
+                facts.append(decode(line))
+            else:
+                record = Record.from_json(json.loads(line))
+                records[record.case] = record
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "fact" if line.startswith(FACT) else "record"
+            raise InputError(f"run {path}: line {number} is not a {what}: {type(error).__name__}: {error}") from error
+    return RunFile(header, tuple(facts), records)
+
+
+FACT = b'{"fact":'
 
 
 def run_path(where: str | Path) -> Path:
@@ -53,24 +90,24 @@ def run_path(where: str | Path) -> Path:
 
 
 class RunWriter:
-    """Appends records to a run file; each is on the disk when ``append`` returns."""
+    """Appends facts to a run file; each is on the disk when ``append`` returns."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         self._file = file
         self.path = path
 
-    def append(self, values: Mapping[str, Any]) -> None:
+    def append(self, entry: AnyFact | Record | RunHeader) -> None:
         """Write one line. Raises ``InputError`` where the disk takes no more; the file then ends as it did before."""
         end = self._file.seek(0, os.SEEK_END)
         try:
-            left = memoryview(_line(values))
+            left = memoryview(_line(entry))
             while left:
                 left = left[self._file.write(left) :]  # a filling disk takes a part first and refuses the next
             os.fsync(self._file.fileno())
         except OSError as error:
             _cut(self._file, end)
             raise InputError(
-                f"{self.path} takes no more: {error.strerror}. All earlier records are kept; "
+                f"{self.path} takes no more: {error.strerror}. All that was recorded is kept; "
                 f"make room and give the same command to go on"
             ) from error
 
@@ -94,7 +131,7 @@ def open_run(folder: Path, header: RunHeader) -> Iterator[RunWriter]:
         whole = content.rfind(b"\n") + 1
         _cut(file, whole)
         if not whole:
-            writer.append(header.to_json())
+            writer.append(header)
         yield writer
 
 
@@ -119,24 +156,10 @@ def find_case(run: Run, text: str) -> Record:
     return partial[0]
 
 
-def compact(folder: Path) -> Run:
-    """Rewrite a finished run's file with one record a case, the last of each, in the header's order; return the run.
-
-    A new file takes the old one's place in one step, so that there is a whole file at every moment.
-    """
-    run, path = load_run(folder), folder / RUN_FILE
-    lines = [run.header.to_json(), *(record.to_json() for record in run.records)]
-    beside = path.with_suffix(".new")
-    try:
-        beside.write_bytes(b"".join(_line(values) for values in lines))
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {beside}: {error.strerror}. The run in {path} is whole") from error
-    return run
-
-
-def _line(values: Mapping[str, Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+def _line(entry: AnyFact | Record | RunHeader) -> bytes:
+    if isinstance(entry, Record | RunHeader):
+        return json.dumps(entry.to_json(), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return encode(entry) + b"\n"
 
 
 def finished(run: Run) -> bool:
@@ -156,22 +179,22 @@ def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None
     return None
 
 
-def _header(line: str, path: Path) -> RunHeader:
+def _header(line: bytes, path: Path) -> RunHeader:
     try:
         header = RunHeader.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"run {path}: the first line is not the header of a run") from error
     if header.schema > SCHEMA:
         raise InputError(f"run {path}: written with schema {header.schema}; this attnbench reads up to {SCHEMA}: upgrade it")
     return header
 
 
-def _complete_lines(path: Path) -> list[str]:
+def _complete_lines(path: Path) -> list[bytes]:
     try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"run {path}: cannot be read: {error.strerror}") from error
-    return text[: text.rfind("\n") + 1].splitlines()
+    return content.split(b"\n")[:-1]
 
 
 def _cut(file: IO[bytes], size: int) -> None:

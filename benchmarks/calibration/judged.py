@@ -194,7 +194,7 @@ def steps(runs: Sequence[Run]) -> set[tuple[str, int]]:
             started = f"2026-01-01T{place // 60:02}:{place % 60:02}:00+00:00"
             with open_run(Path(name, f"{place:03}"), replace(run.header, started=started)) as writer:
                 for record in run.records:
-                    writer.append(record.to_json())
+                    writer.append(record)
         return {(step.series.case.variant, step.at) for step in track(Path(name)).steps}
 
 

@@ -1,0 +1,175 @@
+"""What one timing step saw, as it is stored: appended to a run's file, and never changed.
+
+Values are raw and in base units (seconds, bytes). What they come to is computed from them whenever it is asked for
+(``fold``), so that another way of computing needs no other file. A fact says of which case it is, which sources it ran, and
+when. The facts of a replicate share its ``number``.
+
+Rejected: a summary a case, written anew after every step. It could not be taken apart again where one of its replicates ran
+other code, and each reader had to trust it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from attnbench.core.records import Case, Check, Finding, Measurement, NodeShare, Status
+
+NodeRow = tuple[str, str, str, str, float, float]
+"""A ``NodeShare`` without its keys: node, op, site, kind, seconds, share."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="fact"):
+    """What all facts say: ``seconds`` is how long the step took in all, ``in_runtime`` the part of it in the runtime."""
+
+    case: Case
+    sources: str = ""
+    at: str = ""
+    seconds: float = 0.0
+    in_runtime: float = 0.0
+
+
+class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
+    """What is known of a case without a clock. ``skip`` says why it must not be run, where it must not.
+
+    ``hashes`` map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that
+    building and checking took.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    skip: str = ""
+    stages: Mapping[str, float] = {}
+    hashes: Mapping[str, str] = {}
+
+
+class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
+    """One profile in a fresh process: of a variant what it adds to its baseline, profiled close in time.
+
+    ``overhead`` and ``aligned`` are ratios (see ``measure.attribution``), ``reason`` says why the overhead means nothing.
+    ``cost`` is what profiling itself takes of a node, in seconds; ``core_share`` the part of its time that the process had
+    its core. With ``repeat`` it is the A/A repeat of a variant, no replicate of it.
+    """
+
+    number: int
+    core_share: float
+    cost: float = 0.0
+    overhead: float | None = None
+    aligned: float | None = None
+    reason: str = ""
+    nodes: tuple[NodeRow, ...] = ()
+    repeat: bool = False
+
+    @property
+    def shares(self) -> tuple[NodeShare, ...]:
+        """The nodes that the overhead is made of."""
+        return tuple(NodeShare(*row) for row in self.nodes)  # type: ignore[arg-type]
+
+
+class PairsFact(Fact, frozen=True, kw_only=True, tag="pairs"):
+    """Interleaved runs of baseline and variant: seconds on the wall clock and of the thread's CPU time, a row a pair."""
+
+    number: int
+    wall: tuple[tuple[float, float], ...]
+    cpu: tuple[tuple[float, float], ...]
+
+
+class LatencyFact(Fact, frozen=True, kw_only=True, tag="latency"):
+    """Seconds of plain runs at a number of threads."""
+
+    number: int
+    threads: int
+    wall: tuple[float, ...]
+
+
+class MemoryFact(Fact, frozen=True, kw_only=True, tag="memory"):
+    """Bytes of one inference and of creating the session at their largest; see ``measure.memory``.
+
+    ``missing`` says why there are none.
+    """
+
+    session_peak: int | None = None
+    run_peak: int | None = None
+    plain_peak: int | None = None
+    static_peak: int | None = None
+    in_place_peak: int | None = None
+    missing: str = ""
+
+
+class FailedFact(Fact, frozen=True, kw_only=True, tag="failed"):
+    """A step that ended in a failure: the stage, the kind of error, its message, and what the case is by it.
+
+    It ends the case, or with ``repeat`` the A/A repeats.
+    """
+
+    step: str
+    stage: str
+    kind: str
+    message: str
+    status: Status = "failed"
+    number: int = 0
+    repeat: bool = False
+
+
+AnyFact = BuiltFact | ProfileFact | PairsFact | LatencyFact | MemoryFact | FailedFact
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(AnyFact)
+
+
+def encode(fact: AnyFact) -> bytes:
+    """The fact as one line of JSON, without its end."""
+    return _ENCODER.encode(fact)
+
+
+def decode(line: bytes) -> AnyFact:
+    """The fact in a line. Raises ``ValueError`` for what is none, with msgspec's words for what is wrong."""
+    return _DECODER.decode(line)
+
+
+class Ledger:
+    """The facts so far, by case; facts are only ever added.
+
+    A case's facts count where they ran the sources that ``sources`` names for it now, or else those that it was built from
+    last: figures of two versions of a module's code are never one case's.
+    """
+
+    def __init__(self, facts: Iterable[AnyFact] = (), sources: Mapping[Case, str] | None = None) -> None:
+        self._facts: defaultdict[Case, list[AnyFact]] = defaultdict(list)
+        self._sources = dict(sources or {})
+        for fact in facts:
+            self.add(fact)
+
+    def add(self, fact: AnyFact) -> None:
+        """One more fact."""
+        self._facts[fact.case].append(fact)
+
+    def cases(self) -> list[Case]:
+        """The cases of which anything is known, in the order of their first facts."""
+        return list(self._facts)
+
+    def of(self, case: Case) -> list[AnyFact]:
+        """The facts of a case that count, as they came."""
+        current = self.current(case)
+        return [fact for fact in self._facts.get(case, ()) if fact.sources == current]
+
+    def current(self, case: Case) -> str:
+        """The sources that count for a case."""
+        if case in self._sources:
+            return self._sources[case]
+        return next((fact.sources for fact in reversed(self._facts.get(case, ()))), "")
+
+    def set_aside(self, case: Case) -> int:
+        """How many replicates of a case do not count, for they ran other sources."""
+        current = self.current(case)
+        return sum(
+            isinstance(fact, ProfileFact) and not fact.repeat and fact.sources != current
+            for fact in self._facts.get(case, ())
+        )
+
+    def __iter__(self) -> Any:
+        return (fact for facts in self._facts.values() for fact in facts)
