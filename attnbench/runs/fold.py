@@ -5,8 +5,8 @@ from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
 
-from attnbench.core.grammar import parse_precision
 from attnbench.core.metrics import measurement
+from attnbench.core.quantities import parse_precision
 from attnbench.core.records import Measurement, NodeShare, Record, Settings
 from attnbench.core.statistics import noise_floor, quantile, replicates_needed, two_stage_interval
 from attnbench.core.units import bytes_text
