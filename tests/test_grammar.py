@@ -1,7 +1,7 @@
 import pytest
 
 from attnbench.core.errors import InputError
-from attnbench.core.grammar import Spec, parse_precision, parse_size, parse_spec, parse_variant, quote, split
+from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant, quote, split
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,3 @@ def test_names_with_signs_of_the_grammar_are_quoted():
 def test_an_unclosed_bracket_or_quote_is_named(text):
     with pytest.raises(InputError, match="unclosed"):
         split(text, ",")
-
-
-def test_precision_is_points_a_share_or_the_larger_of_both():
-    assert parse_precision("0.05,5%").half_width(0.02) == pytest.approx(0.001)
-    assert parse_precision("5%, 0.05").half_width(0.001) == pytest.approx(0.0005)
-    assert parse_precision("0.2").half_width(0.5) == pytest.approx(0.002)
-    assert parse_precision("10%").half_width(-0.02) == pytest.approx(0.002)
-    for text in ("", "x", "0", "5%,5%", "0.1,nan", "inf"):
-        with pytest.raises(InputError, match="precision"):
-            parse_precision(text)

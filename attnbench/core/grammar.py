@@ -1,20 +1,17 @@
-"""The small language of the command line and of studies: specs, sizes, variants and precisions.
+"""The small language of the command line and of studies: specs, sizes and variants.
 
     spec       := name [ "[" option ("," option)* "]" ]        se[reduction=8]
     size       := height "x" width                             384x640
     variant    := assignment ("," assignment)*                 encoder.layer3=cbam, decoder.fusion=se
     assignment := place ("+" place)* "=" spec ("+" spec)*       several modules at one place stand in a row
-    precision  := points | share "%" | points "," share "%"     0.05,5%
 
 A name or place that holds one of ``+ , = [ ]`` stands in single quotes. Parsing knows no module and no host: whether a
 name exists is the registries' to say.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import BASELINE
@@ -102,36 +99,6 @@ def parse_variant(text: str) -> Variant:
             raise InputError(f"'{part}' in variant '{text}' names no place or no module")
         assignments.append(Assignment(tuple(map(unquote, places)), tuple(map(parse_spec, modules))))
     return Variant(tuple(assignments))
-
-
-class Precision(NamedTuple):
-    """How narrow an overhead's interval is wanted: half a width in percentage points, and as a share of the overhead."""
-
-    points: float
-    relative: float
-
-    def half_width(self, overhead: float) -> float:
-        """The wanted half width of an overhead, both as ratios: the larger of the two."""
-        return max(self.points / 100, self.relative * abs(overhead))
-
-
-def parse_precision(text: str) -> Precision:
-    """Read ``0.05`` (percentage points), ``5%`` (of the overhead) or both, ``0.05,5%`` (the larger of them)."""
-    found: dict[str, float] = {}
-    for part in split(text, ","):
-        kind, digits = ("relative", part[:-1]) if part.endswith("%") else ("points", part)
-        try:
-            value = float(digits)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf or kind in found:
-            raise InputError(
-                f"precision '{text}' is not understood: write points like 0.05, a share like 5%, or both: 0.05,5%"
-            )
-        found[kind] = value
-    if not found:
-        raise InputError("precision is empty: write points like 0.05, a share like 5%, or both: 0.05,5%")
-    return Precision(found.get("points", 0.0), found.get("relative", 0.0) / 100)
 
 
 def split(text: str, separator: str) -> list[str]:

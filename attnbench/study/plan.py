@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import parse_precision, parse_size, parse_spec, parse_variant, quote
+from attnbench.core.grammar import parse_size, parse_spec, parse_variant, quote
+from attnbench.core.quantities import parse_precision
 from attnbench.core.records import BASELINE, Case, Effort, Protocol
 from attnbench.core.validation import validate
 from attnbench.hosts import (
