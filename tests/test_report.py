@@ -182,7 +182,7 @@ def measured_twice(run):
 
     base, cbam, eca, *rest = run.records
     floors = (
-        Measurement("twin", 0.031, samples=(0.030, 0.031, 0.032), note=cbam.case.variant),
+        Measurement("aa_repeat", 0.031, samples=(0.030, 0.031, 0.032), note=cbam.case.variant),
         Measurement("floor_overhead", 0.0007), Measurement("floor_difference", 0.001),
         Measurement("paired", 0.001, low=-0.005, high=0.007), Measurement("core_share", 0.99), Measurement("latency@2", 0.06),
         Measurement("memory_peak", 8_000_000), Measurement("memory_session_peak", 20_000_000),

@@ -174,3 +174,10 @@ def test_a_case_is_found_by_variant_or_by_enough_of_its_label(run):
         find_case(run, "encoder.layer3")
     with pytest.raises(InputError, match="did you mean 'encoder.layer3=eca'"):
         find_case(run, "encoder.layer3=ecaa")
+
+
+def test_a_metric_of_an_older_file_is_read_by_the_name_it_has_now():
+    stored = {"case": {"host": "h", "variant": "baseline", "size": "1x1"}, "status": "ok"}
+    record = Record.from_json({**stored, "measurements": [{"metric": "twin", "value": 0.03, "samples": [0.02, 0.04]}]})
+    assert record.get("twin") is None
+    assert record.get("aa_repeat").samples == (0.02, 0.04)

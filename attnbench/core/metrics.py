@@ -1,67 +1,209 @@
-"""The quantities a record can hold: each name's unit, better direction and whether it is exact, written once.
+"""The one table of metrics: what each quantity is called, measured in, compared, claimed, gated, shown and drawn by.
 
-A stored measurement carries unit, direction and exactness itself: the reading side looks up nothing here but ``SHARES``.
+A new metric is one row of ``METRICS``. Everything else is derived from the table: the columns of cases.csv (``columns``),
+what a study may claim, what ``compare --fail-on`` may name, the series of the formats, units and scales in tables.
+
+A stored measurement carries unit, direction and exactness itself, so that old files stay readable whatever stands here.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from attnbench.core.records import Measurement
 from attnbench.core.statistics import Estimate
 
+BASELINE_TIME, CORE = "the baseline's time", "a core's time"
+"""What shares are shares of."""
 
-class Metric(NamedTuple):
-    """Unit in base units (``1`` counts and ratios, ``B`` bytes, ``s`` seconds), direction, exactness."""
-
-    unit: str
-    better: Literal["lower", "higher", "neither"]
-    exact: bool
+Part = Literal["value", "low", "high", "delta", "delta_pct", "absolute", "of_baseline", "samples", "note", "fact"]
 
 
-METRICS: dict[str, Metric] = {
-    "params": Metric("1", "lower", exact=True),
-    "macs": Metric("1", "lower", exact=True),
-    "flops": Metric("1", "lower", exact=True),
-    "elementwise_ops": Metric("1", "lower", exact=True),
-    "bytes_moved": Metric("B", "lower", exact=True),
-    "activation_peak": Metric("B", "lower", exact=True),
-    "largest_activation": Metric("B", "lower", exact=True),
-    "weights": Metric("B", "lower", exact=True),
-    "npu_islands": Metric("1", "lower", exact=True),
-    "npu_crossings": Metric("1", "lower", exact=True),
-    "macs_fvcore": Metric("1", "lower", exact=True),
-    "latency": Metric("s", "lower", exact=False),
-    "latency_p90": Metric("s", "lower", exact=False),
-    "overhead": Metric("1", "lower", exact=False),
-    "paired": Metric("1", "lower", exact=False),
-    "paired_wall": Metric("1", "lower", exact=False),
-    "paired_cpu": Metric("1", "lower", exact=False),
-    "twin": Metric("1", "neither", exact=False),
-    "floor_overhead": Metric("1", "lower", exact=False),
-    "floor_difference": Metric("1", "lower", exact=False),
-    "profiling_cost": Metric("s", "neither", exact=False),
-    "core_share": Metric("1", "higher", exact=False),
-    "memory_peak": Metric("B", "lower", exact=False),
-    "memory_session_peak": Metric("B", "lower", exact=False),
-    "activation_peak_runtime": Metric("B", "lower", exact=False),
-    "aligned": Metric("1", "higher", exact=False),
-    "parity_error": Metric("1", "lower", exact=False),
-    "parity_tolerance": Metric("1", "neither", exact=True),
-}
+@dataclass(frozen=True)
+class Column:
+    """A column of cases.csv, its unit in its name, and what it holds in words.
+
+    ``part`` says what of the metric: its *value*, the *low* and *high* end of its interval, its *delta* to the baseline's,
+    *delta_pct* in % of that; a share as *absolute*, in ms; the figure *of_baseline*; the number of *samples*; its *note*. A
+    *fact* is no metric's. ``claim`` is what a claimed figure is called; without it no claim may be about the column.
+    ``whole`` are whole numbers.
+    """
+
+    name: str
+    text: str
+    part: Part = "value"
+    claim: str = ""
+    whole: bool = False
 
 
-SHARES = (
-    "overhead", "paired", "paired_wall", "paired_cpu", "twin", "floor_overhead", "floor_difference", "core_share", "aligned",
+@dataclass(frozen=True)
+class Metric:
+    """One quantity. ``unit`` is a base unit: ``1`` (counts and ratios), ``B`` or ``s``.
+
+    ``share_of`` is the whole that a share is taken of: it is shown in %, its changes in percentage points. ``summary_of`` is
+    the metric of whose samples it is another statistic. ``per`` is what follows an ``@`` in stored names. ``gate`` allows it
+    in ``--fail-on``, by ``alias``, too. ``series`` makes it a series of the formats that other tools read. ``drawn`` is the
+    scale of its axis; a metric without one is not drawn.
+    """
+
+    name: str
+    unit: Literal["1", "B", "s"] = "1"
+    better: Literal["lower", "higher", "neither"] = "lower"
+    exact: bool = False
+    label: str = ""
+    share_of: str = ""
+    summary_of: str = ""
+    per: Literal["", "threads", "target"] = ""
+    gate: bool = False
+    alias: str = ""
+    series: bool = False
+    drawn: Literal["", "linear", "log"] = ""
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def scale(self) -> float:
+        """What a value in base units is multiplied by for a reader: shares are shown in %, times in ms."""
+        return 100.0 if self.share_of else 1e3 if self.unit == "s" else 1.0
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit that ``scale`` makes."""
+        return "%" if self.share_of else "ms" if self.unit == "s" else self.unit
+
+
+_TABLE = (
+    Metric("overhead", label="overhead", share_of=BASELINE_TIME, gate=True, series=True, drawn="linear", columns=(
+        Column("overhead_pct", "attributed overhead in % of the baseline's time, 1 thread", claim="% time"),
+        Column("overhead_pct_low", "lower end of its 95 % interval over processes", "low"),
+        Column("overhead_pct_high", "upper end", "high"),
+        Column("overhead_ms", "attributed overhead times the baseline's median latency", "absolute", claim="ms"),
+        Column("replicates", "fresh processes that the overhead rests on", "samples", whole=True),
+        Column("stopped", "why there are no more: the wanted precision was reached, or the budget ended", "note"),
+    )),
+    Metric("latency", "s", label="latency median", per="threads", gate=True, series=True, drawn="linear", columns=(
+        Column("latency_median_ms", "median of unprofiled runs at 1 thread"),
+    )),
+    Metric("latency_p90", "s", label="latency p90", summary_of="latency", per="threads", series=True, columns=(
+        Column("latency_p90_ms", "90th percentile of the same runs"),
+    )),
+    Metric("params", exact=True, label="params", gate=True, series=True, drawn="log", columns=(
+        Column("params", "parameters", claim="params", whole=True),
+        Column("params_delta", "parameters beyond the baseline's", "delta", claim="params added", whole=True),
+        Column("params_delta_pct", "the same, in % of the baseline's", "delta_pct", claim="% params"),
+    )),
+    Metric("macs", exact=True, label="MACs", gate=True, series=True, drawn="log", columns=(
+        Column("macs", "multiply-accumulates of convolutions and matrix products", claim="MACs", whole=True),
+        Column("macs_delta", "MACs beyond the baseline's", "delta", claim="MACs added", whole=True),
+        Column("macs_delta_pct", "the same, in %", "delta_pct", claim="% MACs"),
+    )),
+    Metric("flops", exact=True, label="FLOPs", gate=True, columns=(
+        Column("flops", "twice the MACs", claim="FLOPs", whole=True),
+        Column("flops_delta", "FLOPs beyond the baseline's", "delta", whole=True),
+    )),
+    Metric("elementwise_ops", exact=True, label="element operations", gate=True, drawn="log", columns=(
+        Column("elementwise_ops", "element operations", whole=True),
+        Column("elementwise_ops_delta", "element operations beyond the baseline's", "delta", whole=True),
+        Column("elementwise_ops_delta_pct", "element operations beyond the baseline's, in %", "delta_pct"),
+    )),
+    Metric("bytes_moved", "B", exact=True, label="bytes moved", gate=True, drawn="log", columns=(
+        Column("bytes_moved", "bytes read and written node by node", whole=True),
+        Column("bytes_moved_delta", "bytes read and written node by node beyond the baseline's", "delta", whole=True),
+        Column("bytes_moved_delta_pct", "bytes moved beyond the baseline's, in %", "delta_pct"),
+    )),
+    Metric("activation_peak", "B", exact=True, label="activation peak", gate=True, alias="memory", series=True, drawn="log",
+        columns=(
+        Column("activation_peak_bytes", "largest sum of live activations on the graph", claim="live activations",
+               whole=True),
+        Column("activation_peak_delta_bytes", "the same beyond the baseline's", "delta", whole=True),
+        Column("activation_peak_delta_pct", "activation peak beyond the baseline's, in %", "delta_pct"),
+    )),
+    Metric("largest_activation", "B", exact=True, label="largest activation", gate=True, columns=(
+        Column("largest_activation_bytes", "largest single activation", claim="largest activation", whole=True),
+    )),
+    Metric("memory_peak", "B", label="memory peak", series=True, drawn="log", columns=(
+        Column("memory_peak_bytes", "measured peak of one inference, beyond what the session keeps", whole=True),
+        Column("memory_peak_delta_bytes", "the same beyond the baseline's", "delta", whole=True),
+        Column("memory_note", "what the measured peak consists of where it is not the static one", "note"),
+    )),
+    Metric("weights", "B", exact=True, label="weights", gate=True, series=True, drawn="log", columns=(
+        Column("weight_bytes", "weights in the graph", whole=True),
+        Column("weight_bytes_delta", "weight bytes beyond the baseline's", "delta", whole=True),
+        Column("weight_bytes_delta_pct", "the same, in %", "delta_pct"),
+    )),
+    Metric("npu_islands", exact=True, label="NPU islands", per="target", gate=True, columns=(
+        Column("npu_islands", "connected parts of the graph that would run on the NPU, unknown ops taken for elsewhere",
+               whole=True),
+        Column("npu_islands_added", "the same beyond the baseline's", "delta", whole=True),
+    )),
+    Metric("npu_crossings", exact=True, label="NPU crossings", per="target", gate=True, columns=(
+        Column("npu_crossings", "tensors that are made on the NPU and read elsewhere, or the other way round", whole=True),
+        Column("npu_crossings_added", "the same beyond the baseline's", "delta", whole=True),
+    )),
+    Metric("macs_fvcore", exact=True, label="MACs by fvcore", gate=True, columns=(
+        Column("macs_fvcore", "MACs by the second counter", whole=True),
+    )),
+    Metric("paired", label="paired overhead", share_of=BASELINE_TIME, columns=(
+        Column("paired_pct", "cross-check: interleaved pairs, thread CPU time, Hodges-Lehmann"),
+        Column("paired_pct_low", "lower end of its exact 95 % signed-rank interval", "low"),
+        Column("paired_pct_high", "upper end", "high"),
+    )),
+    Metric("paired_wall", label="paired overhead, wall clock", share_of=BASELINE_TIME, columns=(
+        Column("paired_wall_pct", "the pairs by wall clock"),
+    )),
+    Metric("paired_cpu", label="paired overhead, CPU time", share_of=BASELINE_TIME),
+    Metric("aa_repeat", better="neither", label="A/A repeat", share_of=BASELINE_TIME),
+    Metric("floor_overhead", label="smallest overhead", share_of=BASELINE_TIME, columns=(
+        Column("floor_overhead_pct",
+               "smallest overhead that this run resolves, in percentage points: one variant measured twice", "of_baseline"),
+    )),
+    Metric("floor_difference", label="smallest difference", share_of=BASELINE_TIME, columns=(
+        Column("floor_difference_pct", "smallest difference between two overheads that it resolves, in percentage points",
+               "of_baseline"),
+    )),
+    Metric("profiling_cost", "s", better="neither", label="profiling cost"),
+    Metric("core_share", better="higher", label="core share", share_of=CORE, columns=(
+        Column("core_share_pct", "least share of its core that a replicate had; the rest went to other processes"),
+    )),
+    Metric("memory_session_peak", "B", label="memory peak of the session", drawn="log", columns=(
+        Column("memory_session_peak_bytes", "measured peak of creating the session: weights, their packing, the graph",
+               whole=True),
+    )),
+    Metric("activation_peak_runtime", "B", label="activation peak on the runtime's graph", columns=(
+        Column("activation_peak_runtime_bytes", "largest sum of live activations on the runtime's own optimised graph",
+               whole=True),
+    )),
+    Metric("aligned", better="higher", label="aligned", share_of=BASELINE_TIME, columns=(
+        Column("aligned_pct", "share of the baseline's time that both graphs share"),
+    )),
+    Metric("parity_error", label="parity error", columns=(
+        Column("parity_max_abs_error", "largest difference of ONNX from torch among the host and its modules"),
+    )),
+    Metric("parity_tolerance", better="neither", exact=True, label="parity tolerance", columns=(
+        Column("parity_tolerance", "what it was held to"),
+    )),
 )  # fmt: skip
-"""Metrics that are shares of the baseline's time, or of another whole: shown in %, and compared in percentage points."""
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+
+SHARES = tuple(metric.name for metric in _TABLE if metric.share_of)
+"""Metrics that are shares of a whole: shown in %, and compared in percentage points."""
+
+SERIES = tuple(metric.name for metric in _TABLE if metric.series)
+"""Metrics that become series of other tools, in the order in which they are written."""
+
+GATEABLE = tuple(metric.name for metric in _TABLE if metric.gate)
+"""Metrics that ``--fail-on`` may name."""
+
+ALIASES = {metric.alias: metric.name for metric in _TABLE if metric.alias}
+"""Shorter names for some of them."""
 
 
 def measurement(
     metric: str, value: float | Estimate | None, samples: Sequence[float] = (), note: str = "", suffix: str = ""
 ) -> Measurement:
     """A measurement of a known metric; an estimate brings its interval. ``suffix`` tells repetitions apart."""
-    unit, better, exact = METRICS[metric]
-    name = f"{metric}{suffix}"
+    known, name = METRICS[metric], f"{metric}{suffix}"
+    how = known.unit, known.better, known.exact
     if isinstance(value, Estimate):
-        return Measurement(name, value.value, unit, better, exact, value.low, value.high, tuple(samples), note)
-    return Measurement(name, value, unit, better, exact, samples=tuple(samples), note=note)
+        return Measurement(name, value.value, *how, value.low, value.high, tuple(samples), note)
+    return Measurement(name, value, *how, samples=tuple(samples), note=note)

@@ -304,5 +304,10 @@ def _of(kind: type, data: Mapping[str, Any]) -> Any:
     return kind(**{name: value for name, value in data.items() if name in known})
 
 
+RENAMED = {"twin": "aa_repeat"}
+"""What metrics were called in older files."""
+
+
 def _measurement(data: Mapping[str, Any]) -> Measurement:
-    return _of(Measurement, {**data, "samples": tuple(data.get("samples", ()))})
+    metric = RENAMED.get(data["metric"], data["metric"])
+    return _of(Measurement, {**data, "metric": metric, "samples": tuple(data.get("samples", ()))})

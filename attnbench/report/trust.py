@@ -15,20 +15,20 @@ def floors(run: Run) -> pd.DataFrame:
     """What a run resolves on its machine, by host and size: one variant measured twice, and the host beside its copy."""
     shown = []
     for record in run.records:
-        twin, paired = record.get("twin"), record.get("paired")
-        if twin is None or not twin.samples:
+        repeat, paired = record.get("aa_repeat"), record.get("paired")
+        if repeat is None or not repeat.samples:
             continue
-        own = next((r.get("overhead") for r in run.records if r.case == replace(record.case, variant=twin.note)), None)
-        first = own.samples[: len(twin.samples)] if own else ()
+        own = next((r.get("overhead") for r in run.records if r.case == replace(record.case, variant=repeat.note)), None)
+        first = own.samples[: len(repeat.samples)] if own else ()
         shown.append(
             {
                 "host": record.case.host,
                 "size": record.case.size,
                 "smallest overhead (points)": significant(percent(record.value("floor_overhead")), 2),
                 "smallest difference (points)": significant(percent(record.value("floor_difference")), 2),
-                "from, measured twice": twin.note,
+                "from, measured twice": repeat.note,
                 "its figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
-                f"{fixed(100 * fmean(twin.samples), 3)}",
+                f"{fixed(100 * fmean(repeat.samples), 3)}",
                 "on the clock (points)": significant(percent(paired.reach if paired else None), 2),
             }
         )
