@@ -95,6 +95,14 @@ def not_a_module(channels):
 '''
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_lock(tmp_path_factory):
+    """Each process of the suite measures under a lock of its own: nothing here is timed in earnest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTNBENCH_LOCK", str(tmp_path_factory.mktemp("lock") / "lock"))
+        yield
+
+
 @pytest.fixture
 def user_file(tmp_path: Path) -> Path:
     """A file with a host and modules, good and bad."""

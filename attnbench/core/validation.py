@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of outside data: keys that are not fields are mistakes. A subclass is ``frozen=True``, too, for mypy's sake."""
+    """A table of outside data: keys that are not fields are mistakes. A subclass is ``frozen=True``, too, for mypy."""
 
 
 _WORDS = {

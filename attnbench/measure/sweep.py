@@ -30,9 +30,9 @@ from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
 from attnbench.measure.timing import time_in_process
 from attnbench.modules import MODULES
-from attnbench.runs.facts import AnyFact, Ledger
-from attnbench.runs.fold import fold, summarise
-from attnbench.runs.store import RUN_FILE, SCHEMA, find_unfinished, open_run, read_run_file
+from attnbench.runs.facts import Ledger
+from attnbench.runs.fold import summarise
+from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
 from attnbench.study.plan import Plan, PlannedCase
 
 PROVIDERS_SECONDS = 60.0
@@ -51,10 +51,11 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *,
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = {case: _short_hash(own) for case, own in hashes.items()}
-    ledger = Ledger(_recorded(folder, header), sources)
+    stored = _recorded(folder, header)
+    header, ledger = stored.header, Ledger(stored.facts, sources)
     waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
     if not waiting:
-        return fold(header, ledger), folder
+        return load_run(folder), folder
     with (
         measuring(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
         open_run(folder, header) as writer,
@@ -75,7 +76,7 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *,
             shown = case.baseline if repeat else case
             work[shown] = work_left(plan, header, ledger, shown)
             observer.recorded(summarise(header, ledger, shown), sum(work.values()))
-    return fold(header, ledger), folder
+    return load_run(folder), folder
 
 
 def _waits(header: RunHeader, ledger: Ledger, case: Case) -> bool:
@@ -163,15 +164,15 @@ def _new_folder(results: Path, name: str) -> Path:
     return results / f"{name}-{stamp}"
 
 
-def _recorded(folder: Path, header: RunHeader) -> tuple[AnyFact, ...]:
-    """The facts that a run's folder holds already; none where there is no run yet."""
+def _recorded(folder: Path, header: RunHeader) -> RunFile:
+    """What a run's folder holds already; the header alone where there is no run yet."""
     path = folder / RUN_FILE
     if not path.exists() or path.read_bytes().count(b"\n") == 0:
-        return ()  # new, or torn within the header: nothing was recorded
+        return RunFile(header)  # new, or torn within the header: nothing was recorded
     stored = read_run_file(folder)
     if stored.header.study.get("fingerprint") != header.study["fingerprint"]:
         raise InputError(
             f"{folder} holds a run of another study, other settings, another machine or other software: "
             f"choose another folder with --out"
         )
-    return stored.facts
+    return stored

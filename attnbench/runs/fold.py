@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
-from attnbench.core.quantities import parse_precision
 from attnbench.core.metrics import measurement
+from attnbench.core.quantities import parse_precision
 from attnbench.core.records import Case, Effort, Failure, Measurement, NodeShare, Record, Run, RunHeader, Status
 from attnbench.core.statistics import (
     Estimate,
