@@ -17,8 +17,8 @@ from attnbench.graph.export import to_onnx
 from attnbench.graph.load import serialise
 from attnbench.judge.verdicts import agreement
 from attnbench.measure.attribution import Profile, attribute
-from attnbench.measure.crosscheck import paired_overhead
 from attnbench.measure.timing import time_in_process
+from attnbench.runs.fold import paired_overhead
 
 
 @pytest.fixture(scope="module")

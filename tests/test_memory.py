@@ -4,13 +4,20 @@ import pytest
 import torch
 from torch import nn
 
+from attnbench.core.records import Case
 from attnbench.graph.cost import activation_peak
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse
 from attnbench.measure.timing import time_in_process
-from attnbench.runs import fold as figures
+from attnbench.runs.facts import MemoryFact
+from attnbench.runs.fold import memory_figures, memory_note
 
 MEGABYTE = 1_000_000
+
+
+def fact(**peaks):
+    known = {name: value for name, value in peaks.items() if name.endswith("_peak")}
+    return MemoryFact(case=Case("h", "s=m", "8x8"), **known)
 
 
 class Attention(nn.Module):
@@ -50,7 +57,7 @@ def test_the_peak_is_that_of_the_live_activations(convolutions):
         assert result["static_peak"] == result["in_place_peak"] == static
         assert result["run_peak"] == pytest.approx(static, abs=0.5 * MEGABYTE)
         assert result["session_peak"] > 0
-        assert figures.memory_note(result) == ""
+        assert memory_note(fact(**result)) == ""
 
 
 def test_an_op_in_place_is_the_reason_of_a_smaller_peak(tmp_path):
@@ -60,8 +67,8 @@ def test_an_op_in_place_is_the_reason_of_a_smaller_peak(tmp_path):
     assert result["static_peak"] >= 2 * scores
     assert result["in_place_peak"] < result["static_peak"] - 0.9 * scores
     assert result["run_peak"] == pytest.approx(result["in_place_peak"], abs=MEGABYTE)
-    assert figures.memory_note(result).startswith("static 6.5")
-    assert "ops that work in place −3." in figures.memory_note(result)
+    assert memory_note(fact(**result)).startswith("static 6.5")
+    assert "ops that work in place −3." in memory_note(fact(**result))
 
 
 def test_what_is_not_known_is_called_unknown():
@@ -71,14 +78,14 @@ def test_what_is_not_known_is_called_unknown():
         "static_peak": 10 * MEGABYTE,
         "in_place_peak": 10 * MEGABYTE,
     }
-    note = figures.memory_note({**result, "session_peak": 0})
+    note = memory_note(fact(**result, session_peak=0))
     assert note == (
         "static 10.0 MB: buffers that the runtime keeps for reuse +3.00 MB, unknown (scratch memory of kernels?) +7.00 MB"
     )
-    assert figures.memory_note({**result, "run_peak": 11 * MEGABYTE}) == ""
+    assert memory_note(fact(**{**result, "run_peak": 11 * MEGABYTE})) == ""
 
 
 def test_a_graph_without_names_has_a_measured_peak_only():
     result = {"run_peak": 5, "plain_peak": 5, "session_peak": 7, "static_peak": None, "in_place_peak": None}
-    found = {m.metric: m.value for m in figures.memory(result)}
+    found = {m.metric: m.value for m in memory_figures(fact(**result))}
     assert found == {"memory_peak": 5, "memory_session_peak": 7, "activation_peak_runtime": None}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from attnbench.core.errors import InputError
-from attnbench.core.records import Failure, Measurement, Record, Run
+from attnbench.core.records import Measurement
 from attnbench.measure import machine as environment
 from attnbench.measure.sweep import _recorded, make_header
 from attnbench.report.frame import to_frame
+from attnbench.runs.facts import BuiltFact, FailedFact, LatencyFact, ProfileFact
 from attnbench.runs.merge import keep, merge
 from attnbench.runs.store import finished, load_run, open_run
 from attnbench.study.plan import plan, shard
@@ -25,17 +26,21 @@ STUDY = {
 }
 
 
-def record(case, replicates=3, **more):
-    """A record as a sweep would leave it, its figures told from the case alone."""
+def facts_of(case, replicates=5, *, notes=(), sources=None, floor=None, failed=False):
+    """The facts that a sweep would leave of a case, its figures following from the case alone."""
     seed = sum(map(ord, case.label)) % 97 / 1e4
-    found = [
-        Measurement("params", 1000 + (not case.is_baseline)),
-        Measurement("latency", 0.1, "s", samples=(0.1,) * replicates),
-        Measurement("core_share", 1.0, samples=(1.0,) * replicates),
-    ]
-    if not case.is_baseline:
-        found.append(Measurement("overhead", seed, low=seed - 0.001, high=seed + 0.001, samples=(seed,) * replicates))
-    return Record(case, "ok", **{"measurements": tuple(found), **more})
+    params = Measurement("params", 1000 + (not case.is_baseline), exact=True)
+    facts = [BuiltFact(case=case, measurements=(params,), notes=notes, hashes=sources or {})]
+    overhead = {} if case.is_baseline else {"overhead": seed, "aligned": 1.0}
+    for number in range(replicates):
+        facts.append(ProfileFact(case=case, number=number, core_share=1.0, **overhead))
+        facts.append(LatencyFact(case=case, number=number, threads=1, wall=(0.1,)))
+    if floor is not None:
+        repeated = {"overhead": seed + floor, "aligned": 1.0, "repeat": True}
+        facts += [ProfileFact(case=case, number=number, core_share=1.0, **repeated) for number in range(replicates)]
+    if failed:
+        facts.append(FailedFact(case=case, step="build", stage="build", kind="CaseFailure", message="no"))
+    return facts
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +54,13 @@ def _machine(monkeypatch):
 def write(tmp_path):
     """Writes a run as a sweep would and returns its folder."""
 
-    def at(name, planned, change=None, **header) -> Path:
+    def at(name, planned, facts=facts_of, **header) -> Path:
         made = replace(make_header(planned), **header)
-        records = [record(p.case) for p in planned.cases]
+        repeated = {p.case.baseline: p.case for p in reversed(planned.cases) if not p.case.is_baseline}.values()
         with open_run(tmp_path / name, made) as writer:
-            for one in records if change is None else filter(None, map(change, records)):
-                writer.append(one)
+            for case in [p.case for p in planned.cases]:
+                for fact in facts_of(case, floor=0.001) if facts is facts_of and case in repeated else facts(case):
+                    writer.append(fact)
         return tmp_path / name
 
     return at
@@ -122,9 +128,9 @@ def test_a_shard_is_continued_as_itself_and_knows_its_study(whole):
 
 
 def test_shards_make_the_whole_run(shards, whole, write):
-    merged = merge(shards)
+    merged = merge(shards).run
     unsharded = load_run(write("all", whole))
-    assert merged.records == unsharded.records
+    assert [r for r in merged.records if not r.case.is_baseline] == [r for r in unsharded.records if not r.case.is_baseline]
     assert merged.header.cases == unsharded.header.cases
     assert finished(merged)
     study = dict(merged.header.study)
@@ -133,11 +139,12 @@ def test_shards_make_the_whole_run(shards, whole, write):
     assert [one["part"] for one in told] == ["1/3", "2/3", "3/3"]
     assert [one["cases"] for one in told] == [7, 7, 6]
     assert all(len(one["sha256"]) == 64 and one["started"] for one in told)
-    assert to_frame(merged).equals(to_frame(unsharded))
+    same = [column for column in to_frame(merged).columns if not column.startswith("floor")]
+    assert to_frame(merged)[same].equals(to_frame(unsharded)[same])
 
 
 def test_the_order_in_which_shards_are_named_does_not_matter(shards):
-    one, two = merge(shards), merge(shards[::-1])
+    one, two = merge(shards).run, merge(shards[::-1]).run
     assert one.records == two.records
     assert one.header.cases == two.header.cases
     assert one.header.study["fingerprint"] == two.header.study["fingerprint"]
@@ -156,16 +163,16 @@ def test_a_part_of_the_shards_is_a_part_of_the_study_and_takes_the_rest_later(sh
     assert len(part.header.cases) == 11 + 1
     assert part.header.study["fingerprint"] != part.header.study["study_fingerprint"]
     keep(part, tmp_path / "part")
-    assert load_run(tmp_path / "part") == part
+    assert load_run(tmp_path / "part") == part.run
     rest = merge([tmp_path / "part", shards[2]])
     whole = merge(shards)
-    assert rest.records == whole.records
+    assert rest.run.records == whole.run.records
     assert rest.header.study == whole.header.study
 
 
 def test_a_sweep_goes_on_from_a_merged_run(shards, whole, tmp_path):
     keep(merge(shards), tmp_path / "whole")
-    assert set(_recorded(tmp_path / "whole", make_header(whole))) == {p.case for p in whole.cases}
+    assert {f.case for f in _recorded(tmp_path / "whole", make_header(whole)).facts} == {p.case for p in whole.cases}
     with pytest.raises(InputError, match="holds a run of another study"):
         _recorded(shards[0], make_header(whole))
 
@@ -203,7 +210,8 @@ def other_study(study, **settings):
         ),
         ({"matrix": []}, {}, "study: matrix differs"),
         ({"sizes": ["32x64"]}, {}, r"study: what it plans \(hosts, sizes, or a case's own settings\) differs"),
-        ({}, {"repeat": 7}, "settings: repeat differs: 7, not 10"),
+        ({}, {"repeat": 7}, "effort: repeat differs: 7, not 10"),
+        ({}, {"seed": 7}, "protocol: seed differs: 7, not 0"),
     ],
 )
 def test_another_study_or_other_settings_are_refused_by_field(shards, write, study, settings, field):
@@ -236,7 +244,7 @@ def test_what_an_id_leaves_out_may_differ(shards, write, whole):
 
 def test_other_code_under_the_same_name_is_refused(write, whole):
     runs = [
-        write(f"c{i}", shard(whole, f"{i}/2"), lambda r, i=i: replace(r, sources={"resnetsan01": "a", "se": f"x{i}"}))
+        write(f"c{i}", shard(whole, f"{i}/2"), lambda c, i=i: facts_of(c, sources={"resnetsan01": "a", "se": f"x{i}"}))
         for i in (1, 2)
     ]
     with pytest.raises(InputError, match="code: se differs: x2, not x1"):
@@ -260,7 +268,7 @@ def variant_of(planned):
 
 
 def test_a_case_that_two_shards_have_finished_is_an_error(write, whole):
-    one, two = write("one", shard(whole, "1/2")), write("two", shard(whole, "1/2"), lambda r: replace(r, notes=("again",)))
+    one, two = write("one", shard(whole, "1/2")), write("two", shard(whole, "1/2"), lambda c: facts_of(c, notes=("again",)))
     with pytest.raises(
         InputError, match=r"case 'resnetsan01 32x64 .*' is finished in .*one and in .*two: each case may stand in one"
     ):
@@ -269,67 +277,63 @@ def test_a_case_that_two_shards_have_finished_is_an_error(write, whole):
 
 @pytest.mark.parametrize(
     "worse",
-    [
-        lambda r: replace(r, pending=2),
-        lambda r: replace(r, status="failed", failure=Failure("build", "CaseFailure", "no")),
-        lambda r: None,
-    ],
+    [lambda c: facts_of(c, 3), lambda c: facts_of(c, 0, failed=True), lambda c: []],
     ids=["pending", "failed", "absent"],
 )
 def test_an_unfinished_case_gives_way(write, whole, worse):
     part = shard(whole, "1/2")
     good = write("good", part)
-    bad = write("bad", part, lambda r: r if r.case.is_baseline else worse(r))
+    bad = write("bad", part, lambda c: facts_of(c) if c.is_baseline else worse(c))
     for runs in ((good, bad), (bad, good)):
-        assert merge(runs).records == load_run(good).records
+        assert merge(runs).run.records == load_run(good).records
 
 
 def test_of_two_unfinished_the_one_with_more_replicates_holds(write, whole):
     part = shard(whole, "1/2")
     case = variant_of(part)
     runs = [
-        write(
-            f"u{n}",
-            part,
-            lambda r, n=n: (
-                replace(record(r.case, n), pending=9 - n) if r.case == case else r if r.case.is_baseline else None
-            ),
-        )
+        write(f"u{n}", part, lambda c, n=n: facts_of(c, n) if c == case else facts_of(c) if c.is_baseline else [])
         for n in (2, 4, 3)
     ]
-    assert merge(runs).record(case).pending == 5
-    failed = write("f", part, lambda r: replace(r, status="failed", pending=0) if r.case == case else None)
-    assert merge([failed, runs[0]]).record(case).status == "ok"
+    assert merge(runs).run.record(case).pending == 1
+    failed = write("f", part, lambda c: facts_of(c, 0, failed=True) if c == case else [])
+    assert merge([failed, runs[0]]).run.record(case).status == "ok"
 
 
 def test_of_baselines_the_most_replicates_hold_and_then_the_larger_floor(write, whole):
-    def with_floor(replicates, floor):
-        def change(r):
-            own = record(r.case, replicates)
-            return (
-                replace(own, measurements=own.measured((Measurement("floor_difference", floor),)))
-                if r.case.is_baseline
-                else r
-            )
-
-        return change
-
     def kept(*baselines):
-        runs = [
-            write(f"b{len(baselines)}{n}{i}{f}", shard(whole, f"{i}/{len(baselines)}"), with_floor(n, f))
-            for i, (n, f) in enumerate(baselines, 1)
-        ]
-        merged = merge(runs)
-        base = next(r for r in merged.records if r.case.is_baseline)
+        runs = []
+        for i, (n, floor) in enumerate(baselines, 1):
+            part = shard(whole, f"{i}/{len(baselines)}")
+            effort = {**make_header(part).effort, "processes": 3}
+            repeated = variant_of(part)
+            facts = lambda c, n=n, r=repeated, f=floor: facts_of(c, n, floor=f if c == r else None)  # noqa: E731
+            runs.append(write(f"b{len(baselines)}{n}{i}{floor}", part, facts, effort=effort))
+        base = next(r for r in merge(runs).run.records if r.case.is_baseline)
         return len(base.get("core_share").samples), base.value("floor_difference")
 
-    assert kept((3, 0.001), (5, 0.0005)) == (5, 0.0005)
-    assert kept((3, 0.001), (3, 0.002), (3, 0.0015)) == (3, 0.002)
+    assert kept((3, 0.001), (5, 0.0005)) == (5, pytest.approx(0.0005))
+    assert kept((3, 0.001), (3, 0.002), (3, 0.0015)) == (3, pytest.approx(0.002))
+
+
+def test_files_of_records_join_as_well(write, whole, tmp_path):
+    """Runs of schema 1 hold records; those of two shards still make one run."""
+    for i in (1, 2):
+        folder = write(f"facts{i}", shard(whole, f"{i}/2"))
+        stored = load_run(folder)
+        with open_run(tmp_path / f"old{i}", replace(stored.header, schema=1)) as writer:
+            for record in stored.records:
+                writer.append(record)
+    merged = merge([tmp_path / "old1", tmp_path / "old2"])
+    keep(merged, tmp_path / "joined")
+    assert merged.facts == ()
+    assert load_run(tmp_path / "joined") == merged.run
+    assert len(merged.run.records) == len(whole.cases)
 
 
 def test_runs_of_before_shards_join_by_their_fingerprint(write, whole):
-    def old(name, change):
-        folder = write(name, whole, change)
+    def old(name, facts):
+        folder = write(name, whole, facts)
         lines = (folder / "run.jsonl").read_text().splitlines()
         header = json.loads(lines[0])
         del header["study"]["study_fingerprint"]
@@ -337,18 +341,17 @@ def test_runs_of_before_shards_join_by_their_fingerprint(write, whole):
         return folder
 
     half = {p.case for p in whole.cases[:9]}
-    one = old("one", lambda r: r if r.case in half else None)
-    two = old("two", lambda r: None if r.case in half and not r.case.is_baseline else r)
-    merged = merge([one, two])
+    one = old("one", lambda c: facts_of(c) if c in half else [])
+    two = old("two", lambda c: [] if c in half and not c.is_baseline else facts_of(c))
+    merged = merge([one, two]).run
     assert len(merged.records) == len(whole.cases)
     assert merged.header.study["fingerprint"] == make_header(whole).study["fingerprint"]
     assert [told["part"] for told in merged.header.study["shards"]] == ["all", "all"]
 
 
 def test_a_merged_run_is_written_whole_or_not_at_all(shards, tmp_path):
-    run = merge(shards)
-    keep(run, tmp_path / "out")
-    assert isinstance(run, Run)
-    assert load_run(tmp_path / "out") == run
+    merged = merge(shards)
+    keep(merged, tmp_path / "out")
+    assert load_run(tmp_path / "out") == merged.run
     with pytest.raises(InputError, match="holds a run already"):
-        keep(run, tmp_path / "out")
+        keep(merged, tmp_path / "out")

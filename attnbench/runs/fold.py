@@ -96,7 +96,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
         measured += _profiled(facts, effort, is_baseline=case.is_baseline)
     measured += _clocked(facts, provider=header.protocol.get("provider", "cpu"))
     if facts.memory is not None:
-        measured += _memory(facts.memory)
+        measured += memory_figures(facts.memory)
     pending = 0 if facts.ended else max(0, replicates_wanted(facts, effort, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
@@ -245,7 +245,7 @@ def paired_overhead(ratios: Sequence[float]) -> Estimate:
     return signed_rank_interval(blocks([math.log(ratio) for ratio in ratios])).map(math.expm1)
 
 
-def _memory(fact: MemoryFact) -> list[Measurement]:
+def memory_figures(fact: MemoryFact) -> list[Measurement]:
     """The peaks of memory; where the measured peak is not the static one, why."""
     if fact.missing:
         return [measurement("memory_peak", None, note=f"not measured: {fact.missing}")]
