@@ -188,7 +188,7 @@ def test_a_killed_sweep_loses_the_case_at_hand_and_goes_on_with_the_same_command
     child = subprocess.Popen(
         command_line(user_file, out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    wanted, deadline = 3, time.monotonic() + 120
+    wanted, deadline = 5, time.monotonic() + 120
     while not (out / RUN_FILE).exists() or (out / RUN_FILE).read_bytes().count(b"\n") < wanted:
         assert time.monotonic() < deadline
         assert child.poll() is None, child.stderr.read()
@@ -269,10 +269,63 @@ def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
 
 
 def test_an_estimate_names_the_cases_that_will_not_be_run(monkeypatch):
-    from attnbench.measure import sweep
+    from attnbench.measure import estimate
     from attnbench.study.plan import plan
 
-    monkeypatch.setattr(sweep, "SUSPICIOUS_RATIO", 0.0)
-    table = sweep.estimate(plan({"sizes": ["64x96"], "case": [{"variant": "encoder.layer4=mobilevit"}]}, quick=True))
-    (refused,) = table.loc[table["case"].str.contains("mobilevit"), "about"]
+    monkeypatch.setattr(estimate, "SUSPICIOUS_RATIO", 0.0)
+    asked = plan({"sizes": ["64x96"], "case": [{"variant": "encoder.layer4=mobilevit"}]}, quick=True)
+    (refused,) = [about for case, about in estimate.estimate(asked) if "mobilevit" in case]
     assert refused.startswith("refused: mobilevit at 512x2x3: needs height and width divisible by")
+
+
+def started_sweep(user_file, out, lock, *more):
+    """A sweep that cannot end by itself soon, once its run file is there."""
+    child = subprocess.Popen(
+        command_line(user_file, out, "--processes", "50", "--max-processes", "50", *more),
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "ATTNBENCH_LOCK": str(lock)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (out / RUN_FILE).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return child
+
+
+def test_a_terminated_sweep_ends_as_an_interrupted_one_and_leaves_nothing_behind(user_file, tmp_path):
+    child = started_sweep(user_file, tmp_path / "out", tmp_path / "lock")
+    time.sleep(3)  # the builder is at work
+    builders = children_of(child.pid)
+    child.send_signal(signal.SIGTERM)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command goes on from there" in stderr
+    assert "Traceback" not in stderr
+    assert "semaphore" not in stderr
+    assert "resource_tracker" not in stderr
+    assert gone(builders)
+
+
+def test_two_sweeps_on_one_machine_do_not_time_each_others_work(user_file, tmp_path):
+    first = started_sweep(user_file, tmp_path / "one", tmp_path / "lock")
+    environment = {**os.environ, "ATTNBENCH_LOCK": str(tmp_path / "lock")}
+    try:
+        refused = subprocess.run(
+            command_line(user_file, tmp_path / "two", "--no-wait"), capture_output=True, text=True, env=environment,
+            check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        assert f"this machine is being measured on by process {first.pid} (sweep of {tmp_path / 'one'})" in refused.stderr
+        assert not (tmp_path / "two").exists()
+        second = subprocess.Popen(
+            command_line(user_file, tmp_path / "two"), stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL,
+            env=environment,
+        )  # fmt: skip
+        assert f"waiting: this machine is being measured on by process {first.pid}" in second.stderr.readline()
+        assert not (tmp_path / "two").exists()
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+    _, stderr = second.communicate(timeout=120)
+    assert second.returncode == 0, stderr
+    assert [record.status for record in load_run(tmp_path / "two").records] == ["ok"] * 4
