@@ -35,12 +35,13 @@ def count(
     from attnbench.report import counts  # noqa: PLC0415
     from attnbench.report.frame import to_frame  # noqa: PLC0415
     from attnbench.report.markdown import sections_text  # noqa: PLC0415
-    from attnbench.study import plan as studies  # noqa: PLC0415
+    from attnbench.study import flags  # noqa: PLC0415
+    from attnbench.study import plan as planning  # noqa: PLC0415
 
-    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
+    hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     alone = bool(hosts) and not (study or module or place or variant)
     variants = ["baseline"] if alone else variant or []
-    plan = studies.plan(studies.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
+    plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
     tallied = tally(plan, per_op=per_op)
     frame = to_frame(tallied.run)
     claims = counts.claims(tallied.run, frame, tallied.readings)
