@@ -110,7 +110,7 @@ def test_the_report_study_asks_what_the_report_claims():
         ("[[case]]\nvariant = 'a=se'\nclaim = [3]", "case 1: claim 1 must be a table, not 3"),
         (
             "[[case]]\nvariant = 'a=se'\nclaim = {metric = 'overhead_pct', value = 3, source = '', relation = 'abut'}",
-            "unknown word for .*case 1: claim: relation 'abut': did you mean 'about'",
+            "unknown relation in .*case 1: claim 'abut': did you mean 'about'",
         ),
         (
             "[[case]]\nvariant = 'a=se'\nclaim = [{metric = 'params', value = 3, source = ''}, {metric = 'params', value = 3, sorce = ''}]",

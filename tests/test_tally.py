@@ -116,7 +116,7 @@ def test_users_modules_and_hosts_are_counted_and_their_errors_are_rows(command, 
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
-        ({"metric": "params", "value": "1", "unit": "k"}, "unit is one of 1, M, G, Mi, Gi"),
+        ({"metric": "params", "value": "1", "unit": "k"}, "case 1: claim 'k': known: 1, G, Gi, M, Mi"),
         ({"metric": "overhead_pct", "value": 3, "unit": "M"}, "of params, params_delta"),
         ({"metric": "macs", "value": "lots"}, "must be a number, not 'lots'"),
     ],

@@ -9,7 +9,6 @@ Rejected: pydantic (ten times the import time for the same checks) and tables of
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -57,15 +56,6 @@ def validate(data: Any, kind: type[T], where: str) -> T:
     return found
 
 
-@contextmanager
-def located() -> Iterator[None]:
-    """In a struct's ``__post_init__``: the place at which ``validate`` is stands before the message of an ``InputError``."""
-    try:
-        yield
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
 def _floats(data: Any, path: str) -> Iterator[tuple[str, float]]:
     """The floating point numbers of data that were validated, with their places as msgspec writes them."""
     if isinstance(data, float):
@@ -97,7 +87,8 @@ def _explained(message: str, path: str, data: Any, kind: Any, where: str) -> Inp
     if missing := _MISSING.fullmatch(message):
         return InputError(f"{where} lacks the key '{missing['name']}'")
     if _CHOICE.fullmatch(message):
-        return UnknownName(f"word for {where}", str(value), [str(word) for one in types for word in get_args(one)])
+        table, _, name = where.rpartition(": ")
+        return UnknownName(f"{name} in {table}", str(value), [str(word) for one in types for word in get_args(one)])
     wanted = re.match(r"Expected `([^`]*)`(.*)", message)
     if wanted:
         kinds = " or ".join(dict.fromkeys(_WORDS.get(word.strip(), word.strip()) for word in wanted[1].split("|")))

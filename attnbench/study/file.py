@@ -26,7 +26,7 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
 from attnbench.core.quantities import parse_precision
 from attnbench.core.records import AtLeastOne, Effort, Protocol, split_settings
-from attnbench.core.validation import Strict, located, validate
+from attnbench.core.validation import Strict, validate
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _PLAIN_NAME = r"^[^/\\\x00-\x1f]{1,100}$"
@@ -46,41 +46,39 @@ class Claim(Strict, frozen=True, omit_defaults=True):
     unit: Literal["1", "M", "G", "Mi", "Gi"] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        with located():
-            if self.metric not in CLAIMABLE:
-                raise UnknownName("metric", self.metric, CLAIMABLE)
-            if self.unit is not UNSET and self.metric not in COUNTS:
-                raise InputError(f"a unit is of {', '.join(COUNTS)}; {self.metric} has its own")
-            if self.metric == "npu_verdict":
-                if not isinstance(self.value, str):
-                    raise InputError(f"value of npu_verdict must be a word like ok or refused, not {self.value!r}")
-            elif not _NUMBER.fullmatch(str(self.value)) or not math.isfinite(float(self.value)):
-                raise InputError(f"value of {self.metric} must be a number, not '{self.value}'")
+        if self.metric not in CLAIMABLE:
+            raise UnknownName("metric", self.metric, CLAIMABLE)
+        if self.unit is not UNSET and self.metric not in COUNTS:
+            raise InputError(f"a unit is of {', '.join(COUNTS)}; {self.metric} has its own")
+        if self.metric == "npu_verdict":
+            if not isinstance(self.value, str):
+                raise InputError(f"value of npu_verdict must be a word like ok or refused, not {self.value!r}")
+        elif not _NUMBER.fullmatch(str(self.value)) or not math.isfinite(float(self.value)):
+            raise InputError(f"value of {self.metric} must be a number, not '{self.value}'")
 
 
-class _Asked(Strict, frozen=True, kw_only=True):
+class _WithSettings(Strict, frozen=True, kw_only=True):
     """What asks for cases, and how much is measured of them."""
 
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        with located():
-            for key in self.settings:
-                if key in Protocol.__struct_fields__:
-                    raise InputError(
-                        f"{key} is the same for all cases, or their figures would not compare: set it in [settings]"
-                    )
-            read_settings(self.settings)
+        for key in self.settings:
+            if key in Protocol.__struct_fields__:
+                raise InputError(
+                    f"{key} is the same for all cases, or their figures would not compare: set it in [settings]"
+                )
+        read_settings(self.settings)
 
 
-class Matrix(_Asked, frozen=True, kw_only=True):
+class Matrix(_WithSettings, frozen=True, kw_only=True):
     """Every module at every place."""
 
     modules: Names | str | UnsetType = UNSET
     places: Names | str | UnsetType = UNSET
 
 
-class StudyCase(_Asked, frozen=True, kw_only=True):
+class StudyCase(_WithSettings, frozen=True, kw_only=True):
     """One variant: of one host and at some sizes only where it names them; with its place in the report, and its claims."""
 
     variant: str
@@ -94,9 +92,8 @@ class StudyCase(_Asked, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        with located():
-            for size in self.sizes or ():
-                parse_size(size)
+        for size in self.sizes or ():
+            parse_size(size)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -126,10 +123,9 @@ class Study(Strict, frozen=True):
     case: tuple[StudyCase, ...] = ()
 
     def __post_init__(self) -> None:
-        with located():
-            read_settings(self.settings)
-            for size in self.sizes:
-                parse_size(size)
+        read_settings(self.settings)
+        for size in self.sizes:
+            parse_size(size)
 
 
 def packaged_study(name: str = "report") -> Path:
