@@ -34,7 +34,7 @@ _PLAIN_NAME = r"^[^/\\\x00-\x1f]{1,100}$"
 Names = tuple[str, ...]
 
 
-class Claim(Strict, frozen=True, omit_defaults=True):
+class StudyClaim(Strict, frozen=True, omit_defaults=True):
     """What is said of a case. Digits count for ``rounds to``, so a value may be text: ``"1.70"``."""
 
     metric: str
@@ -88,7 +88,7 @@ class StudyCase(_WithSettings, frozen=True, kw_only=True):
     place: str | UnsetType = UNSET
     module: str | UnsetType = UNSET
     stage: str | UnsetType = UNSET
-    claim: Claim | tuple[Claim, ...] = ()
+    claim: StudyClaim | tuple[StudyClaim, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,9 +96,9 @@ class StudyCase(_WithSettings, frozen=True, kw_only=True):
             parse_size(size)
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[StudyClaim, ...]:
         """The claims, however many were written."""
-        return (self.claim,) if isinstance(self.claim, Claim) else self.claim
+        return (self.claim,) if isinstance(self.claim, StudyClaim) else self.claim
 
 
 class StudyHost(Strict, frozen=True):
