@@ -1,14 +1,16 @@
+import importlib.metadata
 import sys
 from pathlib import Path
 
 import pytest
 
-from attnbench.core.catalogue import Catalogue, accepted, load_object, merge_options
+from attnbench.core.catalogue import Catalogue, accepted, forget, load_object, merge_options
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
 from attnbench.report import FORMATS
+from attnbench.study.plan import plan
 
 ENTRY = "from types import SimpleNamespace as E\n"
 
@@ -112,3 +114,15 @@ def test_every_python_file_of_a_registry_parses_without_its_libraries():
     for registry in (MODULES, HOSTS):
         folder = Path(sys.modules[registry.package].__file__).parent
         assert {d.origin.rsplit(".")[-1] for d in registry.describe().values()} <= {p.stem for p in folder.glob("*.py")}
+
+
+def test_a_plan_looks_through_the_distributions_once_for_each_catalogue(monkeypatch):
+    asked = []
+    plain = importlib.metadata.entry_points
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or plain(group=group))
+    forget()
+    study = {"matrix": [{"modules": ["se", "eca", "cbam"], "places": "each"}], "targets": []}
+    assert len(plan(study).cases) > 20
+    plan(study)
+    assert sorted(asked) == ["attnbench.hosts", "attnbench.modules"]
+    assert MODULES.describe() is MODULES.describe()

@@ -91,7 +91,7 @@ def count_plan(plan: Plan, *, per_op: bool = False) -> CountedPlan:
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
             records.append(Record(case, failure.status, failure=why))
             continue
-        records.append(_record(case, [counts for _, counts in parts]))
+        records.append(_record(case, parts))
         if per_op:
             derived += _derived(case, parts)
         if {(case.host, case.variant), (None, case.variant)} & claimed:
@@ -223,48 +223,31 @@ def _elements(shape: str) -> int:
 
 def _derived(case: Case, parts: list[tuple[str, Counts]]) -> Iterator[dict[str, Any]]:
     """Each layer's parameters, each op's MACs and element operations, and what they come to."""
+
+    def row(part: str, layer: str = "", op: str = "", macs: int | None = None, **more: Any) -> dict[str, Any]:
+        nothing = {"inputs": "", "output": "", "params": None, "macs": None, "flops": None, "elementwise_ops": None}
+        flops = None if macs is None else 2 * macs
+        return {**asdict(case), "part": part, "layer": layer, "op": op, **nothing, "macs": macs, "flops": flops, **more}
+
     for part, counts in parts:
         for layer, number in counts.layers:
-            yield _row(case, part, layer, "parameters", params=number)
+            yield row(part, layer, "parameters", params=number)
         for s in counts.steps:
-            yield _row(case, part, s.path, s.op, s.inputs, s.output, macs=s.macs, elements=s.elements)
+            yield row(part, s.path, s.op, s.macs, inputs=s.inputs, output=s.output, elementwise_ops=s.elements)
         if counts.macs and not counts.steps:
-            yield _row(case, part, "", "closed form", params=counts.params, macs=counts.macs)
-    params, macs = (sum(getattr(counts, name) for _, counts in parts) for name in ("params", "macs"))
-    yield _row(case, "total", params=params, macs=macs)
+            yield row(part, "", "closed form", counts.macs, params=counts.params)
+    yield row("total", macs=_sum(parts, "macs"), params=_sum(parts, "params"))
 
 
-def _row(
-    case: Case,
-    part: str,
-    layer: str = "",
-    op: str = "",
-    inputs: str = "",
-    output: str = "",
-    *,
-    params: int | None = None,
-    macs: int | None = None,
-    elements: int | None = None,
-) -> dict[str, Any]:
-    return {
-        **asdict(case),
-        "part": part,
-        "layer": layer,
-        "op": op,
-        "inputs": inputs,
-        "output": output,
-        "params": params,
-        "macs": macs,
-        "flops": None if macs is None else 2 * macs,
-        "elementwise_ops": elements,
-    }
+def _sum(parts: Iterable[tuple[str, Counts]], name: str) -> int:
+    return sum(getattr(counts, name) for _, counts in parts)
 
 
-def _record(case: Case, parts: list[Counts]) -> Record:
-    params, macs = (sum(getattr(counts, name) for counts in parts) for name in ("params", "macs"))
+def _record(case: Case, parts: list[tuple[str, Counts]]) -> Record:
+    params, macs = _sum(parts, "params"), _sum(parts, "macs")
     figures = (measurement("params", params), measurement("macs", macs), measurement("flops", 2 * macs))
-    uncounted = sorted({op for counts in parts for op in counts.uncounted})
-    notes = dict.fromkeys(note for counts in parts for note in counts.notes)
+    uncounted = sorted({op for _, counts in parts for op in counts.uncounted})
+    notes = dict.fromkeys(note for _, counts in parts for note in counts.notes)
     return Record(case, "ok", figures, uncounted=tuple(uncounted), notes=tuple(notes))
 
 
