@@ -52,10 +52,11 @@ def run_study(
     """
     from attnbench.measure.observer import Silent  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
-    from attnbench.study.plan import find_study, plan, read_study  # noqa: PLC0415
+    from attnbench.study.file import find_study, read_study  # noqa: PLC0415
+    from attnbench.study.plan import plan  # noqa: PLC0415
 
-    data = study if isinstance(study, Mapping) else read_study(find_study(str(study)))
-    planned = plan(data, quick=quick, overrides=settings)
+    asked = study if isinstance(study, Mapping) else read_study(find_study(str(study)))
+    planned = plan(asked, quick=quick, overrides=settings)
     return StoredRun(*run_plan(planned, Path("results"), None if out is None else Path(out), Silent(), wait=wait))
 
 

@@ -30,13 +30,22 @@ BAD = [
     (["--module", "se[reduction=x]", "--place", "encoder.layer1"], "takes a whole number"),
     (["--module", "se"], "--module needs --place"),
     (["--threads", "two", "--module", "se", "--place", "encoder.layer1"], "--threads takes whole numbers"),
-    (["--threads", "0", "--module", "se", "--place", "encoder.layer1"], "threads are whole numbers from 1"),
-    (["--repeat", "0", "--module", "se", "--place", "encoder.layer1"], "repeat must be at least 1"),
+    (
+        ["--threads", "0", "--module", "se", "--place", "encoder.layer1"],
+        "settings: threads 1 must be a whole number >= 1, not 0",
+    ),
+    (
+        ["--repeat", "0", "--module", "se", "--place", "encoder.layer1"],
+        "settings: repeat must be a whole number >= 1, not 0",
+    ),
     (
         ["--precision", "fine", "--module", "se", "--place", "encoder.layer1"],
         "precision 'fine' is not understood: write points",
     ),
-    (["--optimization", "full", "--module", "se", "--place", "encoder.layer1"], "unknown optimization"),
+    (
+        ["--optimization", "full", "--module", "se", "--place", "encoder.layer1"],
+        "unknown optimization in settings 'full': did you mean 'all'?",
+    ),
     (
         ["--provider", "xnnpack", "--module", "se", "--place", "encoder.layer1"],
         "unknown execution provider of the installed",

@@ -64,7 +64,7 @@ def loaded_after(code: str) -> set[str]:
         "from attnbench import load_run, run_study",
         "from attnbench.report import listing; listing.modules(); listing.hosts(); listing.placements('resnetsan01')",
         "import attnbench.runs.store, attnbench.report.markdown, attnbench.report.csv, attnbench.report.trust",
-        "from attnbench.study.plan import *; plan(read_study(find_study('report')))",
+        "from attnbench.study.plan import *; from attnbench.study.file import *; plan(read_study(find_study('report')))",
         "from attnbench.report import FORMATS; [FORMATS.load(name) for name in FORMATS.names()]",
         "import attnbench.runs.merge, attnbench.cli.merge",
     ],

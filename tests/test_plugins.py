@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from attnbench.core.catalogue import forget
 from attnbench.core.errors import InputError
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, HostReference, check_host
@@ -73,8 +74,10 @@ def installed(tmp_path, monkeypatch):
         ]
         (info / "entry_points.txt").write_text("\n".join(lines))
         monkeypatch.syspath_prepend(tmp_path)
+        forget()
 
     yield install
+    forget()
     for name in ("plug_in", "plug_broken"):
         sys.modules.pop(name, None)
 

@@ -156,7 +156,8 @@ def test_the_notebook_example_runs(workplace):
 
 def test_the_other_commands_parse():
     """Every command of the tour names options, modules, places and sizes that exist."""
-    from attnbench.study.plan import from_flags, plan
+    from attnbench.study.flags import from_flags
+    from attnbench.study.plan import plan
 
     tour = next(block for block in blocks("sh") if "attnbench explain" in block)
     for command in commands(tour):

@@ -1,14 +1,16 @@
+import importlib.metadata
 import sys
 from pathlib import Path
 
 import pytest
 
-from attnbench.core.catalogue import Registry, accepted, load_object, merge_options, source_hash
+from attnbench.core.catalogue import Catalogue, accepted, forget, load_object, merge_options
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
 from attnbench.report import FORMATS
+from attnbench.study.plan import plan
 
 ENTRY = "from types import SimpleNamespace as E\n"
 
@@ -17,7 +19,7 @@ ENTRY = "from types import SimpleNamespace as E\n"
 def package(tmp_path, monkeypatch):
     """Makes a package of the given files and returns its registry."""
 
-    def make(**files: str) -> Registry:
+    def make(**files: str) -> Catalogue:
         name = f"registry_of_{tmp_path.name}".replace("-", "_")
         folder = tmp_path / name
         folder.mkdir()
@@ -25,7 +27,7 @@ def package(tmp_path, monkeypatch):
         for stem, text in files.items():
             (folder / f"{stem}.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
-        return Registry("thing", name, "attnbench.none")
+        return Catalogue("thing", name, "attnbench.none")
 
     return make
 
@@ -114,14 +116,13 @@ def test_every_python_file_of_a_registry_parses_without_its_libraries():
         assert {d.origin.rsplit(".")[-1] for d in registry.describe().values()} <= {p.stem for p in folder.glob("*.py")}
 
 
-def test_a_source_hash_follows_the_file_and_nothing_else(tmp_path):
-    own = tmp_path / "mine.py"
-    own.write_text("class A: pass\n")
-    before = source_hash(MODULES, f"{own}:A")
-    assert source_hash(MODULES, f"{own}:A") == before
-    assert before
-    own.write_text("class A: x = 1\n")
-    assert source_hash(MODULES, f"{own}:A") not in ("", before)
-    assert source_hash(MODULES, "se") == source_hash(MODULES, "se_linear") != source_hash(MODULES, "eca")
-    assert source_hash(HOSTS, "resnet18") == source_hash(HOSTS, "resnet50")
-    assert source_hash(MODULES, "no_such") == source_hash(MODULES, str(tmp_path / "no.py:A")) == ""
+def test_a_plan_looks_through_the_distributions_once_for_each_catalogue(monkeypatch):
+    asked = []
+    plain = importlib.metadata.entry_points
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or plain(group=group))
+    forget()
+    study = {"matrix": [{"modules": ["se", "eca", "cbam"], "places": "each"}], "targets": []}
+    assert len(plan(study).cases) > 20
+    plan(study)
+    assert sorted(asked) == ["attnbench.hosts", "attnbench.modules"]
+    assert MODULES.describe() is MODULES.describe()

@@ -31,20 +31,21 @@ def count(
 
     Exit codes: 0 all counted or refused for a reason, 1 some cases failed, 2 bad input.
     """
-    from attnbench.measure.count import tally  # noqa: PLC0415
+    from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
     from attnbench.report.frame import to_frame  # noqa: PLC0415
     from attnbench.report.markdown import sections_text  # noqa: PLC0415
-    from attnbench.study import plan as studies  # noqa: PLC0415
+    from attnbench.study import flags  # noqa: PLC0415
+    from attnbench.study import plan as planning  # noqa: PLC0415
 
-    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
+    hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     alone = bool(hosts) and not (study or module or place or variant)
     variants = ["baseline"] if alone else variant or []
-    plan = studies.plan(studies.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
-    tallied = tally(plan, per_op=per_op)
-    frame = to_frame(tallied.run)
-    claims = counts.claims(tallied.run, frame, tallied.readings)
-    shown = counts.derivation(tallied.derived) if per_op else frame[list(counts.COLUMNS)]
+    plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
+    counted = count_plan(plan, per_op=per_op)
+    frame = to_frame(counted.run)
+    claims = counts.claims(counted.run, frame, counted.readings)
+    shown = counts.derivation(counted.derived) if per_op else frame[list(counts.COLUMNS)]
     plain = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
     tables = (("Counts", counts.readable(shown) if per_op else counts.cases(frame)), ("Claims", claims))
     answer(
@@ -55,7 +56,7 @@ def count(
         csv=lambda: shown.to_csv(index=False),
         json=lambda: json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
     )
-    if any(record.status == "failed" for record in tallied.run.records):
+    if any(record.status == "failed" for record in counted.run.records):
         raise typer.Exit(1)
 
 

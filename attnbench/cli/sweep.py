@@ -60,7 +60,8 @@ def sweep(
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
     from attnbench.report.table import Table  # noqa: PLC0415
-    from attnbench.study import plan as studies  # noqa: PLC0415
+    from attnbench.study import flags  # noqa: PLC0415
+    from attnbench.study import plan as planning  # noqa: PLC0415
 
     overrides = {
         "processes": processes,
@@ -77,11 +78,11 @@ def sweep(
         "timeout_seconds": timeout,
         "canonical": False if raw else None,
     }
-    hosts = [studies.host_from_flags(h, site or [], input_channels) for h in host or []]
-    data = studies.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
-    plan = studies.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
+    hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
+    data = flags.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
+    plan = planning.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
     if shard is not None:
-        plan = studies.shard(plan, shard)
+        plan = planning.shard(plan, shard)
     if dry_run:
         rows = [{"case": case, "about": about} for case, about in estimate(plan)]
         show_table(Table.of(rows), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")

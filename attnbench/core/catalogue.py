@@ -1,6 +1,6 @@
 """Finds what a folder registers: a file there that adds something ends in ``ENTRIES``, a tuple of mostly plain data.
 
-A registry can be *described* without running its files: the literal fields of each entry (name, paper, options...) are
+A catalogue can be *described* without running its files: the literal fields of each entry (name, paper, options...) are
 read from the syntax tree. So ``attnbench list`` and every "did you mean" answer without importing torch, and importing
 one module's file does not import the others. *Loading* an entry imports its file.
 
@@ -11,7 +11,6 @@ Rejected: decorators (registration as a side effect of an import) and a central 
 """
 
 import ast
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -20,8 +19,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from attnbench.core.errors import InputError, UnknownName
@@ -42,64 +42,59 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Registry:
+class Catalogue:
     """The entries below one package of this project, and those that other distributions add by entry point."""
 
     kind: str
     package: str
     group: str
 
-    def describe(self) -> dict[str, Description]:
+    @cache  # noqa: B019  the catalogues are few and live as long as the process
+    def describe(self) -> Mapping[str, Description]:
         """Every entry's description by name, built in and from entry points, without importing any of them.
 
-        Raises ``InputError`` where another distribution registers a name that is built in.
+        It is read once a process. Raises ``InputError`` where another distribution registers a name that is built in.
         """
-        own, others = _described(self.package), _entry_points(self.group)
+        own = _described(self.package)
+        others = {
+            name: Description(name, {"summary": f"from {point.value}"}, f"entry point {point.value}")
+            for name, point in entry_points(self.group).items()
+        }
         for name in own.keys() & others.keys():
             raise InputError(
                 f"{self.kind} '{name}' is built in, and {others[name].origin} registers it, too: rename that one"
             )
-        return {**own, **others}
+        return MappingProxyType({**own, **others})
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
         return sorted(self.describe())
 
-    def load(self, name: str) -> Any:
-        """The entry itself; its file is imported now. Raises ``UnknownName`` with the nearest names."""
+    def find(self, name: str, hint: str = "") -> Description:
+        """The description of that name. Raises ``UnknownName`` with the nearest names, and the hint."""
         described = self.describe()
         if name not in described:
-            raise UnknownName(self.kind, name, described)
-        origin = described[name].origin
+            raise UnknownName(self.kind, name, described, hint)
+        return described[name]
+
+    def load(self, name: str) -> Any:
+        """The entry itself; its file is imported now. Raises ``UnknownName`` with the nearest names."""
+        origin = self.find(name).origin
         if origin.startswith("entry point "):
             return _load_entry_point(self.group, name, self.kind)
-        return _entry(importlib.import_module(origin), name)
+        return next(entry for entry in importlib.import_module(origin).ENTRIES if entry.name == name)
 
 
-def source_hash(registry: Registry, name: str) -> str:
-    """A short hash of the file that an entry or the user's own reference is written in; empty where there is none.
-
-    Two runs whose hashes differ ran different code under the same name.
-    """
-    if name.endswith((".onnx", ".py")) or ".py:" in name:
-        path: str | None = name if name.endswith((".onnx", ".py")) else name.rpartition(":")[0]
-    elif is_reference(name):
-        path = _origin(name.partition(":")[0])
-    else:
-        found = registry.describe().get(name)
-        path = _origin(found.origin.removeprefix("entry point ").partition(":")[0]) if found else None
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else ""
-    except OSError:
-        return ""
+@cache
+def entry_points(group: str) -> dict[str, EntryPoint]:
+    """What the installed distributions add to a group, by name; the distributions are looked through once a process."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
 
 
-def _origin(module: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    return spec.origin if spec else None
+def forget() -> None:
+    """Look through files and distributions anew from here on: for one that was installed into a running process."""
+    for read in (entry_points, Catalogue.describe):
+        read.cache_clear()
 
 
 def load_object(reference: str, kind: str) -> Any:
@@ -159,7 +154,6 @@ def refuse_unknown_options(kind: str, spec: Spec, factory: Callable[..., Any]) -
         raise InputError(f"{kind} '{spec.name}' takes no option {', '.join(sorted(unknown))}")
 
 
-@cache
 def _described(package: str) -> dict[str, Description]:
     found: dict[str, Description] = {}
     folder = Path(importlib.import_module(package).__file__ or "").parent
@@ -195,15 +189,8 @@ def _describe_call(call: ast.expr, origin: str, path: Path) -> Description:
     return Description(literal["name"], literal, origin)
 
 
-def _entry_points(group: str) -> dict[str, Description]:
-    return {
-        point.name: Description(point.name, {"summary": f"from {point.value}"}, f"entry point {point.value}")
-        for point in importlib.metadata.entry_points(group=group)
-    }
-
-
 def _load_entry_point(group: str, name: str, kind: str) -> Any:
-    (point,) = importlib.metadata.entry_points(group=group, name=name)
+    point = entry_points(group)[name]
     try:
         entry = point.load()
     except Exception as error:  # a plugin may raise anything; it must not take the rest down
@@ -211,10 +198,6 @@ def _load_entry_point(group: str, name: str, kind: str) -> Any:
     if getattr(entry, "name", None) != name or not callable(getattr(entry, "build", None)):
         raise InputError(f"{kind} '{name}' ({point.value}) is a {type(entry).__name__}: it must be an entry of that name")
     return entry
-
-
-def _entry(module: ModuleType, name: str) -> Any:
-    return next(entry for entry in module.ENTRIES if entry.name == name)
 
 
 def _import_file(path: Path, kind: str) -> ModuleType:

@@ -21,8 +21,11 @@ class AttnbenchError(Exception):
     exit_code = 2
 
 
-class InputError(AttnbenchError):
-    """The input cannot be used. The message names what is wrong, where it stands, and what to do."""
+class InputError(AttnbenchError, ValueError):
+    """The input cannot be used. The message names what is wrong, where it stands, and what to do.
+
+    It is a ``ValueError``, so that one raised by a struct's ``__post_init__`` gets its place from ``validation.validate``.
+    """
 
 
 class UnknownName(InputError):

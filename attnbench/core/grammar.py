@@ -5,8 +5,10 @@
     variant    := assignment ("," assignment)*                 encoder.layer3=cbam, decoder.fusion=se
     assignment := place ("+" place)* "=" spec ("+" spec)*       several modules at one place stand in a row
 
-A name or place that holds one of ``+ , = [ ]`` stands in single quotes. Parsing knows no module and no host: whether a
-name exists is the registries' to say.
+A name or place that holds one of ``+ , = [ ] '``, begins or ends with a space, or is empty stands in single quotes; a quote
+within is doubled. So does an option's text that would be read as something else without: ``'true'``, ``'3'``, ``'a,b'``.
+Whatever is written is read back as it was. Parsing knows no module and no host: whether a name exists is for the catalogues
+to say.
 """
 
 import re
@@ -18,15 +20,20 @@ from attnbench.core.records import BASELINE
 
 OptionValue = int | float | bool | str
 
-_SIZE = re.compile(r"([0-9]+)x([0-9]+)")
+_SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
+_QUOTED = r"'(?:[^']|'')*+'"
+_SPEC = re.compile(rf"(?P<name>{_QUOTED}|[^\[\]]+)(?:\[(?P<options>(?:{_QUOTED}|[^\[\]'])*+)\])?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
-    """A registered name, or ``path/to/file.py:name``, with options."""
+    """A registered name, or ``path/to/file.py:name``, with options. Two are equal where they are written the same."""
 
     name: str
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and str(self) == str(other)
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -60,17 +67,16 @@ class Variant:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read ``name[option=value,...]``. Values are integers, floats, true, false, or words."""
-    text = text.strip()
-    match = re.fullmatch(r"(?P<name>'[^']*'|[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?", text)
+    """Read ``name[option=value,...]``. Values are integers, floats, true, false, or text."""
+    match = _SPEC.fullmatch(text.strip())
     if not match or not match["name"].strip():
         raise InputError(f"'{text}' is not a name with options: write it like se or se[reduction=8]")
     options: dict[str, OptionValue] = {}
     for part in split(match["options"] or "", ","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise InputError(f"'{part}' in '{text}' is not an option: write it like reduction=8")
-        options[key.strip()] = _option_value(value.strip())
+        key, _, value = (side.strip() for side in part.partition("="))
+        if not key.isidentifier() or not value or key in options:
+            raise InputError(f"'{part}' in '{text}' is not an option, or is given twice: write it like reduction=8")
+        options[key] = _option_value(value)
     return Spec(unquote(match["name"]), options)
 
 
@@ -118,15 +124,16 @@ def split(text: str, separator: str) -> list[str]:
     return parts if any(parts) else []
 
 
-def quote(name: str) -> str:
-    """The name as the grammar takes it: in quotes where it holds a sign of the grammar."""
-    return f"'{name}'" if re.search(r"[+,=\[\]]", name) else name
+def quote(name: str, signs: str = "+,=[]'") -> str:
+    """The name as the grammar takes it: in quotes where it is empty, holds a sign or has a space at an end."""
+    plain = name and name == name.strip() and not any(sign in name for sign in signs)
+    return name if plain else "'" + name.replace("'", "''") + "'"
 
 
 def unquote(name: str) -> str:
     """The name without the quotes of the grammar."""
     name = name.strip()
-    return name[1:-1] if len(name) > 1 and name[0] == name[-1] == "'" else name
+    return name[1:-1].replace("''", "'") if re.fullmatch(_QUOTED, name) else name
 
 
 def _option_value(text: str) -> OptionValue:
@@ -134,11 +141,16 @@ def _option_value(text: str) -> OptionValue:
         return text.lower() == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
             continue
+        if value == value:  # noqa: PLR0124  what is not a number, not even equal to itself, is a word
+            return value
     return unquote(text)
 
 
 def _option_text(value: OptionValue) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if not isinstance(value, str):
+        return str(value).lower()
+    written = quote(value, ",[]'")
+    return written if _option_value(written) == value else f"'{value}'"

@@ -6,7 +6,9 @@ msgspec checks types, unknown keys and ranges; what it finds becomes an ``InputE
 Rejected: pydantic (ten times the import time for the same checks) and tables of types checked by hand, one a file.
 """
 
+import math
 import re
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -36,12 +38,34 @@ _STEP = re.compile(r"\.(?P<field>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 
 def validate(data: Any, kind: type[T], where: str) -> T:
-    """The data as the struct or type it should be. Raises ``InputError`` with one line that begins with ``where``."""
+    """The data as the struct or type it should be. Raises ``InputError`` with one line that begins with ``where``.
+
+    A number that is infinite or none (``nan``) is refused anywhere.
+    """
     try:
-        return msgspec.convert(data, kind, dec_hook=_opaque)
+        found = msgspec.convert(data, kind, dec_hook=_opaque)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).rpartition(" - at `$") if " - at `$" in str(error) else (str(error), "", "")
+        message, _, path = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
         raise _explained(message, path.rstrip("`"), data, kind, where) from None
+    except (RecursionError, OverflowError, UnicodeEncodeError) as error:
+        wrong = {RecursionError: "nested too deeply", OverflowError: "a number is too large"}
+        raise InputError(f"{where}: {wrong.get(type(error), 'a text is not valid Unicode')}") from None
+    for path, number in _floats(data, "$"):
+        if not math.isfinite(number):
+            raise _explained("Expected `a finite number`", path, data, kind, where)
+    return found
+
+
+def _floats(data: Any, path: str) -> Iterator[tuple[str, float]]:
+    """The floating point numbers of data that were validated, with their places as msgspec writes them."""
+    if isinstance(data, float):
+        yield path, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _floats(value, f"{path}.{key}")
+    elif isinstance(data, list | tuple):
+        for index, value in enumerate(data):
+            yield from _floats(value, f"{path}[{index}]")
 
 
 def _opaque(kind: type, value: Any) -> Any:
@@ -52,15 +76,19 @@ def _opaque(kind: type, value: Any) -> Any:
 
 def _explained(message: str, path: str, data: Any, kind: Any, where: str) -> InputError:
     """The error in our words, at its place: ``study x: case 2: claim: unknown key 'vaule': did you mean 'value'?``."""
+    _, of_key, path = path.rpartition("key` in `")
     value, types, place = _at(path, data, kind)
     where = ": ".join(filter(None, (where, place)))
+    if of_key:
+        return InputError(f"{where} has a key that is not text")
     if unknown := _UNKNOWN.fullmatch(message):
         known = [name for one in types for name in _fields(one)]
         return UnknownName(f"key in {where}", unknown["name"], known)
     if missing := _MISSING.fullmatch(message):
         return InputError(f"{where} lacks the key '{missing['name']}'")
     if _CHOICE.fullmatch(message):
-        return UnknownName(f"word for {where}", str(value), [str(word) for one in types for word in get_args(one)])
+        table, _, name = where.rpartition(": ")
+        return UnknownName(f"{name} in {table}", str(value), [str(word) for one in types for word in get_args(one)])
     wanted = re.match(r"Expected `([^`]*)`(.*)", message)
     if wanted:
         kinds = " or ".join(dict.fromkeys(_WORDS.get(word.strip(), word.strip()) for word in wanted[1].split("|")))
@@ -81,7 +109,8 @@ def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[Any], str]:
             index = step["index"]
             items = value if isinstance(value, list | tuple) else []
             value = items[int(index)] if index != "..." and int(index) < len(items) else None
-            types = [a for one in types for arg in get_args(one)[-1:] for a in _alternatives(arg)]
+            items_of = [[arg for arg in get_args(one) if arg is not Ellipsis][-1:] for one in types]
+            types = [a for args in items_of for arg in args for a in _alternatives(arg)]
             place[-1:] = [f"{place[-1]} {int(index) + 1}" if index != "..." else place[-1]] if place else []
     return value, types, ": ".join(place)
 

@@ -40,7 +40,7 @@ MOVES = (
 
 
 @dataclass(frozen=True)
-class Step:
+class CountStep:
     """One op of a module as it was traced: where, on which shapes, and what it comes to. Equal ops of a layer are one."""
 
     path: str
@@ -72,7 +72,7 @@ def count_torch(module: nn.Module, shape: tuple[int, ...]) -> TorchCounts:
     return TorchCounts(parameters_of(module), _sum(analysis.by_operator(), MACS), unknown)
 
 
-def derivation(module: nn.Module, shape: tuple[int, ...]) -> list[Step]:
+def derivation(module: nn.Module, shape: tuple[int, ...]) -> list[CountStep]:
     """How a module's MACs and element operations come about, op by op, in the order of its layers."""
     by_module = _traced(module, shape, _handles()).by_module_and_operator()
     steps = []
@@ -84,7 +84,7 @@ def derivation(module: nn.Module, shape: tuple[int, ...]) -> list[Step]:
             if number:
                 kind, op, inputs, output = label.split("|")
                 macs, elements = (number, 0) if kind == MACS else (0, number)
-                steps.append(Step(path, op, inputs, output, macs, elements))
+                steps.append(CountStep(path, op, inputs, output, macs, elements))
     return steps
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from attnbench.core.catalogue import Registry, is_reference, merge_options
+from attnbench.core.catalogue import Catalogue, is_reference, merge_options
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import OptionValue, Spec, Variant, parse_spec
 from attnbench.modules import Plane
@@ -17,7 +17,7 @@ from attnbench.modules import Plane
 if TYPE_CHECKING:
     from torch import nn
 
-HOSTS = Registry("host", "attnbench.hosts", "attnbench.hosts")
+HOSTS = Catalogue("host", "attnbench.hosts", "attnbench.hosts")
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -109,11 +109,8 @@ def check_host(reference: HostReference) -> None:
 
 
 def host_options(spec: Spec) -> dict[str, OptionValue]:
-    """A registered host's options with the spec's own in place, each held to its choices."""
-    described = HOSTS.describe()
-    if spec.name not in described:
-        raise UnknownName("host", spec.name, described, "your own: path/to/file.py:factory or path/to/model.onnx")
-    description = described[spec.name]
+    """A registered host's options with the spec's own in place. Raises ``InputError`` for one that is no choice."""
+    description = HOSTS.find(spec.name, "your own: path/to/file.py:factory or path/to/model.onnx")
     options = merge_options("host", spec, description.get("options") or {})
     for key, allowed in (description.get("choices") or {}).items():
         if options[key] not in allowed:
@@ -127,8 +124,7 @@ def check_size(reference: HostReference, height: int, width: int) -> None:
     """Raise ``InputError`` for a size that a registered host cannot take; imports no torch."""
     if reference.kind != "registered":
         return
-    description = HOSTS.describe()[parse_spec(reference.spec).name]
-    multiple = description.get("multiple", 1)
+    multiple = HOSTS.find(parse_spec(reference.spec).name).get("multiple", 1)
     if height % multiple or width % multiple:
         near = f"{max(1, round(height / multiple)) * multiple}x{max(1, round(width / multiple)) * multiple}"
         raise InputError(
@@ -148,14 +144,14 @@ def declared_sites(reference: HostReference) -> tuple[str, ...] | None:
 
 def declared_planes(name: str) -> dict[str, SitePlane]:
     """The sites of a registered host as its entry has them."""
-    return site_table(HOSTS.describe()[name].get("sites") or {})
+    return site_table(HOSTS.find(name).get("sites") or {})
 
 
 def declared_placements(reference: HostReference) -> Mapping[str, tuple[str, ...]]:
     """The named groups of sites of a registered host."""
     if reference.kind != "registered":
         return {}
-    return HOSTS.describe()[parse_spec(reference.spec).name].get("placements") or {}
+    return HOSTS.find(parse_spec(reference.spec).name).get("placements") or {}
 
 
 def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tuple[str, ...]], host: str) -> list[str]:
@@ -191,20 +187,15 @@ def modules_by_site(
 
 def describe_sites(name: str) -> list[dict[str, Any]]:
     """One row a site or placement of a registered host: name, channels, stride and members."""
-    described = HOSTS.describe()
-    if name not in described:
-        raise UnknownName("host", name, described)
-    sites = declared_planes(name)
-    rows: list[dict[str, Any]] = [
+    sites, placements = declared_planes(name), HOSTS.find(name).get("placements") or {}
+    return [
         {"place": site, "channels": plane.channels, "stride": plane.stride, "members": ""} for site, plane in sites.items()
-    ]
-    rows += [
+    ] + [
         {
-            "place": placement,
+            "place": group,
             "channels": None,
             "stride": None,
-            "members": " ".join(resolve_place(placement, sites, described[name].get("placements") or {}, name)),
+            "members": " ".join(resolve_place(group, sites, placements, name)),
         }
-        for placement in described[name].get("placements") or {}
+        for group in placements
     ]
-    return rows

@@ -1,18 +1,22 @@
 """Counts the cases of a plan without a clock and without an export: parameters, MACs and FLOPs within seconds.
 
-A host is traced once per size; a module once per plane, by fvcore with the handles of ``counting``. A registered module's
-closed form is held against the trace, and stands in for it where the trace would not fit in memory.
+A host is traced once per size; a module once per plane, by fvcore with the handles of ``graph.torch_counts``. A registered
+module's closed form is compared with the trace, and stands in for it where the trace would not fit in memory. Whatever keeps
+a case from being counted is its own row's reason: the others are counted all the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from attnbench.core.catalogue import is_reference, merge_options
+from attnbench.core.columns import COUNTS
 from attnbench.core.errors import AttnbenchError, CaseFailure
 from attnbench.core.grammar import Spec, parse_variant
 from attnbench.core.metrics import measurement
@@ -21,14 +25,16 @@ from attnbench.core.versions import version
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
 from attnbench.graph.splice import tensors
-from attnbench.graph.torch_counts import Step, count_torch, derivation, fvcore_default, parameters_of
+from attnbench.graph.torch_counts import CountStep, count_torch, derivation, fvcore_default, parameters_of
 from attnbench.hosts import declared_placements, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.build import torch_host
 from attnbench.measure.machine import free_memory
 from attnbench.modules import MODULES, Plane, build_module
-from attnbench.study.file import COUNTS
 from attnbench.study.plan import Plan, PlannedCase
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 FLOAT_BYTES = 4
 MAPS_AT_ONCE = 4
@@ -52,13 +58,13 @@ class Counts:
     macs: int
     uncounted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[CountStep, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
     default: int | None = None
 
 
 @dataclass(frozen=True)
-class Tallied:
+class CountedPlan:
     """A plan counted: its run, how the counts came about where that was asked for, and other readings of its MACs.
 
     ``readings`` name what other counters take for MACs, for the cases that something is claimed of.
@@ -69,10 +75,10 @@ class Tallied:
     readings: Mapping[Case, Mapping[str, int]]
 
 
-def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
+def count_plan(plan: Plan, *, per_op: bool = False) -> CountedPlan:
     """Count every case of a plan; a case that cannot be counted is a record with the reason."""
-    told = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
-    claimed = {(c.get("host"), c["variant"]) for c in told}
+    asked = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
+    claimed = {(c.get("host"), c["variant"]) for c in asked}
     records: list[Record] = []
     derived: list[dict[str, Any]] = []
     readings: dict[Case, dict[str, int]] = {}
@@ -81,42 +87,45 @@ def tally(plan: Plan, *, per_op: bool = False) -> Tallied:
         case = planned.case
         try:
             parts = counter.parts(planned)
-            if per_op:
-                derived += _derived(case, parts)
-            if {(case.host, case.variant), (None, case.variant)} & claimed:
-                readings[case] = _readings([counts for _, counts in parts])
         except CaseFailure as failure:
-            status: Any = failure.status
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
-            records.append(Record(case, status, failure=why))
+            records.append(Record(case, failure.status, failure=why))
             continue
-        records.append(_record(case, [counts for _, counts in parts]))
+        records.append(_record(case, parts))
+        if per_op:
+            derived += _derived(case, parts)
+        if {(case.host, case.variant), (None, case.variant)} & claimed:
+            readings[case] = _readings([counts for _, counts in parts])
     header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, {}, tuple(p.case for p in plan.cases))
-    return Tallied(Run(header, tuple(records)), tuple(derived), readings)
+    return CountedPlan(Run(header, tuple(records)), tuple(derived), readings)
+
+
+_Host = tuple[Counts, dict[str, Plane]]
 
 
 @dataclass
 class _Counter:
-    """Counts the parts of cases and keeps what cases share."""
+    """Counts the parts of cases, and keeps what cases share: counts, or why there are none."""
 
     explained: bool
     seed: int
-    hosts: dict[Case, tuple[Counts, dict[str, Plane]]] = field(default_factory=dict)
-    modules: dict[tuple[Spec, int, Plane], Counts] = field(default_factory=dict)
+    hosts: dict[Case, _Host | CaseFailure] = field(default_factory=dict)
+    modules: dict[tuple[Spec, int, Plane], Counts | CaseFailure] = field(default_factory=dict)
 
     def parts(self, planned: PlannedCase) -> list[tuple[str, Counts]]:
         """The host and each module of a case by name, counted. Raises ``CaseFailure``."""
         batch, (host, planes) = planned.case.batch, self._host(planned)
-        inserted = [
-            (f"{spec} at {site}", self._module(spec, batch, planes[site])) for site, spec in _occupied(planned, planes)
-        ]
-        return [("host", host), *inserted]
+        with _failing("count", ""):
+            occupied = _occupied(planned, planes)
+        return [("host", host), *((f"{spec} at {site}", self._module(spec, batch, planes[site])) for site, spec in occupied)]
 
-    def _host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
-        key = planned.case.baseline
-        if key not in self.hosts:
-            self.hosts[key] = _onnx_host(planned) if planned.host.kind == "onnx" else self._torch_host(planned)
-        return self.hosts[key]
+    def _host(self, planned: PlannedCase) -> _Host:
+        count = _onnx_host if planned.host.kind == "onnx" else self._torch_host
+        return _kept(self.hosts, planned.case.baseline, f"host {planned.case.host}: ", lambda: count(planned))
+
+    def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
+        count = partial(self._count_module, spec, batch, plane)
+        return _kept(self.modules, (spec, batch, plane), f"module {spec}: ", count)
 
     def _torch_host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
         host, shape = torch_host(planned.case, planned.host, self.seed)
@@ -131,17 +140,6 @@ class _Counter:
         with torch.no_grad():
             host(torch.zeros(shape))
         return self._traced(host, shape), planes
-
-    def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
-        key = (spec, batch, plane)
-        if key not in self.modules:
-            try:
-                self.modules[key] = self._count_module(spec, batch, plane)
-            except AttnbenchError:
-                raise
-            except Exception as error:  # the user's own code may raise anything
-                raise CaseFailure("count", f"module {spec}: {type(error).__name__}: {error}") from error
-        return self.modules[key]
 
     def _count_module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
         module = build_module(spec, plane).eval()
@@ -161,6 +159,33 @@ class _Counter:
             return found
         steps, layers = tuple(derivation(module, shape)), tuple(_layers(module))
         return replace(found, steps=steps, layers=layers, default=fvcore_default(module, shape))
+
+
+def _kept(kept: dict[K, V | CaseFailure], key: K, what: str, count: Callable[[], V]) -> V:
+    """What is counted under a key, made once; an error is kept as well, and raised each time as a ``CaseFailure``."""
+    if key not in kept:
+        try:
+            with _failing("count", what):
+                kept[key] = count()
+        except CaseFailure as failure:
+            kept[key] = failure
+    found = kept[key]
+    if isinstance(found, CaseFailure):
+        raise found
+    return found
+
+
+@contextmanager
+def _failing(stage: str, what: str) -> Iterator[None]:
+    """Any error as a ``CaseFailure``: the user's own code may raise anything."""
+    try:
+        yield
+    except CaseFailure:
+        raise
+    except AttnbenchError as error:
+        raise CaseFailure(stage, str(error)) from error
+    except Exception as error:
+        raise CaseFailure(stage, f"{what}{type(error).__name__}: {error}") from error
 
 
 def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[str, Spec]]:
@@ -198,48 +223,31 @@ def _elements(shape: str) -> int:
 
 def _derived(case: Case, parts: list[tuple[str, Counts]]) -> Iterator[dict[str, Any]]:
     """Each layer's parameters, each op's MACs and element operations, and what they come to."""
+
+    def row(part: str, layer: str = "", op: str = "", macs: int | None = None, **more: Any) -> dict[str, Any]:
+        nothing = {"inputs": "", "output": "", "params": None, "macs": None, "flops": None, "elementwise_ops": None}
+        flops = None if macs is None else 2 * macs
+        return {**asdict(case), "part": part, "layer": layer, "op": op, **nothing, "macs": macs, "flops": flops, **more}
+
     for part, counts in parts:
         for layer, number in counts.layers:
-            yield _row(case, part, layer, "parameters", params=number)
+            yield row(part, layer, "parameters", params=number)
         for s in counts.steps:
-            yield _row(case, part, s.path, s.op, s.inputs, s.output, macs=s.macs, elements=s.elements)
+            yield row(part, s.path, s.op, s.macs, inputs=s.inputs, output=s.output, elementwise_ops=s.elements)
         if counts.macs and not counts.steps:
-            yield _row(case, part, "", "closed form", params=counts.params, macs=counts.macs)
-    params, macs = (sum(getattr(counts, name) for _, counts in parts) for name in ("params", "macs"))
-    yield _row(case, "total", params=params, macs=macs)
+            yield row(part, "", "closed form", counts.macs, params=counts.params)
+    yield row("total", macs=_sum(parts, "macs"), params=_sum(parts, "params"))
 
 
-def _row(
-    case: Case,
-    part: str,
-    layer: str = "",
-    op: str = "",
-    inputs: str = "",
-    output: str = "",
-    *,
-    params: int | None = None,
-    macs: int | None = None,
-    elements: int | None = None,
-) -> dict[str, Any]:
-    return {
-        **asdict(case),
-        "part": part,
-        "layer": layer,
-        "op": op,
-        "inputs": inputs,
-        "output": output,
-        "params": params,
-        "macs": macs,
-        "flops": None if macs is None else 2 * macs,
-        "elementwise_ops": elements,
-    }
+def _sum(parts: Iterable[tuple[str, Counts]], name: str) -> int:
+    return sum(getattr(counts, name) for _, counts in parts)
 
 
-def _record(case: Case, parts: list[Counts]) -> Record:
-    params, macs = (sum(getattr(counts, name) for counts in parts) for name in ("params", "macs"))
+def _record(case: Case, parts: list[tuple[str, Counts]]) -> Record:
+    params, macs = _sum(parts, "params"), _sum(parts, "macs")
     figures = (measurement("params", params), measurement("macs", macs), measurement("flops", 2 * macs))
-    uncounted = sorted({op for counts in parts for op in counts.uncounted})
-    notes = dict.fromkeys(note for counts in parts for note in counts.notes)
+    uncounted = sorted({op for _, counts in parts for op in counts.uncounted})
+    notes = dict.fromkeys(note for _, counts in parts for note in counts.notes)
     return Record(case, "ok", figures, uncounted=tuple(uncounted), notes=tuple(notes))
 
 
@@ -247,7 +255,7 @@ def _onnx_host(planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
     model = parse(read_host_file(planned.host.spec))
     cost = graph_cost(model)
     planes = {name: Plane(*shape[1:]) for name, shape in tensors(model).items()}
-    steps = tuple(Step("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
+    steps = tuple(CountStep("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
     note = "host from an ONNX file: params are its float weights"
     return Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps), planes
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from msgspec import structs
 
-from attnbench.core.catalogue import source_hash
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.records import Case, Run, RunHeader
+from attnbench.core.sources import source_hash
 from attnbench.core.versions import version
 from attnbench.hosts import HOSTS
 from attnbench.measure import machine

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from attnbench.core.catalogue import Registry, accepted, is_reference, load_object, merge_options, refuse_unknown_options
+from attnbench.core.catalogue import Catalogue, accepted, is_reference, load_object, merge_options, refuse_unknown_options
 from attnbench.core.errors import CaseRefused, InputError
 from attnbench.core.grammar import OptionValue, Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-MODULES = Registry("module", "attnbench.modules", "attnbench.modules")
+MODULES = Catalogue("module", "attnbench.modules", "attnbench.modules")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class AttentionModule:
     """A registered module: ``[N, C, H, W]`` in, the same shape out.
 
     ``build(channels, [height, width, block_input,] **options)`` makes the ``nn.Module``. ``params(plane, **options)`` and
-    ``macs(plane, **options)`` are the closed forms, written from the paper and not from the code, that tests hold the
-    code to; MACs are those of convolutions, linear layers and matrix products. ``refuses`` says why a plane or an option
+    ``macs(plane, **options)`` are the closed forms, written from the paper and not from the code, that tests compare the
+    code with; MACs are those of convolutions, linear layers and matrix products. ``refuses`` says why a plane or an option
     is out of the module's own definition, or nothing. ``source`` is the authors' code or the document it follows.
 
     ``rewrite_of`` names modules that this one computes exactly with other ops, for an NPU that refuses theirs; its class
@@ -88,11 +88,10 @@ def build_module(spec: Spec, plane: Plane) -> "nn.Module":
 
 def rewrites_of(spec: Spec) -> list[Spec]:
     """The modules that compute exactly what this one does with other ops, at the same options; imports no torch."""
-    described = MODULES.describe()
     found = []
-    for name, entry in sorted(described.items()):
+    for name, entry in sorted(MODULES.describe().items()):
         if spec.name in (entry.get("rewrite_of") or ()):
-            wanted = {**(described[spec.name].get("options") or {}), **spec.options}
+            wanted = {**(MODULES.find(spec.name).get("options") or {}), **spec.options}
             own = entry.get("options") or {}
             found.append(Spec(name, {key: wanted[key] for key in own if key in wanted and wanted[key] != own[key]}))
     return found
@@ -102,10 +101,7 @@ def check_spec(spec: Spec) -> None:
     """Raise ``InputError`` where a spec names no module or an option it does not have; imports no torch."""
     if is_reference(spec.name):
         return
-    described = MODULES.describe()
-    if spec.name not in described:
-        MODULES.load(spec.name)
-    known = described[spec.name].get("options")
+    known = MODULES.find(spec.name).get("options")
     if known is not None:
         merge_options("module", spec, known)
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attnbench.core.catalogue import Registry
+from attnbench.core.catalogue import Catalogue
 from attnbench.core.records import Run
 
-FORMATS = Registry("format", "attnbench.report", "attnbench.formats")
+FORMATS = Catalogue("format", "attnbench.report", "attnbench.formats")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
 def derivation(derived: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """How counts come about, a row an op of a layer: the shapes it reads and writes, and what that comes to."""
     shown = pd.DataFrame([dict(row) for row in derived])
-    return shown.astype(dict.fromkeys(("params", "macs", "flops", "elementwise_ops"), "Int64"))
+    return shown.astype({name: "Int64" for name in ("params", "macs", "flops", "elementwise_ops") if name in shown})
 
 
 def readable(derived: pd.DataFrame) -> pd.DataFrame:

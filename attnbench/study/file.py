@@ -1,55 +1,131 @@
-"""A study's TOML file: finding it, reading it, and holding its keys and types to the schema.
+"""A study as it is asked for, as typed structs. Files, flags and mappings are all checked alike.
 
     name, title, hosts, sizes, batch, targets     what the study is about
-    [settings]                                    the fields of ``records.Settings``
+    [settings]                                    the fields of ``records.Protocol`` and ``records.Effort``
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
                 priority, place, module, stage    where it stands in the report's tables, and under which words
                 claim                             a table, or a list of tables, {metric, value, unit, source,
                                                   relation, tolerance, text}: what is said of it and will be judged
 
-Every mistake is one line that names the file and the key.
+Settings of a case or a matrix are of the effort alone. A mistake is one line that names the file, the table and the key.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import UNSET, Meta, UnsetType, field
+from msgspec.structs import replace
+
+from attnbench.core.columns import CLAIMABLE, COUNTS
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import parse_size, parse_spec
+from attnbench.core.quantities import parse_precision
+from attnbench.core.records import AtLeastOne, Effort, Protocol, split_settings
+from attnbench.core.validation import Strict, validate
 
-COUNTS = ("params", "params_delta", "macs", "macs_delta", "flops")
-"""What a claim with a unit may be about; everything else has its unit in its name."""
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
+_PLAIN_NAME = r"^[^/\\\x00-\x1f]{1,100}$"
 
-CLAIM_METRICS = (
-    *COUNTS,
-    "overhead_pct",
-    "overhead_ms",
-    "macs_delta_pct",
-    "params_delta_pct",
-    "activation_peak_bytes",
-    "largest_activation_bytes",
-    "npu_verdict",
-)
-RELATIONS = ("about", "below", "rounds to")
-UNITS = ("1", "M", "G", "Mi", "Gi")
+Names = tuple[str, ...]
 
-_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?", re.IGNORECASE)
-_STUDY_KEYS: dict[str, tuple[type, ...]] = {
-    "name": (str,), "title": (str,), "hosts": (list,), "sizes": (list,), "batch": (int,), "targets": (list,),
-    "settings": (dict,), "matrix": (list,), "case": (list,),
-}  # fmt: skip
-HOST_KEYS: dict[str, tuple[type, ...]] = {"spec": (str,), "sites": (dict,), "input_channels": (int,)}
-_MATRIX_KEYS: dict[str, tuple[type, ...]] = {"modules": (list, str), "places": (list, str), "settings": (dict,)}
-_CASE_KEYS: dict[str, tuple[type, ...]] = {
-    "variant": (str,), "settings": (dict,), "priority": (int,), "place": (str,), "module": (str,), "stage": (str,),
-    "claim": (dict, list), "sizes": (list,), "host": (str,),
-}  # fmt: skip
-_CLAIM_KEYS: dict[str, tuple[type, ...]] = {
-    "metric": (str,), "value": (int, float, str), "source": (str,), "relation": (str,), "tolerance": (int, float),
-    "text": (str,), "unit": (str,),
-}  # fmt: skip
+
+class StudyClaim(Strict, frozen=True, omit_defaults=True):
+    """What is said of a case. Digits count for ``rounds to``, so a value may be text: ``"1.70"``."""
+
+    metric: str
+    value: int | float | str
+    source: str
+    relation: Literal["about", "below", "rounds to"] = "about"
+    tolerance: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    text: str = ""
+    unit: Literal["1", "M", "G", "Mi", "Gi"] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.metric not in CLAIMABLE:
+            raise UnknownName("metric", self.metric, CLAIMABLE)
+        if self.unit is not UNSET and self.metric not in COUNTS:
+            raise InputError(f"a unit is of {', '.join(COUNTS)}; {self.metric} has its own")
+        if self.metric == "npu_verdict":
+            if not isinstance(self.value, str):
+                raise InputError(f"value of npu_verdict must be a word like ok or refused, not {self.value!r}")
+        elif not _NUMBER.fullmatch(str(self.value)) or not math.isfinite(float(self.value)):
+            raise InputError(f"value of {self.metric} must be a number, not '{self.value}'")
+
+
+class _WithSettings(Strict, frozen=True, kw_only=True):
+    """What asks for cases, and how much is measured of them."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in self.settings:
+            if key in Protocol.__struct_fields__:
+                raise InputError(
+                    f"{key} is the same for all cases, or their figures would not compare: set it in [settings]"
+                )
+        read_settings(self.settings)
+
+
+class Matrix(_WithSettings, frozen=True, kw_only=True):
+    """Every module at every place."""
+
+    modules: Names | str | UnsetType = UNSET
+    places: Names | str | UnsetType = UNSET
+
+
+class StudyCase(_WithSettings, frozen=True, kw_only=True):
+    """One variant: of one host and at some sizes only where it names them; with its place in the report, and its claims."""
+
+    variant: str
+    host: str | UnsetType = UNSET
+    sizes: Names | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    place: str | UnsetType = UNSET
+    module: str | UnsetType = UNSET
+    stage: str | UnsetType = UNSET
+    claim: StudyClaim | tuple[StudyClaim, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for size in self.sizes or ():
+            parse_size(size)
+
+    @property
+    def claims(self) -> tuple[StudyClaim, ...]:
+        """The claims, however many were written."""
+        return (self.claim,) if isinstance(self.claim, StudyClaim) else self.claim
+
+
+class StudyHost(Strict, frozen=True):
+    """A host in more than a word; see ``hosts.HostReference``."""
+
+    spec: str
+    sites: dict[str, str] = field(default_factory=dict)
+    input_channels: AtLeastOne = 3
+
+
+class Study(Strict, frozen=True):
+    """What is asked, in the words it was asked in: ``plan`` makes cases of it."""
+
+    name: Annotated[str, Meta(pattern=_PLAIN_NAME)] = "study"
+    title: str = ""
+    hosts: Annotated[tuple[str | StudyHost, ...], Meta(min_length=1)] = ("resnetsan01",)
+    sizes: Names = ()
+    batch: AtLeastOne = 1
+    targets: Names = ("aimotive",)
+    settings: dict[str, Any] = field(default_factory=dict)
+    matrix: tuple[Matrix, ...] = ()
+    case: tuple[StudyCase, ...] = ()
+
+    def __post_init__(self) -> None:
+        read_settings(self.settings)
+        for size in self.sizes:
+            parse_size(size)
 
 
 def packaged_study(name: str = "report") -> Path:
@@ -71,60 +147,63 @@ def find_study(name: str) -> Path:
     return packaged
 
 
-def read_study(path: Path) -> dict[str, Any]:
-    """A study file's content, its keys and types held to the schema."""
+def read_study(path: Path) -> Study:
+    """A study file. Its name is the file's, unless it has one of its own."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"study: there is no file {path}") from error
     except IsADirectoryError as error:
         raise InputError(f"study: {path} is a folder, not a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"study: cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"study {path}: not valid TOML: {error}") from error
-    hold(data, _STUDY_KEYS, f"study {path}")
-    data.setdefault("name", path.stem)
-    for index, table in enumerate(data.get("matrix", [])):
-        hold(table, _MATRIX_KEYS, f"study {path}: [[matrix]] {index + 1}")
-    for index, table in enumerate(data.get("case", [])):
-        where = f"study {path}: [[case]] {index + 1}"
-        hold(table, _CASE_KEYS, where)
-        if "variant" not in table:
-            raise InputError(f"{where} lacks the key 'variant'")
-        for claim in claims_of(table):
-            _hold_claim(claim, where)
-    return data
+    return validate_study({"name": path.stem, **data}, f"study {path}")
 
 
-def claims_of(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The claims of a case: one table, a list of them, or none."""
-    claims = table.get("claim", [])
-    return [claims] if isinstance(claims, dict) else claims
+def validate_study(data: Mapping[str, Any], where: str = "") -> Study:
+    """The study that a mapping describes. Raises ``InputError`` with one line that begins with ``where``."""
+    where = where or f"study '{data.get('name', 'study')}'"
+    study = validate(dict(data), Study, where)
+    hosts = {normal_host(host if isinstance(host, str) else host.spec) for host in study.hosts}
+    sizes = {parse_size(size): size for size in study.sizes}
+    for index, case in enumerate(study.case, 1):
+        if case.host is not UNSET and normal_host(case.host) not in hosts:
+            raise UnknownName(f"host in {where}: case {index}", case.host, hosts, "a case's host is one of the study's")
+        for size in case.sizes or ():
+            if sizes and parse_size(size) not in sizes:
+                raise UnknownName(
+                    f"size in {where}: case {index}", size, study.sizes, "a case's sizes are among the study's"
+                )
+    return study
 
 
-def _hold_claim(claim: Any, where: str) -> None:
-    if not isinstance(claim, dict):
-        raise InputError(f'{where}: claim must be a table like {{metric = "overhead_pct", value = 3, source = "..."}}')
-    hold(claim, _CLAIM_KEYS, f"{where}: claim")
-    missing = {"metric", "value", "source"} - set(claim)
-    if missing:
-        raise InputError(f"{where}: claim lacks {', '.join(sorted(missing))}")
-    if claim["metric"] not in CLAIM_METRICS:
-        raise UnknownName(f"metric in {where}: claim", claim["metric"], CLAIM_METRICS)
-    if claim.get("relation", "about") not in RELATIONS:
-        raise UnknownName(f"relation in {where}: claim", claim["relation"], RELATIONS)
-    if claim.get("unit", "1") not in UNITS or ("unit" in claim and claim["metric"] not in COUNTS):
-        raise InputError(f"{where}: claim: unit is one of {', '.join(UNITS)}, of {', '.join(COUNTS)}, not '{claim['unit']}'")
-    if claim["metric"] != "npu_verdict" and not _NUMBER.fullmatch(str(claim["value"])):
-        raise InputError(f"{where}: claim: value of {claim['metric']} must be a number, not '{claim['value']}'")
+def normal_host(spec: str) -> str:
+    """A host's name as cases have it: its options in order; a file's path as it is."""
+    return spec if spec.endswith(".onnx") else str(parse_spec(spec))
 
 
-def hold(table: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """Raise ``InputError`` for a key that the schema does not have, or a value of another type."""
-    if not isinstance(table, dict):
-        raise InputError(f"{where} must be a table, not {type(table).__name__}")
-    for key, value in table.items():
-        if key not in keys:
-            raise UnknownName(f"key in {where}", key, keys)
-        if not isinstance(value, keys[key]) or (isinstance(value, bool) and bool not in keys[key]):
-            wanted = " or ".join(kind.__name__ for kind in keys[key])
-            raise InputError(f"{where}: key '{key}' must be {wanted}, not {type(value).__name__} ({value!r})")
+def read_settings(values: Mapping[str, Any], where: str = "settings") -> tuple[Protocol, Effort]:
+    """Protocol and effort from plain values; an unknown name, a wrong type or a number out of range is an ``InputError``.
+
+    ``threads`` may be one number, ``precision`` a number of points, ``provider`` the runtime's own word. The budget is no
+    less than the replicates where these are named, and else the replicates are no more than the budget.
+    """
+    known = (*Protocol.__struct_fields__, *Effort.__struct_fields__)
+    chosen = dict(values)
+    for key, value in values.items():
+        if key not in known:
+            raise UnknownName(f"key in {where}", str(key), known)
+        if key == "threads" and isinstance(value, int):
+            chosen[key] = (value,)
+        elif key == "precision" and isinstance(value, int | float):
+            chosen[key] = f"{value:.15f}".rstrip("0") if isinstance(value, float) else str(value)
+        elif key in ("provider", "optimization") and isinstance(value, str):
+            chosen[key] = value.lower().removesuffix("executionprovider")
+    shared, own = split_settings(chosen)
+    protocol, effort = validate(shared, Protocol, where), validate(own, Effort, where)
+    parse_precision(effort.precision)
+    if "processes" in values:
+        return protocol, replace(effort, max_processes=max(effort.processes, effort.max_processes))
+    return protocol, replace(effort, processes=min(effort.processes, effort.max_processes))

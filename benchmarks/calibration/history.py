@@ -25,8 +25,8 @@ from judged import page
 from lab import Lab, experiment, open_lab
 
 from attnbench.core.records import Record, Run
-from attnbench.runs.fold import paired_overhead
 from attnbench.modules import MODULES
+from attnbench.runs.fold import paired_overhead
 from attnbench.runs.store import load_run
 
 HERE = Path(__file__).resolve()

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from attnbench.api import run_study
-from attnbench.measure.count import tally
+from attnbench.core.catalogue import load_object
+from attnbench.measure.count import count_plan
 from attnbench.report import counts
 from attnbench.report.frame import to_frame
 from attnbench.study.plan import plan
@@ -22,14 +23,14 @@ def study(variant: str, *claims: dict, **more) -> dict:
 def test_a_count_equals_what_a_sweep_counts(tmp_path):
     data = {"sizes": ["64x96"], "case": [{"variant": "encoder.layer3=cbam,decoder.fusion=se_npu"}]}
     swept = run_study(data, out=tmp_path, quick=True, processes=1, max_processes=1, rounds=0, repeat=3, memory=False)
-    counted = to_frame(tally(plan(data)).run)
+    counted = to_frame(count_plan(plan(data)).run)
     for column in ("params", "params_delta", "macs", "macs_delta", "flops", "macs_delta_pct"):
         assert counted[column].tolist() == swept.to_frame()[column].tolist()
 
 
 def test_the_derivation_adds_up_to_the_count():
-    tallied = tally(plan(study("encoder.layer3=cbam")), per_op=True)
-    rows = counts.derivation(tallied.derived)
+    counted = count_plan(plan(study("encoder.layer3=cbam")), per_op=True)
+    rows = counts.derivation(counted.derived)
     for case, own in rows.groupby("variant"):
         total = own[own["part"] == "total"].iloc[0]
         parts = own[own["part"] != "total"]
@@ -41,16 +42,16 @@ def test_the_derivation_adds_up_to_the_count():
 
 
 def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch):
-    whole = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
+    whole = to_frame(count_plan(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
     monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 0)
-    row = to_frame(tally(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
+    row = to_frame(count_plan(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
     assert row["macs"] == whole["macs"]
     assert row["params"] == whole["params"]
     assert "by closed form" in row["notes"]
 
 
 def test_batches_multiply_macs_and_not_parameters():
-    one, two = (to_frame(tally(plan({**study("encoder.layer3=se"), "batch": n})).run) for n in (1, 2))
+    one, two = (to_frame(count_plan(plan({**study("encoder.layer3=se"), "batch": n})).run) for n in (1, 2))
     assert (2 * one["macs"]).tolist() == two["macs"].tolist()
     assert one["params"].tolist() == two["params"].tolist()
 
@@ -71,8 +72,8 @@ def test_batches_multiply_macs_and_not_parameters():
     ],
 )
 def test_claims_on_counts_are_held_to_their_printed_digits(claim, verdict, why):
-    tallied = tally(plan(study("encoder.layer3=se", {**claim, "source": "s", "relation": "rounds to"})))
-    table = counts.claims(tallied.run, to_frame(tallied.run), tallied.readings)
+    counted = count_plan(plan(study("encoder.layer3=se", {**claim, "source": "s", "relation": "rounds to"})))
+    table = counts.claims(counted.run, to_frame(counted.run), counted.readings)
     assert table["verdict"].tolist() == [verdict]
     assert why in table["why"][0]
 
@@ -113,10 +114,81 @@ def test_users_modules_and_hosts_are_counted_and_their_errors_are_rows(command, 
     assert pd.read_csv(io.StringIO(text))["params_delta"].tolist() == [0, 256]
 
 
+HOSTS = """
+from torch import nn
+
+calls = []
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return self.body(x)
+
+def good():
+    return Net()
+
+def raising():
+    calls.append(1)
+    raise RuntimeError("no weights here")
+
+def number():
+    return 3
+
+class Missing(Net):
+    def forward(self, x):
+        return self.no_such(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("raising", "RuntimeError: no weights here"), ("number", "gave a int: it must give a torch.nn.Module"),
+        ("Missing", "AttributeError"), ("nothing_of_this_name", "unknown host in"),
+    ],
+)  # fmt: skip
+def test_a_host_that_fails_is_rows_with_the_reason_and_the_other_hosts_are_counted(command, tmp_path, broken, reason):
+    path = tmp_path / "hosts_of_mine.py"
+    path.write_text(HOSTS)
+    hosts = ", ".join(f'{{ spec = "{path}:{name}", sites = {{ one = "body" }} }}' for name in (broken, "good"))
+    (tmp_path / "s.toml").write_text(f'hosts = [{hosts}]\nsizes = ["16x16"]\n[[case]]\nvariant = "one=eca"\n')
+    code, text, error = command("count", tmp_path / "s.toml", "-f", "csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert code == 1
+    assert table["status"].tolist() == ["failed", "failed", "ok", "ok"]
+    assert all(reason in text for text in table["reason"][:2])
+    assert table["params"].tolist()[2:] == [224, 227]
+    assert not error
+    code, shown, _ = command("count", tmp_path / "s.toml", "--per-op")
+    assert code == 1
+    assert "body" in shown
+
+
+def test_a_host_that_fails_is_built_once_and_nothing_counted_is_no_error_of_its_own(command, tmp_path):
+    path = tmp_path / "hosts_that_fail.py"
+    path.write_text(HOSTS)
+    flags = ("--host", f"{path}:raising", "--site", "body=one", "--module", "eca", "--place", "one", "--size", "16x16")
+    for more in ((), ("--per-op",), ("-f", "json"), ("-f", "csv", "--per-op")):
+        assert command("count", *flags, *more)[0] == 1
+    assert len(load_object(f"{path}:calls", "list")) == 4
+
+
+def test_a_module_that_fails_is_a_row(command, tmp_path):
+    (tmp_path / "m.py").write_text("def bad(channels):\n    raise ValueError('too odd')\n")
+    flags = ("--variant", f"layer1.0.branch={tmp_path}/m.py:bad", "--variant", "layer1.0.branch=eca")
+    code, text, _ = command("count", "--host", "resnet18", *flags, "--size", "64x64", "-f", "csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert (code, table["status"].tolist()) == (1, ["ok", "failed", "ok"])
+    assert "ValueError: too odd" in table["reason"][1]
+
+
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
-        ({"metric": "params", "value": "1", "unit": "k"}, "unit is one of 1, M, G, Mi, Gi"),
+        ({"metric": "params", "value": "1", "unit": "k"}, "case 1: claim 'k': known: 1, G, Gi, M, Mi"),
         ({"metric": "overhead_pct", "value": 3, "unit": "M"}, "of params, params_delta"),
         ({"metric": "macs", "value": "lots"}, "must be a number, not 'lots'"),
     ],

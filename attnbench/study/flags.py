@@ -1,0 +1,51 @@
+"""The study that the command line's flags describe."""
+
+from msgspec.structs import replace
+
+from attnbench.core.errors import InputError
+from attnbench.study.file import Matrix, Study, StudyCase, StudyHost, find_study, read_study
+
+
+def host_from_flags(spec: str, sites: list[str], input_channels: int) -> StudyHost:
+    """The host that ``--host``, ``--site`` and ``--input-channels`` name."""
+    named: dict[str, str] = {}
+    for text in sites:
+        path, equals, name = text.partition("=")
+        if not equals or not path or not name:
+            raise InputError(f"--site '{text}' is not SUBMODULE.PATH=NAME: write it like backbone.layer3=layer3")
+        if name in named:
+            raise InputError(f"--site names '{name}' twice")
+        named[name] = path
+    return StudyHost(spec=spec, sites=named, input_channels=input_channels)
+
+
+def from_flags(
+    study: str | None,
+    hosts: list[StudyHost],
+    modules: list[str],
+    places: list[str],
+    variants: list[str],
+    sizes: list[str],
+    targets: list[str],
+    batch: int | None,
+) -> Study:
+    """The study of a file or name, with hosts, sizes, targets and batch from flags; or what flags alone describe.
+
+    No flag and no study is the packaged report study.
+    """
+    alone = bool(modules or places or variants)
+    if alone and study is not None:
+        raise InputError("give a study, or --module with --place or --variant, but not both")
+    if modules and not places:
+        raise InputError("--module needs --place: name where it stands, or --place each for every site")
+    if places and not modules:
+        raise InputError("--place needs --module: name what stands there, or --module all for every module")
+    if alone:
+        matrix = (Matrix(modules=tuple(modules), places=tuple(places)),) if modules else ()
+        found = Study(name="sweep", matrix=matrix, case=tuple(StudyCase(variant=variant) for variant in variants))
+    elif study is None and hosts:
+        raise InputError("--host needs --module with --place, or --variant: name what to put where")
+    else:
+        found = read_study(find_study(study or "report"))
+    given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
+    return replace(found, **{key: value for key, value in given.items() if value})
