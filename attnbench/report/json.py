@@ -25,7 +25,7 @@ DOCUMENT_SCHEMA = 1
 
 def render(run: Run) -> str:
     """The run as a JSON document, numbers unrounded."""
-    header = run.header.to_json()
+    header = {**run.header.to_json(), "settings": run.header.settings}
     apart = {key: header.pop(key) for key in ("machine", "software")}
     rows = rows_of(run)
     names = column_names(rows)

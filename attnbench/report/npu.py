@@ -58,7 +58,7 @@ def refused_ops(run: Run) -> Table:
             "cases": number,
         }
         for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
-            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2])
+            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2], item[0])
         )
     )
 
