@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from attnbench.cli.report import FORMAT_HELP
+from attnbench.core.metrics import METRICS, SERIES
 from attnbench.core.records import Case, Failure, Finding, Measurement, Record, RunHeader
-from attnbench.report import FORMATS, bmf, github_action_benchmark, latex
+from attnbench.report import FORMATS, bmf, latex
 from attnbench.report.frame import to_frame
 from attnbench.report.series import figures
 from attnbench.runs.store import load_run, open_run
@@ -174,12 +175,12 @@ def test_a_series_has_only_what_is_there(runs):
     found = {record.case.variant: list(figures(record)) for record in runs["rich"].records}
     for variant in ("encoder.stem=cbam", "encoder.stem=eca", "encoder.stem=self_attention", "encoder.layer3=bad"):
         assert not found[variant]
-    assert "overhead" not in {figure.metric for figure in found["decoder.fusion=se"]}
+    assert "overhead" not in {figure.metric.name for figure in found["decoder.fusion=se"]}
     odd = Record(
         Case("h", "a=b", "1x1"), "ok", (Measurement("latency", math.nan), Measurement("params", 3, samples=(math.inf,)))
     )
     (figure,) = figures(odd)
-    assert (figure.metric, figure.value, figure.samples, figure.interval) == ("params", 3, (), None)
+    assert (figure.metric.name, figure.value, figure.samples, figure.interval) == ("params", 3, (), None)
 
 
 # ---- json
@@ -221,15 +222,15 @@ def test_json_is_the_table_of_cases_with_one_line_of_pandas(runs):
 def test_github_action_benchmark_entries(any_run):
     entries = json.loads(text("github-action-benchmark", any_run))
     assert len({entry["name"] for entry in entries}) == len(entries) == sum(map(len, measured(any_run).values()))
-    wanted = {(label, f.metric, f.threads): f for label, own in measured(any_run).items() for f in own}
-    kinds = {told[0]: metric for metric, told in github_action_benchmark.SERIES.items()}
+    wanted = {(label, f.metric.name, f.threads): f for label, own in measured(any_run).items() for f in own}
+    kinds = {METRICS[name].label: name for name in SERIES}
     for entry in entries:
         assert set(entry) <= {"name", "unit", "value", "range", "extra"}
         assert all(isinstance(entry[key], str) for key in ("name", "unit", "extra"))
         label, _, told = entry["name"].rpartition(": ")
         kind, _, threads = told.partition(", ")
         figure = wanted.pop((label, kinds[kind], int(threads.split()[0]) if threads else 1))
-        scale = github_action_benchmark.SERIES[figure.metric][2]
+        scale = {"overhead": 100.0, "latency": 1e3, "latency_p90": 1e3}.get(figure.metric.name, 1.0)
         assert entry["value"] == figure.value * scale
         assert ("range" in entry) == (figure.interval is not None)
         if figure.interval:
@@ -265,7 +266,10 @@ def test_bmf_is_as_benchers_schema_says(any_run):
     for label, own in measured(any_run).items():
         assert set(benchmarks[label]) == {bmf.slug(figure) for figure in own}
         for figure in own:
-            metric, scale = benchmarks[label][bmf.slug(figure)], bmf.MEASURES[figure.metric][1]
+            metric, scale = (
+                benchmarks[label][bmf.slug(figure)],
+                {"overhead": 100.0, "latency": 1e9, "latency_p90": 1e9}.get(figure.metric.name, 1.0),
+            )
             assert set(metric) == ({"value", "lower_value", "upper_value"} if figure.interval else {"value"})
             assert all(isinstance(value, int | float) and math.isfinite(value) for value in metric.values())
             assert metric["value"] == figure.value * scale
@@ -340,8 +344,8 @@ def test_benchstat_lines_are_the_raw_samples(any_run):
              "activation_peak": ("activation-peak-B", 1), "memory_peak": ("memory-peak-B", 1), "weights": ("weights-B", 1)}  # fmt: skip
     for record in any_run.records:
         for f in figures(record):
-            if f.metric in names:
-                unit, scale = names[f.metric]
+            if f.metric.name in names:
+                unit, scale = names[f.metric.name]
                 key = (record.case.host, record.case.size, record.case.variant, f.threads, unit)
                 wanted[key] = [sample * scale for sample in f.samples or (f.value,)]
     assert found == wanted
@@ -366,7 +370,7 @@ def test_pytest_benchmark_documents_hold_the_latencies(any_run):
     assert set(document) == {"machine_info", "commit_info", "benchmarks", "datetime", "version"}
     benchmarks = {b["fullname"]: b for b in document["benchmarks"]}
     assert len(benchmarks) == len(document["benchmarks"])
-    wanted = {(label, f.threads): f for label, own in measured(any_run).items() for f in own if f.metric == "latency"}
+    wanted = {(label, f.threads): f for label, own in measured(any_run).items() for f in own if f.metric.name == "latency"}
     assert len(wanted) == len(benchmarks)
     for (label, threads), figure in wanted.items():
         found = benchmarks[label if threads == 1 else f"{label} ({threads} threads)"]
@@ -374,7 +378,7 @@ def test_pytest_benchmark_documents_hold_the_latencies(any_run):
         assert found["stats"]["data"] == list(figure.samples or (figure.value,))
         assert found["params"]["threads"] == threads
         assert label == f"{found['params']['host']} {found['params']['size']} {found['params']['variant']}"
-        own = next((f for f in measured(any_run)[label] if f.metric == "overhead"), None)
+        own = next((f for f in measured(any_run)[label] if f.metric.name == "overhead"), None)
         assert found["extra_info"].get("overhead_pct") == (None if own is None else own.value * 100)
 
 

@@ -5,9 +5,11 @@ import io
 import pandas as pd
 import pytest
 
-from attnbench.judge.verdicts import CONFIRMED, OPEN, REFUTED, judge
+from attnbench.core.columns import COLUMNS
+from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED, judge_claim
+from attnbench.judge.rows import rows_of
 from attnbench.report import FORMATS, claims, npu, tables, trust
-from attnbench.report.frame import COLUMNS, to_frame
+from attnbench.report.frame import to_frame
 
 FIRST_COLUMNS = (
     "host, variant, size, batch, status, reason, params, params_delta, params_delta_pct, macs, macs_delta, macs_delta_pct, "
@@ -24,7 +26,7 @@ def row(run, variant):
 
 def test_the_columns_are_stable_and_each_is_explained():
     assert list(COLUMNS)[: len(FIRST_COLUMNS)] == FIRST_COLUMNS
-    assert all(COLUMNS.values())
+    assert all(column.text for column in COLUMNS.values())
 
 
 def test_differences_to_the_baseline(run):
@@ -60,11 +62,11 @@ def test_the_csv_reads_back_as_the_same_table(run):
 
 def test_two_clocks_that_disagree_are_shown(run):
     assert row(run, "encoder.layer3=eca")["agreement"] == "disagree"
-    assert list(trust.disagreements(to_frame(run))["variant"]) == ["encoder.layer3=eca"]
+    assert trust.disagreements(rows_of(run)).column("variant") == ["encoder.layer3=eca"]
 
 
 def test_the_priority_matrix_holds_each_claim_against_its_figure(run):
-    (found,) = claims.priorities(run, to_frame(run)).to_dict("records")
+    (found,) = claims.priorities(run).records()
     assert found["place"] == "layer3"
     assert found["claimed"] == "about 3.0 % time; ~3 % MACs"
     assert found["time overhead (%)"] == "3.00 [2.90, 3.10]"
@@ -73,22 +75,22 @@ def test_the_priority_matrix_holds_each_claim_against_its_figure(run):
 
 
 def test_stages_judge_what_was_promised(run):
-    (found,) = claims.stages(run, to_frame(run)).to_dict("records")
+    (found,) = claims.stages(run).records()
     assert (found["promised"], found["verdict"]) == ("below 5.0 ms", CONFIRMED)
 
 
 def test_the_matrix_follows_the_studys_order_and_shows_every_outcome(run):
-    table = tables.matrix(run, to_frame(run), "resnetsan01", "384x640")
+    table = tables.matrix(run, "resnetsan01", "384x640")
     assert list(table.columns)[:3] == ["place", "eca", "cbam_npu"]
-    cells = table.set_index("place")
-    assert cells.loc["encoder.stem", "self_attention"] == "skipped"
-    assert cells.loc["encoder.layer3", "bad"] == "failed"
-    assert cells.loc["encoder.stem", "eca"] == "–"
+    cells = {row["place"]: row for row in table.records()}
+    assert cells["encoder.stem"]["self_attention"] == "skipped"
+    assert cells["encoder.layer3"]["bad"] == "failed"
+    assert cells["encoder.stem"]["eca"] == "–"
 
 
 def test_refused_ops_are_listed_by_module_with_reason_and_source(run):
-    (found,) = npu.refused_ops(run).to_dict("records")
-    assert (found["module"], found["op"], found["level"], found["cases"]) == ("eca", "Transpose", "refused", 1)
+    (found,) = npu.refused_ops(run).records()
+    assert (found["module"], found["op"], found["level"], found["cases"]) == ("eca", "Transpose", "refused", "1")
     assert found["reason"] == "Transpose reason"
     assert found["source"] == "report, section 1"
 
@@ -109,15 +111,15 @@ def test_the_markdown_report_holds_every_section_once(run):
 
 
 def test_an_overhead_is_broken_down_by_op(run):
-    (found,) = tables.ingredients(run).to_dict("records")
+    (found,) = tables.ingredients(run).records()
     assert found["overhead in points of %, by op"] == "Mul 3.0"
 
 
 def test_an_explanation_lists_nodes_and_findings(run):
     record = run.records[1]
-    (node,) = tables.explanation(record).to_dict("records")
+    (node,) = tables.explanation(record).records()
     assert (node["module"], node["op"], node["overhead (%)"]) == ("cbam_npu", "Mul", "3.000")
-    (verdict,) = tables.node_findings(record).to_dict("records")
+    (verdict,) = tables.node_findings(record).records()
     assert verdict["verdict"] == "constrained"
 
 
@@ -150,7 +152,7 @@ def overhead(value, low, high):
     ],
 )
 def test_a_claim_is_confirmed_refuted_or_left_open(claim, figures, verdict):
-    assert judge({"source": "", **claim}, figures).verdict == verdict
+    assert judge_claim({"source": "", **claim}, figures).verdict == verdict
 
 
 def test_several_hosts_or_sizes_are_told_apart(run):
@@ -158,18 +160,18 @@ def test_several_hosts_or_sizes_are_told_apart(run):
 
     other = tuple(replace(record, case=replace(record.case, size="192x320")) for record in run.records)
     both = replace(run, records=(*run.records, *other))
-    table = tables.cases_table(to_frame(both))
-    assert list(table["size"].unique()) == ["384x640", "192x320"]
-    assert "host" not in table
-    assert "size" in claims.priorities(both, to_frame(both))
-    assert "size" not in tables.cases_table(to_frame(run))
+    table = tables.cases_table(rows_of(both))
+    assert list(dict.fromkeys(table.column("size"))) == ["384x640", "192x320"]
+    assert "host" not in table.columns
+    assert "size" in claims.priorities(both).columns
+    assert "size" not in tables.cases_table(rows_of(run)).columns
 
 
 def test_tables_of_an_empty_run_are_empty_and_the_report_still_renders(run):
     from dataclasses import replace
 
     empty = replace(run, records=())
-    assert claims.priorities(empty, to_frame(empty)).empty
+    assert not claims.priorities(empty)
     assert FORMATS.load("md").render(empty).startswith("# A made run")
 
 
@@ -203,7 +205,7 @@ def measured_twice(run):
 
 
 def test_the_head_says_what_the_run_resolves(measured_twice):
-    (found,) = trust.floors(measured_twice).to_dict("records")
+    (found,) = trust.floors(measured_twice).records()
     assert found["smallest overhead (points)"] == "0.070"
     assert found["smallest difference (points)"] == "0.10"
     assert found["from, measured twice"] == "encoder.layer3=cbam_npu"
@@ -217,7 +219,7 @@ def test_the_head_says_what_the_run_resolves(measured_twice):
 def test_why_replicates_ended_is_told(measured_twice):
     found = row(measured_twice, "encoder.layer3=cbam_npu")
     assert (found["replicates"], found["stopped"]) == (3, "precision reached after 3 replicates")
-    (wide,) = trust.imprecise(to_frame(measured_twice)).to_dict("records")
+    (wide,) = trust.imprecise(rows_of(measured_twice)).records()
     assert wide["variant"] == "encoder.layer3=eca"
 
 
@@ -228,14 +230,14 @@ def test_a_case_that_is_not_attributed_says_so_in_its_cell(run):
 
     none = Measurement("overhead", None, note="not attributed: 3% of the baseline's time has a counterpart")
     found = replace(run, records=(run.records[0], replace(run.records[1], measurements=run.records[1].measured((none,)))))
-    table = tables.matrix(found, to_frame(found), "resnetsan01", "384x640")
-    assert table.set_index("place").loc["encoder.layer3", "cbam_npu"] == "not attributed"
-    assert len(trust.imprecise(to_frame(found))) == 1
+    table = tables.matrix(found, "resnetsan01", "384x640")
+    assert table.column("cbam_npu") == ["not attributed"]
+    assert len(trust.imprecise(rows_of(found)).rows) == 1
     assert row(found, "encoder.layer3=cbam_npu")["agreement"] == ""
 
 
 def test_memory_is_told_with_the_reason_of_a_difference(measured_twice):
-    found = trust.memory(measured_twice, to_frame(measured_twice)).to_dict("records")
+    found = trust.memory(measured_twice).records()
     assert [one["variant"] for one in found] == ["encoder.layer3=cbam_npu"]
     assert found[0]["measured peak (MB)"] == "9.5"
     assert found[0]["beyond the baseline (MB)"] == "+1.5"
@@ -243,12 +245,12 @@ def test_memory_is_told_with_the_reason_of_a_difference(measured_twice):
 
 
 def test_latencies_stand_side_by_side_for_each_number_of_threads(measured_twice, run):
-    table = trust.threads(to_frame(measured_twice)).set_index("variant")
-    assert list(table.columns) == ["1 thread (ms)", "2 threads (ms)"]
-    assert list(table.loc["baseline"]) == ["100.0", "60.0"]
-    assert trust.threads(to_frame(run)).empty
+    table = trust.threads(rows_of(measured_twice))
+    assert table.columns == ("variant", "1 thread (ms)", "2 threads (ms)")
+    assert table.rows[0] == ("baseline", "100.0", "60.0")
+    assert not trust.threads(rows_of(run))
 
 
 def test_a_case_that_shared_its_core_is_named(measured_twice):
-    (found,) = trust.crowded(to_frame(measured_twice)).to_dict("records")
+    (found,) = trust.crowded(rows_of(measured_twice)).records()
     assert (found["variant"], found["share of its core (%)"]) == ("encoder.layer3=cbam_npu", "60")

@@ -15,15 +15,14 @@ from attnbench.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import pandas as pd
-
     from attnbench.core.records import Run
+    from attnbench.report.table import Shown
 
-Section = tuple[str, str, "pd.DataFrame"]
+Section = tuple[str, str, "Shown"]
 """A heading, a paragraph, and a table, the last two of which may be empty."""
 
 
-class Format(StrEnum):
+class AnswerFormat(StrEnum):
     """How a command answers that tells of figures."""
 
     table = "table"
@@ -32,12 +31,12 @@ class Format(StrEnum):
     json = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
+FormatOption = Annotated[AnswerFormat, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
 
 
 def answer(
-    format_: Format,
+    format_: AnswerFormat,
     output: Path | None,
     *,
     screen: "Callable[[], None]",
@@ -46,32 +45,33 @@ def answer(
     json: "Callable[[], str]",
 ) -> None:
     """Answer in the format asked for, by whichever of these makes it."""
-    if format_ is Format.table and output is None:
+    if format_ is AnswerFormat.table and output is None:
         screen()
     else:
-        texts = {Format.table: md, Format.md: md, Format.csv: csv, Format.json: json}
+        texts = {AnswerFormat.table: md, AnswerFormat.md: md, AnswerFormat.csv: csv, AnswerFormat.json: json}
         give(texts[format_](), output)
 
 
-def show_table(table: "pd.DataFrame", title: str = "") -> None:
+def show_table(table: "Shown", title: str = "") -> None:
     """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
-    if table.empty:
-        return
-    if sys.stdout.isatty():
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
+    from attnbench.report.table import text_table  # noqa: PLC0415
 
-        shown = Table(title=title, title_justify="left")
-        for column in table.columns:
-            shown.add_column(str(column), overflow="fold")
-        for row in table.itertuples(index=False):
-            shown.add_row(*map(str, row))
-        Console(highlight=False, markup=False).print(shown)
+    table = text_table(table)
+    if not table:
         return
-    from tabulate import tabulate  # noqa: PLC0415
+    if not sys.stdout.isatty():
+        typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
+        typer.echo(table.plain())
+        return
+    from rich import table as rich_table  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
 
-    typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
-    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))
+    shown = rich_table.Table(title=title, title_justify="left")
+    for column in table.columns:
+        shown.add_column(column, overflow="fold")
+    for row in table.rows:
+        shown.add_row(*row)
+    Console(highlight=False, markup=False).print(shown)
 
 
 def give(text: str, output: Path | None) -> None:
@@ -82,13 +82,13 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def show_tables(tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+def show_tables(tables: "Iterable[tuple[str, Shown]]") -> None:
     """Tables with their titles on the screen; empty ones are left out."""
     for title, table in tables:
         show_table(table, title)
 
 
-def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, pd.DataFrame]]") -> None:
+def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, Shown]]") -> None:
     """What a reader must know first, a sentence a line, and then the tables."""
     typer.echo("\n".join(notes))
     show_tables(tables)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_noted, stored_run, uncollected
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, stored_run, uncollected
 from attnbench.cli.app import app
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def compare(
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every figure, also those that are the same.")] = False,
-    format_: FormatOption = Format.table,
+    format_: FormatOption = AnswerFormat.table,
     output: OutputOption = None,
     results: Results = Path("results"),
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_tables
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_tables
 from attnbench.cli.app import app
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def count(
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
-    format_: FormatOption = Format.table,
+    format_: FormatOption = AnswerFormat.table,
     output: OutputOption = None,
 ) -> None:
     """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
@@ -44,10 +44,10 @@ def count(
     plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
     counted = count_plan(plan, per_op=per_op)
     frame = to_frame(counted.run)
-    claims = counts.claims(counted.run, frame, counted.readings)
+    claims = counts.claims(counted.run, counted.readings)
     shown = counts.derivation(counted.derived) if per_op else frame[list(counts.COLUMNS)]
-    plain = {"cases": _plain(shown), **({"claims": _plain(claims)} if len(claims) else {})}
-    tables = (("Counts", counts.readable(shown) if per_op else counts.cases(frame)), ("Claims", claims))
+    plain = {"cases": _plain(shown), **({"claims": claims.records()} if claims else {})}
+    tables = (("Counts", counts.readable(shown) if per_op else counts.cases(counted.run)), ("Claims", claims))
     answer(
         format_,
         output,

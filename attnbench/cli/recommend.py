@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import Format, FormatOption, OutputOption, answer, show_noted, stored_run
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, stored_run
 from attnbench.cli.app import app
 
 
@@ -28,7 +28,7 @@ def recommend(
     ] = None,
     size: Annotated[str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.")] = None,
     host: Annotated[str | None, typer.Option(help="Only this host of the run.")] = None,
-    format_: FormatOption = Format.table,
+    format_: FormatOption = AnswerFormat.table,
     output: OutputOption = None,
     results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
 ) -> None:

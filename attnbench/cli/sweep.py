@@ -124,15 +124,14 @@ def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
 
 
 def _show(run: "Run") -> None:
+    from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.report import claims, tables, trust  # noqa: PLC0415
-    from attnbench.report.frame import to_frame  # noqa: PLC0415
 
-    frame = to_frame(run)
+    rows = rows_of(run)
     show_table(trust.floors(run), "What this run resolves")
-    show_table(tables.baselines(frame), "Baseline")
-    matrix = claims.priorities(run, frame)
-    if matrix.empty:
-        show_table(tables.cases_table(frame[frame["variant"] != "baseline"]), "Cases")
-    else:
+    show_table(tables.baselines(rows), "Baseline")
+    if matrix := claims.priorities(run):
         show_table(matrix, "Priority and cost")
-    show_table(tables.failures(frame), "Cases without figures")
+    else:
+        show_table(tables.cases_table([row for row in rows if not row.case.is_baseline]), "Cases")
+    show_table(tables.failures(rows), "Cases without figures")

@@ -17,7 +17,6 @@ FACTS = (
     Column("npu_refused_added", "refused nodes that the variant adds", "fact", whole=True),
     Column("npu_unknown_added", "nodes the variant adds that the profile does not list", "fact", whole=True),
     Column("npu_nodes_added", "nodes that the variant adds", "fact", whole=True),
-    Column("claim_pct", "claimed overhead in %", "fact"),
     Column("claim_verdict", "confirmed, refuted or not resolvable", "fact"),
     Column("notes", "what else a reader should know", "fact"),
 )

@@ -16,7 +16,7 @@ from attnbench.core.statistics import Estimate
 BASELINE_TIME, CORE = "the baseline's time", "a core's time"
 """What shares are shares of."""
 
-Part = Literal["value", "low", "high", "delta", "delta_pct", "absolute", "of_baseline", "samples", "note", "fact"]
+Part = Literal["value", "low", "high", "delta", "delta_pct", "of_baseline", "samples", "note", "derived", "fact"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Column:
     """A column of cases.csv, its unit in its name, and what it holds in words.
 
     ``part`` says what of the metric: its *value*, the *low* and *high* end of its interval, its *delta* to the baseline's,
-    *delta_pct* in % of that; a share as *absolute*, in ms; the figure *of_baseline*; the number of *samples*; its *note*. A
-    *fact* is no metric's. ``claim`` is what a claimed figure is called; without it no claim may be about the column.
-    ``whole`` are whole numbers.
+    *delta_pct* in % of that; the figure *of_baseline*; the number of *samples*; its *note*. A *derived* number and a *fact*
+    are the row's (``judge.rows``), by the column's name. ``claim`` is what a claimed figure is called; without it no claim
+    may be about the column. ``whole`` are whole numbers.
     """
 
     name: str
@@ -34,6 +34,11 @@ class Column:
     part: Part = "value"
     claim: str = ""
     whole: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds words and no numbers."""
+        return self.part in ("fact", "note") and not self.whole
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Metric:
     ``share_of`` is the whole that a share is taken of: it is shown in %, its changes in percentage points. ``summary_of`` is
     the metric of whose samples it is another statistic. ``per`` is what follows an ``@`` in stored names. ``gate`` allows it
     in ``--fail-on``, by ``alias``, too. ``series`` makes it a series of the formats that other tools read. ``drawn`` is the
-    scale of its axis; a metric without one is not drawn.
+    scale of its axis; a metric without one is not drawn. The first of its ``columns`` is the value's.
     """
 
     name: str
@@ -76,9 +81,10 @@ _TABLE = (
         Column("overhead_pct", "attributed overhead in % of the baseline's time, 1 thread", claim="% time"),
         Column("overhead_pct_low", "lower end of its 95 % interval over processes", "low"),
         Column("overhead_pct_high", "upper end", "high"),
-        Column("overhead_ms", "attributed overhead times the baseline's median latency", "absolute", claim="ms"),
+        Column("overhead_ms", "attributed overhead times the baseline's median latency", "derived", claim="ms"),
         Column("replicates", "fresh processes that the overhead rests on", "samples", whole=True),
         Column("stopped", "why there are no more: the wanted precision was reached, or the budget ended", "note"),
+        Column("claim_pct", "claimed overhead in %", "derived"),
     )),
     Metric("latency", "s", label="latency median", per="threads", gate=True, series=True, drawn="linear", columns=(
         Column("latency_median_ms", "median of unprofiled runs at 1 thread"),

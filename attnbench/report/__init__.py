@@ -10,7 +10,7 @@ FORMATS = Catalogue("format", "attnbench.report", "attnbench.formats")
 
 
 @dataclass(frozen=True)
-class Format:
+class ReportFormat:
     """A way of writing a run down: its name, its file in a run's folder, and the function that makes the text."""
 
     name: str

@@ -10,23 +10,13 @@ default, so only the machine stands there; when and from which commit a run is s
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from attnbench.core.metrics import METRICS, SERIES, Metric
 from attnbench.core.records import Case, Run
-from attnbench.report import Format
-from attnbench.report.series import Figure, figures
+from attnbench.report import ReportFormat
+from attnbench.report.series import SeriesFigure, figures, nano_scale
 
-UNITS = {
-    "overhead": ("overhead-%", 100.0),
-    "latency": ("ns/op", 1e9),
-    "params": ("params", 1.0),
-    "macs": ("MACs", 1.0),
-    "activation_peak": ("activation-peak-B", 1.0),
-    "memory_peak": ("memory-peak-B", 1.0),
-    "weights": ("weights-B", 1.0),
-}
-"""The unit of each quantity and its scale. A 90th percentile has no samples of its own and is left out."""
-
-EXACT = ("params", "macs", "activation_peak", "weights")
-"""Quantities that repetition does not change."""
+WRITTEN = tuple(METRICS[name] for name in SERIES if not METRICS[name].summary_of)
+"""The metrics that have lines. A 90th percentile has no samples of its own and is left out."""
 
 GOARCH = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 """What Go calls an architecture, where it is not the system's own word."""
@@ -45,6 +35,13 @@ def benchmark(case: Case, threads: int) -> str:
     return "BenchmarkCase" + "".join(f"/{key}={_safe(value)}" for key, value in parts.items()) + f"-{threads}"
 
 
+def unit(metric: Metric) -> str:
+    """The unit of a metric's lines: time by operation, as Go has it, or the metric with its unit."""
+    if metric.unit == "s":
+        return "ns/op"
+    return metric.label.replace(" ", "-") + {"1": "", "B": "-B", "%": "-%"}[metric.shown_unit]
+
+
 def _header(run: Run) -> Iterator[str]:
     header = run.header
     yield f"# attnbench {_line(header.attnbench)}, run of {_line(header.started)}"
@@ -58,21 +55,21 @@ def _header(run: Run) -> Iterator[str]:
         "cpu": header.machine.get("cpu", ""),
     }
     yield from (f"{key}: {_line(value)}" for key, value in machine.items() if value)
-    for metric, (unit, _) in UNITS.items():
-        yield f"Unit {unit} better=lower{' assume=exact' if metric in EXACT else ''}"
+    for metric in WRITTEN:
+        yield f"Unit {unit(metric)} better={metric.better}{' assume=exact' if metric.exact else ''}"
 
 
 def _results(run: Run) -> Iterator[str]:
     for record in run.records:
         for figure in figures(record):
-            if figure.metric in UNITS:
+            if figure.metric in WRITTEN:
                 yield from _samples(record.case, figure)
 
 
-def _samples(case: Case, figure: Figure) -> Iterator[str]:
-    unit, scale = UNITS[figure.metric]
+def _samples(case: Case, figure: SeriesFigure) -> Iterator[str]:
+    scale = nano_scale(figure.metric)
     for sample in figure.samples or (figure.value,):
-        yield f"{benchmark(case, figure.threads)} 1 {sample * scale if scale != 1 else sample!r} {unit}"
+        yield f"{benchmark(case, figure.threads)} 1 {sample * scale if scale != 1 else sample!r} {unit(figure.metric)}"
 
 
 def _safe(text: str) -> str:
@@ -84,4 +81,6 @@ def _line(value: object) -> str:
     return " ".join(str(value).split())
 
 
-ENTRIES = (Format(name="benchstat", file="benchstat.txt", render=render, summary="Go benchmark text, every raw sample"),)
+ENTRIES = (
+    ReportFormat(name="benchstat", file="benchstat.txt", render=render, summary="Go benchmark text, every raw sample"),
+)

@@ -10,23 +10,8 @@ import json
 from typing import Any
 
 from attnbench.core.records import Case, Run
-from attnbench.report import Format
-from attnbench.report.series import Figure, figures
-
-MEASURES = {
-    "overhead": ("overhead-pct", 100.0),
-    "latency": ("latency", 1e9),
-    "latency_p90": ("latency-p90", 1e9),
-    "params": ("params", 1.0),
-    "macs": ("macs", 1.0),
-    "activation_peak": ("activation-peak", 1.0),
-    "memory_peak": ("memory-peak", 1.0),
-    "weights": ("weights", 1.0),
-}
-"""The slug of each quantity's measure and its scale: % of the baseline's time, nanoseconds, counts, bytes.
-
-At N threads, N other than 1, the slug ends in ``-threads-N``.
-"""
+from attnbench.report import ReportFormat
+from attnbench.report.series import SeriesFigure, figures, nano_scale
 
 LONGEST_NAME = 1024
 
@@ -48,15 +33,15 @@ def benchmark_name(case: Case) -> str:
     return f"{case.label[: LONGEST_NAME - len(mark) - 1]}~{mark}"
 
 
-def slug(figure: Figure) -> str:
-    """The measure of a figure."""
+def slug(figure: SeriesFigure) -> str:
+    """The measure of a figure: its metric's name, its unit where that is %, and the number of threads other than 1."""
     threads = f"-threads-{figure.threads}" if figure.threads != 1 else ""
-    return f"{MEASURES[figure.metric][0]}{threads}"
+    return f"{figure.metric.name.replace('_', '-')}{'-pct' if figure.metric.share_of else ''}{threads}"
 
 
-def _metric(figure: Figure) -> dict[str, float]:
+def _metric(figure: SeriesFigure) -> dict[str, float]:
     names = {"value": "value", "low": "lower_value", "high": "upper_value"}
-    return {names[name]: value for name, value in figure.times(MEASURES[figure.metric][1]).items()}
+    return {names[name]: value for name, value in figure.times(nano_scale(figure.metric)).items()}
 
 
-ENTRIES = (Format(name="bmf", file="bmf.json", render=render, summary="Bencher Metric Format, with intervals"),)
+ENTRIES = (ReportFormat(name="bmf", file="bmf.json", render=render, summary="Bencher Metric Format, with intervals"),)

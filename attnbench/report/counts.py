@@ -5,11 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.core.columns import COUNTS
 from attnbench.core.records import Case, Run
 from attnbench.core.units import MISSING, count, scaled, significant
-from attnbench.judge.verdicts import CONFIRMED, REFUTED, Judged, judge
-from attnbench.report.claims import claim_text, claimed, judged_text
-from attnbench.report.tables import Row, number, rows_of, where
+from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, JudgedClaim, judge_claim
+from attnbench.judge.rows import Row, asked_rows, rows_of
+from attnbench.report.claims import claim_text, judged_text
+from attnbench.report.table import Table
+from attnbench.report.tables import places
 
 COLUMNS = (
     "host", "variant", "size", "batch", "status", "reason", "params", "params_delta", "params_delta_pct", "macs",
@@ -17,26 +20,25 @@ COLUMNS = (
 )  # fmt: skip
 """Those columns of cases.csv that a count fills."""
 
-METRICS = ("params", "params_delta", "macs", "macs_delta", "flops")
-"""What a claim can say of a count."""
 
-
-def cases(frame: pd.DataFrame) -> pd.DataFrame:
+def cases(run: Run) -> Table:
     """One row a case for a reader: whole numbers, and what a variant adds in %."""
-    return pd.DataFrame(
+    rows = rows_of(run)
+    uncounted, noted = any(row.uncounted_ops for row in rows), any(row.notes or row.reason for row in rows)
+    return Table.of(
         {
-            "host": row["host"],
-            "size": row["size"],
-            "variant": row["variant"],
-            "params": count(number(row, "params")),
+            "host": row.host,
+            "size": row.size,
+            "variant": row.variant,
+            "params": count(row.number("params")),
             "params (+%)": _added(row, "params_delta_pct"),
-            "MACs (M)": scaled(number(row, "macs"), 1e6, 3),
-            "FLOPs (M)": scaled(number(row, "flops"), 1e6, 3),
+            "MACs (M)": scaled(row.number("macs"), 1e6, 3),
+            "FLOPs (M)": scaled(row.number("flops"), 1e6, 3),
             "MACs (+%)": _added(row, "macs_delta_pct"),
-            **({"uncounted ops": row["uncounted_ops"] or MISSING} if any(frame["uncounted_ops"]) else {}),
-            **({"notes": row["notes"] or row["reason"] or MISSING} if any(frame["notes"]) or any(frame["reason"]) else {}),
+            **({"uncounted ops": row.uncounted_ops or MISSING} if uncounted else {}),
+            **({"notes": row.notes or row.reason or MISSING} if noted else {}),
         }
-        for row in rows_of(frame)
+        for row in rows
     )
 
 
@@ -61,55 +63,55 @@ def readable(derived: pd.DataFrame) -> pd.DataFrame:
 
 
 def _added(row: Row, column: str) -> str:
-    return MISSING if row["variant"] == "baseline" else significant(number(row, column), 3)
+    return MISSING if row.case.is_baseline else significant(row.number(column), 3)
 
 
-def claims(run: Run, frame: pd.DataFrame, readings: Mapping[Case, Mapping[str, int]]) -> pd.DataFrame:
+def claims(run: Run, readings: Mapping[Case, Mapping[str, int]]) -> Table:
     """Every claim on a count with its verdict, and for a refuted one which other reading of the figure would fit.
 
     ``readings`` are what other counters take for a case's MACs, by the counter.
     """
-    by_label = {case.label: values for case, values in readings.items()}
-    return pd.DataFrame(
+    where = places(rows_of(run))
+    return Table.of(
         {
-            **where(frame, row),
+            **where(row),
             "variant": case["variant"],
             "printed": claim_text(claim),
-            "counted": judged_text(claim, result),
+            "counted": judged_text(result),
             "verdict": result.verdict,
-            "why": _why(claim, row, by_label.get(_label(row), {})) if result.verdict == REFUTED else "",
+            "why": _why(result, row, readings.get(row.case, {})) if result.verdict == REFUTED else "",
             "source": claim["source"],
         }
-        for case, row in claimed(run, frame)
+        for case, row in asked_rows(run)
         for claim in case["claims"]
-        if claim["metric"] in METRICS
-        for result in [judge(claim, row)]
+        if claim["metric"] in COUNTS
+        for result in [judge_claim(claim, row)]
     )
 
 
-def _label(row: Row) -> str:
-    return Case(str(row["host"]), str(row["variant"]), str(row["size"]), int(row["batch"])).label
-
-
-def _why(claim: Row, row: Row, readings: Mapping[str, int]) -> str:
+def _why(refuted: JudgedClaim, row: Row, readings: Mapping[str, int]) -> str:
     """Which other reading of a printed count gives its digits, or how near the nearest comes."""
-    metric, unit = claim["metric"], claim.get("unit", "1")
-    other = {"M": "Mi", "G": "Gi", "Mi": "M", "Gi": "G"}.get(unit, "1")
-    tried = {f"in {other}": judge({**claim, "unit": other}, row)}
-    if metric == "macs":
-        tried["as FLOPs, two a MAC"] = judge({**claim, "metric": "flops"}, row)
+    claim = refuted.claim
+    other: Claim = {**claim, "unit": {"M": "Mi", "G": "Gi", "Mi": "M", "Gi": "G"}.get(claim.get("unit", "1"), "1")}
+    tried = {f"in {other['unit']}": judge_claim(other, row)}
+    if claim["metric"] == "macs":
+        tried["as FLOPs, two a MAC"] = judge_claim({**claim, "metric": "flops"}, row)
         for name, value in readings.items():
-            tried[name] = judge(claim, {**row, "macs": value})
-            tried[f"{name}, in {other}"] = judge({**claim, "unit": other}, {**row, "macs": value})
+            tried[name] = judge_claim(claim, {"macs": value})
+            tried[f"{name}, in {other['unit']}"] = judge_claim(other, {"macs": value})
     fits = [name for name, result in tried.items() if result.verdict == CONFIRMED]
-    told = [f"counted is {_apart(claim, judge(claim, row))} off"]
+    parts = [f"counted is {_apart(refuted)} off"]
     if fits:
-        told.append(f"fits {fits[0]}")
-    elif metric == "macs":
+        parts.append(f"fits {fits[0]}")
+    elif claim["metric"] == "macs":
         name = min(tried, key=lambda name: abs(float(tried[name].value or 0) - float(claim["value"])))
-        told.append(f"fits no other reading; nearest {name} ({_apart(claim, tried[name])})")
-    return "; ".join(filter(None, (*told, claim.get("text", ""))))
+        parts.append(f"fits no other reading; nearest {name} ({_apart(tried[name])})")
+    return "; ".join(filter(None, (*parts, claim.get("text", ""))))
 
 
-def _apart(claim: Row, judged: Judged) -> str:
-    return f"{significant(100 * (float(judged.value or 0) / float(claim['value']) - 1), 2, sign=True)} %"
+def _apart(judged: JudgedClaim) -> str:
+    """How far a figure is from the claimed one, in % of that, or in its own unit from a claimed 0."""
+    value, claimed, unit = float(judged.value or 0), float(judged.claim["value"]), judged.claim.get("unit", "1")
+    if not claimed:
+        return f"{significant(value, 2, sign=True)}{'' if unit == '1' else f' {unit}'}"
+    return f"{significant(100 * (value / claimed - 1), 2, sign=True)} %"

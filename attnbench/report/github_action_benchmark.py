@@ -13,20 +13,8 @@ from typing import Any
 
 from attnbench.core.records import Case, Run
 from attnbench.core.units import with_interval
-from attnbench.report import Format
-from attnbench.report.series import Figure, figures
-
-SERIES = {
-    "overhead": ("overhead", "%", 100.0),
-    "latency": ("latency median", "ms", 1e3),
-    "latency_p90": ("latency p90", "ms", 1e3),
-    "params": ("params", "params", 1.0),
-    "macs": ("MACs", "MACs", 1.0),
-    "activation_peak": ("activation peak", "B", 1.0),
-    "memory_peak": ("memory peak", "B", 1.0),
-    "weights": ("weights", "B", 1.0),
-}
-"""What a quantity is called here, its unit, and how many of that unit make a base unit."""
+from attnbench.report import ReportFormat
+from attnbench.report.series import SeriesFigure, figures
 
 
 def render(run: Run) -> str:
@@ -37,11 +25,12 @@ def render(run: Run) -> str:
     return f"[\n{lines}\n]\n" if lines else "[]\n"
 
 
-def _entry(case: Case, figure: Figure, where: str) -> dict[str, Any]:
-    name, unit, scale = SERIES[figure.metric]
+def _entry(case: Case, figure: SeriesFigure, where: str) -> dict[str, Any]:
+    metric = figure.metric
+    unit = metric.label if metric.shown_unit == "1" else metric.shown_unit
     threads = f", {figure.threads} threads" if figure.threads != 1 else ""
-    found = figure.times(scale)
-    entry: dict[str, Any] = {"name": f"{case.label}: {name}{threads}", "unit": unit, "value": found["value"]}
+    found = figure.times(metric.scale)
+    entry: dict[str, Any] = {"name": f"{case.label}: {metric.label}{threads}", "unit": unit, "value": found["value"]}
     notes = [figure.note, where]
     if "low" in found:
         entry["range"] = f"± {(found['high'] - found['low']) / 2!r}"
@@ -50,7 +39,7 @@ def _entry(case: Case, figure: Figure, where: str) -> dict[str, Any]:
 
 
 ENTRIES = (
-    Format(
+    ReportFormat(
         name="github-action-benchmark",
         file="github-action-benchmark.json",
         render=render,

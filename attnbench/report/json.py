@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attnbench.core.records import Record, Run
-from attnbench.report import Format
-from attnbench.report.frame import COLUMNS, to_frame
-from attnbench.report.tables import rows_of
+from attnbench.core.columns import COLUMNS
+from attnbench.core.records import Case, Record, Run
+from attnbench.judge.rows import column_names, rows_of
+from attnbench.report import ReportFormat
 
 DOCUMENT_SCHEMA = 1
 """Version of this document; a program that knows it can read every later document of the same number."""
@@ -25,16 +25,19 @@ DOCUMENT_SCHEMA = 1
 
 def render(run: Run) -> str:
     """The run as a JSON document, numbers unrounded."""
-    header = run.header.to_json()
+    header = {**run.header.to_json(), "settings": run.header.settings}
     apart = {key: header.pop(key) for key in ("machine", "software")}
-    rows = [present(row) for row in rows_of(to_frame(run))]
-    each = len(rows) // len(run.records) if run.records else 0  # as many rows a case as there are targets
+    rows = rows_of(run)
+    names = column_names(rows)
+    by_case: dict[Case, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_case.setdefault(row.case, []).append(present({name: row.get(name) for name in names}))
     document = {
         "schema": DOCUMENT_SCHEMA,
         "header": header,
         **apart,
-        "columns": COLUMNS,
-        "cases": [_case(record, rows[n * each : (n + 1) * each]) for n, record in enumerate(run.records)],
+        "columns": {name: column.text for name, column in COLUMNS.items()},
+        "cases": [_case(record, by_case[record.case]) for record in run.records],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -53,5 +56,7 @@ def _case(record: Record, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 ENTRIES = (
-    Format(name="json", file="run.json", render=render, summary="one document: everything, with intervals and samples"),
+    ReportFormat(
+        name="json", file="run.json", render=render, summary="one document: everything, with intervals and samples"
+    ),
 )

@@ -16,15 +16,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import Case, Finding, Record, Run
 from attnbench.core.units import significant
-from attnbench.judge.verdicts import CONFIRMED, REFUTED, judge, npu_verdict
-from attnbench.report import Format
-from attnbench.report.claims import claim_text, claimed, judged_text
-from attnbench.report.frame import to_frame
+from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, judge_claim
+from attnbench.judge.rows import Row, asked_rows
+from attnbench.judge.verdicts import npu_verdict
+from attnbench.report import ReportFormat
+from attnbench.report.claims import claim_text, judged_text
 
 Outcome = Literal["passed", "skipped", "failure", "error"]
 
@@ -102,20 +103,20 @@ def _claims(run: Run) -> dict[Case, list[Test]]:
     """The tests of the study's claims; one that is not about an NPU is the same for every target and stands once."""
     tests: dict[Case, list[Test]] = {}
     targets = run.header.study.get("targets", [])
-    for asked, row in claimed(run, to_frame(run)):
-        first = not targets or row["target"] == targets[0]
+    for asked, row in asked_rows(run):
+        first = not targets or row.target == targets[0]
         found = [_claim(claim, row) for claim in asked["claims"] if first or claim["metric"] == "npu_verdict"]
-        tests.setdefault(Case(row["host"], row["variant"], row["size"], int(row["batch"])), []).extend(found)
+        tests.setdefault(row.case, []).extend(found)
     return tests
 
 
-def _claim(claim: Mapping[str, Any], row: Mapping[str, Any]) -> Test:
-    judged = judge(claim, row)
-    where = f" on {row['target']}" if claim["metric"] == "npu_verdict" and row["target"] else ""
+def _claim(claim: Claim, row: Row) -> Test:
+    judged = judge_claim(claim, row)
+    where = f" on {row.target}" if claim["metric"] == "npu_verdict" and row.target else ""
     name = f"claim {claim_text(claim)}{where} ({claim.get('source', 'no source')})"
     if judged.verdict == CONFIRMED:
         return Test(name, "passed")
-    message = f"{judged.verdict}: measured {judged_text(claim, judged)}"
+    message = f"{judged.verdict}: measured {judged_text(judged)}"
     return Test(name, "failure" if judged.verdict == REFUTED else "skipped", message)
 
 
@@ -196,5 +197,7 @@ def _legal(text: str) -> str:
 
 
 ENTRIES = (
-    Format(name="junit", file="junit.xml", render=render, summary="parity, NPU verdicts and claims as tests, for gates"),
+    ReportFormat(
+        name="junit", file="junit.xml", render=render, summary="parity, NPU verdicts and claims as tests, for gates"
+    ),
 )

@@ -6,13 +6,12 @@ Rules: https://ctan.org/pkg/booktabs. Every character that LaTeX gives a meaning
 """
 
 import re
-from collections.abc import Iterator
-
-import pandas as pd
+from collections.abc import Iterable, Iterator
 
 from attnbench.core.records import Run
-from attnbench.report import Format
-from attnbench.report.frame import to_frame
+from attnbench.judge.rows import Row, rows_of
+from attnbench.report import ReportFormat
+from attnbench.report.table import Table
 from attnbench.report.tables import cases_table
 
 COLUMNS = ("variant", "overhead (%)", "(ms)", "params (+)", "MACs (+M)", "peak (+MB)", "latency (ms)", "NPU")
@@ -52,34 +51,37 @@ def escape(text: str) -> str:
 
 
 def _lines(run: Run) -> Iterator[str]:
-    header, frame = run.header, to_frame(run)
+    header = run.header
     yield r"% needs \usepackage{booktabs}"
     yield _comment(f"attnbench {header.attnbench}, run of {header.started} on {header.machine.get('cpu', 'unknown CPU')}")
-    if frame.empty:
+    parts: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows_of(run):
+        parts.setdefault((row.host, row.size, row.target), []).append(row)
+    if not parts:
         yield "% the run has no case yet"
-    for (host, size, target), part in frame.groupby(["host", "size", "target"], sort=False):
+    for (host, size, target), part in parts.items():
         judged = f", NPU target {target}" if target else ""
         yield ""
         yield _comment(f"{host} at {size}{judged}; overhead with its 95 % interval, the rest beyond the baseline")
-        yield from _table(cases_table(part)[list(COLUMNS)].rename(columns={"(ms)": "overhead (ms)"}))
+        yield from _table(cases_table(part))
 
 
-def _table(table: pd.DataFrame) -> Iterator[str]:
+def _table(table: Table) -> Iterator[str]:
     yield rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 2)}l}}"
     yield r"\toprule"
-    yield _row(tuple(table.columns))
+    yield _row(["overhead (ms)" if name == "(ms)" else name for name in COLUMNS])
     yield r"\midrule"
-    yield from (_row(row) for row in table.itertuples(index=False, name=None))
+    yield from (_row(cells) for cells in zip(*map(table.column, COLUMNS), strict=True))
     yield r"\bottomrule"
     yield r"\end{tabular}"
 
 
-def _row(cells: tuple[str, ...]) -> str:
-    return " & ".join(escape(str(cell)) for cell in cells) + r" \\"
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(map(escape, cells)) + r" \\"
 
 
 def _comment(text: str) -> str:
     return "% " + re.sub(r"\s+", " ", text)
 
 
-ENTRIES = (Format(name="latex", file="cases.tex", render=render, summary="booktabs tables of the main columns"),)
+ENTRIES = (ReportFormat(name="latex", file="cases.tex", render=render, summary="booktabs tables of the main columns"),)

@@ -1,15 +1,15 @@
-"""The report a person reads: the machine, the baseline, the claims held against measurements, and everything behind them."""
+"""The report a person reads: the machine, the baseline, the claims beside what was measured, and everything behind them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from attnbench.core.records import Run
 from attnbench.core.units import bytes_text, seconds_text
-from attnbench.judge.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
-from attnbench.report import Format, claims, npu, tables, trust
-from attnbench.report.frame import to_frame
+from attnbench.judge.claims import ABOUT
+from attnbench.judge.rows import rows_of
+from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
+from attnbench.report import ReportFormat, claims, npu, tables, trust
+from attnbench.report.table import Section, Shown, text_table
 
 HOW_TO_READ = " ".join(
     (
@@ -29,63 +29,52 @@ HOW_TO_READ = " ".join(
 
 def render(run: Run) -> str:
     """The run as one Markdown page."""
-    return "\n\n".join(_sections(run)) + "\n"
+    return "\n\n".join(filter(None, _sections(run))) + "\n"
 
 
-def table_text(table: pd.DataFrame) -> str:
-    """A DataFrame of text as a Markdown table."""
-    safe = table.map(lambda value: str(value).replace("|", "\\|"))
-    return safe.to_markdown(index=False, disable_numparse=True)
-
-
-def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, pd.DataFrame]]) -> str:
+def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, Shown]]) -> str:
     """A page: what a reader must know first as a list, and then tables under their titles."""
     page = f"# {title}\n\n" + "\n".join(f"- {note}" for note in notes)
     body = sections_text((heading, "", table) for heading, table in tables)
     return f"{page}\n\n{body}".rstrip() + "\n"
 
 
-def sections_text(sections: Iterable[tuple[str, str, pd.DataFrame]]) -> str:
+def sections_text(sections: Iterable[tuple[str, str, Shown]]) -> str:
     """Headings, paragraphs and tables; a section without either of the latter is left out."""
-    parts = (
-        "\n\n".join(filter(None, (f"## {title}", paragraph, "" if table.empty else table_text(table))))
-        for title, paragraph, table in sections
-        if paragraph or not table.empty
-    )
-    return "\n\n".join(parts) + "\n"
+    parts = ((f"## {title}", paragraph, text_table(table).markdown()) for title, paragraph, table in sections)
+    return "\n\n".join("\n\n".join(filter(None, part)) for part in parts if any(part[1:])) + "\n"
 
 
 def _sections(run: Run) -> Iterator[str]:
-    frame = to_frame(run)
     study = run.header.study
     yield f"# {study.get('title') or study['name']}"
     yield _machine(run)
-    yield from _section("What this run resolves", trust.floors(run))
+    if floors := trust.floors(run):
+        yield f"## What this run resolves\n\n{floors.markdown()}"
     yield HOW_TO_READ
-    yield from _section("Baseline", tables.baselines(frame))
-    yield from _section("Priority and cost", claims.priorities(run, frame))
-    yield from _section("Claims", claims.claims(run, frame))
-    yield from _section("Stages", claims.stages(run, frame))
-    yield from _section("Where the time goes", tables.ingredients(run))
-    yield from _section("Memory of one inference", trust.memory(run, frame))
-    yield from _section("Latency by threads", trust.threads(frame))
-    for host, size in frame[["host", "size"]].drop_duplicates().itertuples(index=False):
-        yield from _section(f"Overhead in % of {host} at {size}", tables.matrix(run, frame, host, size))
-        yield from _section(f"NPU verdicts, {host} at {size}", tables.npu_matrix(run, frame, host, size))
-    yield from _section("Modules by NPU target, in cases", npu.by_target(run, frame))
-    yield from _section("Ops on which two profiles of a vendor differ", npu.disputed(run))
-    yield from _section("Ops that are refused or unknown, by module", npu.refused_ops(run))
-    yield from _section("Deployment checklist", tables.checklist(run))
-    yield from _section("Cases whose interval is wider than asked", trust.imprecise(frame))
-    yield from _section("Cases whose two clocks disagree", trust.disagreements(frame))
-    yield from _section("Cases that shared their core", trust.crowded(frame))
-    yield from _section("Cases without figures", tables.failures(frame))
+    yield sections_text(_tables(run)).rstrip("\n")
 
 
-def _section(title: str, table: pd.DataFrame) -> Iterator[str]:
-    if not table.empty:
-        yield f"## {title}"
-        yield table_text(table)
+def _tables(run: Run) -> Iterator[Section]:
+    rows = rows_of(run)
+    yield Section("Baseline", table=tables.baselines(rows))
+    yield Section("Priority and cost", table=claims.priorities(run))
+    yield Section("Claims", table=claims.claims(run))
+    yield Section("Stages", table=claims.stages(run))
+    yield Section("Where the time goes", table=tables.ingredients(run))
+    yield Section("Memory of one inference", table=trust.memory(run))
+    yield Section("Latency by threads", table=trust.threads(rows))
+    for host, size in dict.fromkeys((row.host, row.size) for row in rows):
+        yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, host, size))
+        yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, host, size))
+    yield Section("Modules by NPU target, in cases", table=npu.by_target(run))
+    yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(run))
+    yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(run))
+    yield Section("Deployment checklist", table=tables.checklist(run))
+    yield Section("Cases whose interval is wider than asked", table=trust.imprecise(rows))
+    yield Section("Cases whose two clocks disagree", table=trust.disagreements(rows))
+    yield Section("Cases that shared their core", table=trust.crowded(rows))
+    yield Section("Cases without figures", table=tables.failures(rows))
 
 
 def _machine(run: Run) -> str:
@@ -118,4 +107,4 @@ def _limits(machine: Mapping[str, Any]) -> str:
     return f"; the container is limited to {' and '.join(filter(None, parts))}" if any(parts) else ""
 
 
-ENTRIES = (Format(name="md", file="report.md", render=render, summary="the whole report as Markdown"),)
+ENTRIES = (ReportFormat(name="md", file="report.md", render=render, summary="the whole report as Markdown"),)

@@ -2,28 +2,27 @@
 
 from collections import Counter
 
-import pandas as pd
-
 from attnbench.core.grammar import parse_variant
 from attnbench.core.naming import inserted_module
 from attnbench.core.records import ON_NPU, Finding, Run
 from attnbench.core.units import MISSING
+from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import VERDICTS
-from attnbench.report.tables import rows_of
+from attnbench.report.table import Table
 
 
-def by_target(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+def by_target(run: Run) -> Table:
     """Modules against targets: in how many of a module's cases its own nodes come to which verdict; the worst first."""
     targets = run.header.study.get("targets", [])
     verdicts: dict[str, dict[str, Counter[str]]] = {}
-    for row in rows_of(frame):
-        assignments = parse_variant(row["variant"]).assignments
-        if len(assignments) == 1 and row["npu_verdict"]:
+    for row in rows_of(run):
+        assignments = parse_variant(row.variant).assignments
+        if len(assignments) == 1 and row.npu_verdict:
             module = "+".join(map(str, assignments[0].modules))
-            verdicts.setdefault(module, {}).setdefault(row["target"], Counter())[row["npu_verdict"]] += 1
+            verdicts.setdefault(module, {}).setdefault(row.target, Counter())[row.npu_verdict] += 1
     if len(targets) < 2:
-        return pd.DataFrame()
-    return pd.DataFrame(
+        return Table()
+    return Table.of(
         {"module": module, **{target: _told(found.get(target, Counter())) for target in targets}}
         for module, found in verdicts.items()
     )
@@ -36,7 +35,7 @@ def _told(verdicts: Counter[str]) -> str:
     return ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in order) or MISSING
 
 
-def refused_ops(run: Run) -> pd.DataFrame:
+def refused_ops(run: Run) -> Table:
     """Which ops of which module a target refuses or does not know, in how many cases, with the reason and its source."""
     cases: Counter[tuple[str, ...]] = Counter()
     for record in run.records:
@@ -46,7 +45,7 @@ def refused_ops(run: Run) -> pd.DataFrame:
             if f.inserted and f.level in ("refused", "fallback", "unknown")
         }
         cases.update(seen)
-    return pd.DataFrame(
+    return Table.of(
         {
             "module": module,
             "op": op,
@@ -59,12 +58,12 @@ def refused_ops(run: Run) -> pd.DataFrame:
             "cases": number,
         }
         for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
-            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2])
+            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2], item[0])
         )
     )
 
 
-def disputed(run: Run) -> pd.DataFrame:
+def disputed(run: Run) -> Table:
     """Ops of modules that one profile of a vendor takes and another does not, in how many cases.
 
     Profiles are of one vendor where their names begin with the same word.
@@ -76,7 +75,7 @@ def disputed(run: Run) -> pd.DataFrame:
             if finding.inserted:
                 nodes.setdefault(finding.node, []).append(finding)
         cases.update({told for findings in nodes.values() for told in _disputes(findings)})
-    return pd.DataFrame(
+    return Table.of(
         {"module": module, "op": op, "taken": taken, "not taken": refused, "cases": number}
         for (module, op, taken, refused), number in sorted(cases.items())
     )

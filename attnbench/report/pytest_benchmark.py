@@ -12,8 +12,8 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from attnbench.core.records import Case, Record, Run
-from attnbench.report import Format
-from attnbench.report.series import Figure, figures
+from attnbench.report import ReportFormat
+from attnbench.report.series import SeriesFigure, figures
 
 
 def render(run: Run) -> str:
@@ -23,7 +23,10 @@ def render(run: Run) -> str:
         "machine_info": _present(_machine(run)),
         "commit_info": _present(_commit(run)),
         "benchmarks": [
-            _benchmark(record, figure) for record in run.records for figure in figures(record) if figure.metric == "latency"
+            _benchmark(record, figure)
+            for record in run.records
+            for figure in figures(record)
+            if figure.metric.name == "latency"
         ],
         "datetime": header.started,
         "version": f"attnbench {header.attnbench}",
@@ -73,7 +76,7 @@ def _quartile(ordered: Sequence[float]) -> float:
     return median(ordered[: len(ordered) // 2])
 
 
-def _benchmark(record: Record, figure: Figure) -> dict[str, Any]:
+def _benchmark(record: Record, figure: SeriesFigure) -> dict[str, Any]:
     case, threads = record.case, f" ({figure.threads} threads)" if figure.threads != 1 else ""
     params = {"host": case.host, "size": case.size, "batch": case.batch, "variant": case.variant, "threads": figure.threads}
     return {
@@ -91,7 +94,7 @@ def _benchmark(record: Record, figure: Figure) -> dict[str, Any]:
 def _extra(record: Record) -> dict[str, float]:
     """The overhead in % with the ends of its interval, where the case has one."""
     names = {"value": "overhead_pct", "low": "overhead_pct_low", "high": "overhead_pct_high"}
-    found = next((figure.times(100) for figure in figures(record) if figure.metric == "overhead"), {})
+    found = next((figure.times(100) for figure in figures(record) if figure.metric.name == "overhead"), {})
     return {names[name]: value for name, value in found.items()}
 
 
@@ -124,7 +127,7 @@ def _present(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 ENTRIES = (
-    Format(
+    ReportFormat(
         name="pytest-benchmark",
         file="pytest-benchmark.json",
         render=render,

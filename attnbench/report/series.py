@@ -8,20 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from attnbench.core.metrics import METRICS, SERIES, Metric
 from attnbench.core.records import Record
-
-METRICS = ("overhead", "latency", "latency_p90", "params", "macs", "activation_peak", "memory_peak", "weights")
-"""The quantities that become series, by the names that records use, in the order in which they are written."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class SeriesFigure:
     """One quantity of one case, in base units (seconds, bytes, counts; an overhead is a plain ratio).
 
     ``low`` and ``high`` are the ends of its 95 % interval where it has one, ``samples`` the raw values behind it.
     """
 
-    metric: str
+    metric: Metric
     threads: int
     value: float
     low: float | None
@@ -40,16 +38,21 @@ class Figure:
         return (self.low, self.high) if finite(self.low) and finite(self.high) else None
 
 
-def figures(record: Record) -> Iterator[Figure]:
-    """The figures of a record in the order of ``METRICS``, fewer threads first; none where its case is not ``ok``."""
+def figures(record: Record) -> Iterator[SeriesFigure]:
+    """The figures of a record in the order of ``SERIES``, fewer threads first; none where its case is not ``ok``."""
     found = []
     for measurement in record.measurements if record.status == "ok" else ():
         metric, _, threads = measurement.metric.partition("@")
-        if metric in METRICS and finite(measurement.value):
+        if metric in SERIES and finite(measurement.value):
             number = int(threads) if threads.isdigit() else 1
             ends, samples = (measurement.low, measurement.high), tuple(filter(finite, measurement.samples))
-            found.append(Figure(metric, number, measurement.value, *ends, samples, measurement.note))
-    yield from sorted(found, key=lambda figure: (METRICS.index(figure.metric), figure.threads))
+            found.append(SeriesFigure(METRICS[metric], number, measurement.value, *ends, samples, measurement.note))
+    yield from sorted(found, key=lambda figure: (SERIES.index(figure.metric.name), figure.threads))
+
+
+def nano_scale(metric: Metric) -> float:
+    """How many of the unit that benchmarking tools use make a base unit: nanoseconds, and % of shares."""
+    return 1e9 if metric.unit == "s" else metric.scale
 
 
 def finite(value: Any) -> TypeGuard[float]:

@@ -45,7 +45,9 @@ class Table:
         return tabulate(self.rows, headers=self.columns, disable_numparse=True)
 
     def markdown(self) -> str:
-        """A Markdown table."""
+        """A Markdown table; nothing without rows."""
+        if not self.rows:
+            return ""
         safe = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
         return tabulate(safe, headers=self.columns, tablefmt="pipe", disable_numparse=True)
 
@@ -63,6 +65,17 @@ class Section(NamedTuple):
     title: str
     paragraph: str = ""
     table: Table = Table()
+
+
+Shown = Any
+"""A ``Table``, or a DataFrame of text, as some commands still make them: it goes with the last, as does ``text_table``."""
+
+
+def text_table(found: Shown) -> Table:
+    """What is shown, as a table."""
+    if isinstance(found, Table):
+        return found
+    return Table(tuple(map(str, found.columns)), tuple(tuple(map(str, row)) for row in found.to_numpy().tolist()))
 
 
 def _text(value: Any) -> str:

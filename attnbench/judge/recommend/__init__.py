@@ -14,7 +14,6 @@ from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candida
 from attnbench.judge.recommend.front import Point, doubts, front
 from attnbench.judge.recommend.notes import notes
 from attnbench.judge.recommend.wish import Limit, Wish, wish_from_flags
-from attnbench.report.frame import to_frame
 
 __all__ = [
     "BUDGET",
@@ -56,17 +55,14 @@ def recommend(run: Run, wish: Wish) -> Recommendation:
     asked, wish = wish, replace(wish, targets=_targets(run, wish))
     cases = _narrowed(planned, wish)
     accuracy = read_accuracy(wish.accuracy, wish.metrics, planned, cases) if wish.accuracy else None
-    frame = to_frame(run)
-    judged = candidates(run, frame, cases, wish)
+    judged = candidates(run, cases, wish)
     if accuracy is not None:
         judged = [replace(found, metrics=accuracy.by_case.get(found.case, {})) for found in judged]
     left = [found for found in judged if not found.reasons]
     groups = list(dict.fromkeys(case.baseline for case in cases))
     ranked = [found for group in groups for found in _ranked([f for f in left if f.group == group], group, accuracy)]
     fallen = sorted((found for found in judged if found.reasons), key=_distance)
-    return Recommendation(
-        wish, tuple(ranked), tuple(fallen), notes(run, frame, asked, wish.targets, accuracy, ranked, fallen)
-    )
+    return Recommendation(wish, tuple(ranked), tuple(fallen), notes(run, asked, wish.targets, accuracy, ranked, fallen))
 
 
 def _targets(run: Run, wish: Wish) -> tuple[str, ...]:

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-import pandas as pd
-
 from attnbench.core.records import BASELINE, Case, Record, Run
 from attnbench.core.units import fixed, significant, with_interval
 from attnbench.judge.recommend.wish import Limit, Wish
+from attnbench.judge.rows import Row, rows_of
 from attnbench.judge.verdicts import CROWDED, systematic_points
-from attnbench.report.tables import Row, number, rows_of
 
 TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
 """Kinds of reasons, in the order in which they decide."""
@@ -79,13 +77,12 @@ class Candidate:
     dominated_by: tuple[str, ...] = ()
 
 
-def candidates(run: Run, frame: pd.DataFrame, cases: Sequence[Case], wish: Wish) -> list[Candidate]:
+def candidates(run: Run, cases: Sequence[Case], wish: Wish) -> list[Candidate]:
     """The variants among some of a run's cases, each held against the targets and budgets of a wish."""
     records = {record.case: record for record in run.records}
     rows: dict[Case, dict[str, Row]] = {}
-    for row in rows_of(frame):
-        case = Case(row["host"], row["variant"], row["size"], int(row["batch"]))
-        rows.setdefault(case, {})[row["target"]] = row
+    for row in rows_of(run):
+        rows.setdefault(row.case, {})[row.target] = row
     return [
         _judged(records[case], rows[case], rows.get(case.baseline, {}), wish)
         if case in records
@@ -97,21 +94,21 @@ def candidates(run: Run, frame: pd.DataFrame, cases: Sequence[Case], wish: Wish)
 
 def _judged(record: Record, rows: Mapping[str, Row], baselines: Mapping[str, Row], wish: Wish) -> Candidate:
     row = next(iter(rows.values()))
-    base: Row = next(iter(baselines.values()), {})
+    base = next(iter(baselines.values()), None)
     found = Candidate(
         record.case,
         record.case.baseline,
-        overhead=number(row, "overhead_pct"),
-        low=number(row, "overhead_pct_low"),
-        high=number(row, "overhead_pct_high"),
-        added_ms=number(row, "overhead_ms"),
-        params=number(row, "params_delta"),
-        macs=number(row, "macs_delta"),
-        memory=number(row, "activation_peak_delta_bytes"),
-        floor=number(row, "floor_difference_pct") or 0.0,
-        verdicts=tuple(_verdict(record, target, rows.get(target, {})) for target in wish.targets),
+        overhead=row.number("overhead_pct"),
+        low=row.number("overhead_pct_low"),
+        high=row.number("overhead_pct_high"),
+        added_ms=row.number("overhead_ms"),
+        params=row.number("params_delta"),
+        macs=row.number("macs_delta"),
+        memory=row.number("activation_peak_delta_bytes"),
+        floor=row.number("floor_difference_pct") or 0.0,
+        verdicts=tuple(_verdict(record, target, rows.get(target)) for target in wish.targets),
     )
-    budgets = list(_budgets(wish, number(base, "latency_median_ms")))
+    budgets = list(_budgets(wish, base.number("latency_median_ms") if base else None))
     reasons = (
         *(_rejections(record, found, wish) if record.status == "ok" or record.findings else ()),
         *_without_figure(found, row, wish, budgets),
@@ -122,9 +119,9 @@ def _judged(record: Record, rows: Mapping[str, Row], baselines: Mapping[str, Row
     return replace(found, reasons=reasons, beyond=beyond, remarks=remarks)
 
 
-def _verdict(record: Record, target: str, row: Row) -> Verdict:
+def _verdict(record: Record, target: str, row: Row | None) -> Verdict:
     """A target's word, with those ops first that most of its nodes are."""
-    word = str(row.get("npu_verdict") or "")
+    word = row.npu_verdict or "" if row else ""
     levels = ("constrained", "efficiency") if word == "ok with constraint" else (word,)
     of_target = [f for f in record.findings if f.inserted and f.target == target and f.level in levels]
     return Verdict(target, word, tuple(op for op, _ in Counter(f.composite or f.op for f in of_target).most_common()))
@@ -150,10 +147,10 @@ def _rejections(record: Record, found: Candidate, wish: Wish) -> Iterator[Reason
 
 def _without_figure(found: Candidate, row: Row, wish: Wish, budgets: Sequence[Budget]) -> Iterator[Reason]:
     """Why there is no overhead, in the run's own words."""
-    if row["status"] != "ok":
-        yield Reason(FIGURE, f"{row['status']}: {row['reason']}")
+    if row.status != "ok":
+        yield Reason(FIGURE, f"{row.status}: {row.reason}")
     elif found.overhead is None:
-        yield Reason(FIGURE, str(row["stopped"] or "the run holds no overhead of it"))
+        yield Reason(FIGURE, row.stopped or "the run holds no overhead of it")
     elif wish.max_latency is not None and not any(budget.unit == "ms" for budget in budgets):
         yield Reason(FIGURE, "its overhead in ms is not known: the run holds no latency of the baseline")
 
@@ -206,7 +203,7 @@ def _remarks(found: Candidate, record: Record, row: Row) -> Iterator[str]:
         yield "no interval: too few replicates"
     if record.pending:
         yield "replicates still to come"
-    if row["agreement"] == "disagree":
+    if row.agreement == "disagree":
         yield "its two clocks disagree"
-    if (number(row, "core_share_pct") or 100.0) < 100 * CROWDED:
-        yield f"measured with {fixed(number(row, 'core_share_pct'), 0)} % of a core"
+    if (row.number("core_share_pct") or 100.0) < 100 * CROWDED:
+        yield f"measured with {fixed(row.number('core_share_pct'), 0)} % of a core"

@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
 from attnbench.core.records import BASELINE, Run
 from attnbench.core.units import count, significant
 from attnbench.judge.recommend.accuracy import Accuracy
 from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candidate
 from attnbench.judge.recommend.wish import Wish
+from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
-from attnbench.report.tables import rows_of
 
 DECIDED = {TARGET: "for the NPU target", FIGURE: "without a figure", BUDGET: "over budget"}
 """What decided that variants fell out, after their number."""
@@ -19,7 +17,6 @@ DECIDED = {TARGET: "for the NPU target", FIGURE: "without a figure", BUDGET: "ov
 
 def notes(
     run: Run,
-    frame: pd.DataFrame,
     wish: Wish,
     targets: Sequence[str],
     accuracy: Accuracy | None,
@@ -32,7 +29,7 @@ def notes(
         _outcome(left, fallen),
         *(_compared(accuracy, left) if left else ()),
         *(_uncertainty(left) if left else ()),
-        *_hosts(frame, wish, targets),
+        *_hosts(run, wish, targets),
         _machine(run),
     )
 
@@ -97,13 +94,13 @@ def _uncertainty(left: Sequence[Candidate]) -> Iterator[str]:
     )
 
 
-def _hosts(frame: pd.DataFrame, wish: Wish, targets: Sequence[str]) -> Iterator[str]:
+def _hosts(run: Run, wish: Wish, targets: Sequence[str]) -> Iterator[str]:
     """The hosts that a target does not take even without a module."""
-    for row in rows_of(frame[(frame["variant"] == BASELINE) & frame["target"].isin(targets)]):
-        asked = wish.host in (None, row["host"]) and wish.size in (None, row["size"])
-        if asked and row["npu_verdict"] in ("refused", "fallback", "unknown"):
+    for row in rows_of(run):
+        asked = row.case.is_baseline and row.target in targets and wish.host in (None, row.host)
+        if asked and wish.size in (None, row.size) and row.npu_verdict in ("refused", "fallback", "unknown"):
             yield (
-                f"{row['host']} at {row['size']} alone, without any module, is '{row['npu_verdict']}' on {row['target']}: "
+                f"{row.host} at {row.size} alone, without any module, is '{row.npu_verdict}' on {row.target}: "
                 "what a variant adds may be accepted, and the whole still not run."
             )
 
