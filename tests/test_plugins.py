@@ -8,7 +8,8 @@ from attnbench.core.errors import InputError
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, HostReference, check_host
 from attnbench.modules import MODULES, Plane, build_module
-from attnbench.targets import load_target, target_names
+from attnbench.npu.targets import load_target
+from attnbench.targets import find_targets, target_names
 
 CODE = """
 from pathlib import Path
@@ -73,8 +74,10 @@ def installed(tmp_path, monkeypatch):
         ]
         (info / "entry_points.txt").write_text("\n".join(lines))
         monkeypatch.syspath_prepend(tmp_path)
+        find_targets.cache_clear()
 
     yield install
+    find_targets.cache_clear()
     for name in ("plug_in", "plug_broken"):
         sys.modules.pop(name, None)
 

@@ -5,9 +5,11 @@ from test_graph import floats, model_of
 
 from attnbench.core.errors import InputError
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.npu.judge import deployment_checklist, lint
+from attnbench.npu.checklist import deployment_checklist
+from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES, limit_text
-from attnbench.targets import load_target, target_names
+from attnbench.npu.targets import load_target
+from attnbench.targets import target_names
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,7 @@ def aimotive():
 
 
 def judged(target, *model):
-    return lint(model_of(*model), target)[0]
+    return judge(model_of(*model), target)[0]
 
 
 def conv(channels: int, kernel: int, outputs: int = 8):
@@ -143,8 +145,9 @@ def test_a_users_target_is_loaded_and_its_policy_for_unlisted_ops_holds(tmp_path
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"level": "fine"}, "level is one of"), ({"evidence": "hearsay"}, "evidence is one of"),
-        ({"unlisted": "maybe"}, "unlisted is one of"), ({"more": "limits = { kernel_atmost = 3 }"}, "did you mean 'kernel_at_most'"),
+        ({"level": "suported"}, "rule 'r': level 'suported': did you mean 'supported'"),
+        ({"evidence": "hearsay"}, "rule 'r': evidence 'hearsay': known: presumed, report, third-party, vendor-doc"),
+        ({"unlisted": "maybe"}, "unlisted 'maybe': known: error, fallback:<where>, unknown"), ({"more": "limits = { kernel_atmost = 3 }"}, "did you mean 'kernel_at_most'"),
         ({"more": "limit = 3"}, "did you mean 'limits'"),
     ],
 )  # fmt: skip

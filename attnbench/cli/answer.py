@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attnbench.core.records import Run
+    from attnbench.report.table import Table
 
-Section = tuple[str, str, "pd.DataFrame"]
+Section = tuple[str, str, "pd.DataFrame | Table"]
 """A heading, a paragraph, and a table, the last two of which may be empty."""
 
 
@@ -53,25 +54,28 @@ def answer(
         give(texts[format_](), output)
 
 
-def show_table(table: "pd.DataFrame", title: str = "") -> None:
+def show_table(table: "pd.DataFrame | Table", title: str = "") -> None:
     """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
-    if table.empty:
+    from attnbench.report.table import Table  # noqa: PLC0415
+
+    rows = table.rows if isinstance(table, Table) else table.to_numpy().tolist()
+    if not rows:
         return
     if sys.stdout.isatty():
+        from rich import table as rich_table  # noqa: PLC0415
         from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
 
-        shown = Table(title=title, title_justify="left")
+        shown = rich_table.Table(title=title, title_justify="left")
         for column in table.columns:
             shown.add_column(str(column), overflow="fold")
-        for row in table.itertuples(index=False):
+        for row in rows:
             shown.add_row(*map(str, row))
         Console(highlight=False, markup=False).print(shown)
         return
     from tabulate import tabulate  # noqa: PLC0415
 
     typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
-    typer.echo(tabulate(table.to_numpy().tolist(), headers=list(map(str, table.columns)), disable_numparse=True))
+    typer.echo(tabulate(rows, headers=list(map(str, table.columns)), disable_numparse=True))
 
 
 def give(text: str, output: Path | None) -> None:

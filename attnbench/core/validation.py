@@ -82,7 +82,8 @@ def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[Any], str]:
             items = value if isinstance(value, list | tuple) else []
             value = items[int(index)] if index != "..." and int(index) < len(items) else None
             types = [a for one in types for arg in get_args(one)[-1:] for a in _alternatives(arg)]
-            place[-1:] = [f"{place[-1]} {int(index) + 1}" if index != "..." else place[-1]] if place else []
+            number = f" {int(index) + 1}" if index != "..." else ""
+            place[-1:] = [f"{place[-1]}{number}"] if place else [f"item{number}"] if number else []
     return value, types, ": ".join(place)
 
 

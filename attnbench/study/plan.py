@@ -24,8 +24,8 @@ from attnbench.hosts import (
     modules_by_site,
 )
 from attnbench.modules import MODULES, check_spec
+from attnbench.npu.targets import load_target
 from attnbench.study.file import HOST_KEYS, claims_of, find_study, hold, read_study
-from attnbench.targets import load_target
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
