@@ -29,9 +29,9 @@ _WORDS = {
     "bool": "true or false",
     "null": "nothing",
 }
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
-_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
-_CHOICE = re.compile(r"Invalid enum value (?P<name>.*)")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+_CHOICE = re.compile(r"Invalid enum value (?P<name>.*)", re.DOTALL)
 _STEP = re.compile(r"\.(?P<field>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 

@@ -144,7 +144,7 @@ def parse_target(data: Any, where: str) -> Target:
     file = validate(data, TargetFile, where)
     unlisted = file.target.get("unlisted", "unknown")
     defaults = {"beyond": "error" if unlisted == "unknown" else unlisted}
-    head = validate(defaults | _texts(file.target), TargetHead, f"{where}: [target]")
+    head = validate(defaults | _with_texts(file.target, TargetHead), TargetHead, f"{where}: [target]")
     _check_word(head.unlisted, POLICIES, f"{where}: unlisted")
     _check_word(head.beyond, POLICIES, f"{where}: beyond")
     rules = tuple(_rule(one, head.beyond, where) for one in file.rule)
@@ -162,16 +162,16 @@ def _parsed(text: str, where: str) -> Target:
 def _rule(data: Any, beyond: str, where: str) -> Rule:
     table = isinstance(data, dict)
     where = f"{where}: rule {data.get('id', '?') if table else data!r:.60}"
-    rule = validate({"beyond": beyond} | _texts(data) if table else data, Rule, where)
+    rule = validate({"beyond": beyond} | _with_texts(data, Rule) if table else data, Rule, where)
     _check_word(rule.level, LEVELS, f"{where}: level")
     _check_word(rule.beyond, POLICIES, f"{where}: beyond")
     return rule
 
 
-def _texts(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table whose numbers and dates are text, so that ``version = 2.4`` and ``date = 2026-01-31`` are taken."""
-    plain = (int, float, dt.date)
-    return {k: str(v) if isinstance(v, plain) and not isinstance(v, bool) else v for k, v in table.items()}
+def _with_texts(table: Mapping[str, Any], kind: type[Strict]) -> dict[str, Any]:
+    """A table whose numbers and dates are text where text is asked: ``version = 2.4`` and ``date = 2026-01-31`` are taken."""
+    texts = {key for key, wanted in kind.__annotations__.items() if wanted is str}
+    return {k: str(v) if k in texts and type(v) in (int, float, dt.date) else v for k, v in table.items()}
 
 
 def _check_word(value: str, allowed: tuple[str, ...], where: str) -> None:

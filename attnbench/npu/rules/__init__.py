@@ -25,11 +25,11 @@ def argument_type(name: str) -> Any:
 
 
 def measure(name: str, node: ir.Node, limit: Any) -> Reading:
-    """What a predicate says of a node. Raises ``Unmeasured``, also where the node has not what the predicate is about."""
+    """What a predicate says of a node. Raises ``Unmeasured``, also where a node of that form has nothing to measure."""
     try:
         return PREDICATES[name](node, limit)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # the limit is valid, so it is the node's form
-        raise Unmeasured(f"{name}, which this {node.op_type} has not") from error
+        raise Unmeasured(f"{name} of a {node.op_type} of this form") from error
 
 
 def limit_text(name: str, limit: Any) -> str:

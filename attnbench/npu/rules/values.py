@@ -91,8 +91,8 @@ def _attribute(node: ir.Node, name: str) -> Any:
 
 
 def _equal(seen: Any, wanted: Any) -> bool:
-    if isinstance(seen, float) or isinstance(wanted, float):
-        return seen is not None and isclose(float(seen), float(wanted), rel_tol=1e-3, abs_tol=1e-9)
+    if isinstance(seen, int | float) and isinstance(wanted, int | float):
+        return isclose(seen, wanted, rel_tol=1e-3, abs_tol=1e-9) if float in (type(seen), type(wanted)) else seen == wanted
     return seen == wanted
 
 
