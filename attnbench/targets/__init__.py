@@ -169,7 +169,7 @@ def _rule(data: Any, beyond: str, where: str) -> Rule:
 
 
 def _with_texts(table: Mapping[str, Any], kind: type[Strict]) -> dict[str, Any]:
-    """A table whose numbers and dates are text where text is asked: ``version = 2.4`` and ``date = 2026-01-31`` are taken."""
+    """The table with its numbers and dates as text where text is asked, such as ``version = 2.4``, ``date = 2026-01-31``."""
     texts = {key for key, wanted in kind.__annotations__.items() if wanted is str}
     return {k: str(v) if k in texts and type(v) in (int, float, dt.date) else v for k, v in table.items()}
 
