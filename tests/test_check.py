@@ -15,8 +15,9 @@ from attnbench.core.records import ON_NPU
 from attnbench.graph.composites import composites
 from attnbench.graph.foreign import fold, read_model
 from attnbench.npu.check import causes, check
-from attnbench.npu.judge import lint
-from attnbench.targets import load_target, target_names
+from attnbench.npu.judge import judge
+from attnbench.npu.targets import load_target
+from attnbench.targets import target_names
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
@@ -79,7 +80,7 @@ def test_constants_are_folded_before_anything_is_judged():
         ("Concat", ["m", "rest"], ["t"], {"axis": 0}), ("Reshape", ["x", "t"], ["y"], {}),
     ]  # fmt: skip
     weights = {"i": np.array(0), "zero": np.array([0]), "rest": np.array([-1])}
-    findings = lint(model_of_proto(proto_of(nodes, {"x": (2, 3, 4, 4)}, {"y": (2, 48)}, weights)), load_target("aimotive"))
+    findings = judge(model_of_proto(proto_of(nodes, {"x": (2, 3, 4, 4)}, {"y": (2, 48)}, weights)), load_target("aimotive"))
     assert [finding.op for finding in findings] == ["Reshape"]
 
 
@@ -103,16 +104,16 @@ def test_a_composite_is_found_in_any_order_of_operands_and_only_if_nothing_reads
 
 def test_a_part_that_is_refused_alone_is_supported_inside_its_composite(tmp_path):
     target = written(tmp_path, ('["Gelu"]', "supported", ""), ('["Erf"]', "refused", ""))
-    inside = lint(model_of(*gelu()), load_target(target))
+    inside = judge(model_of(*gelu()), load_target(target))
     assert {(f.op, f.level, f.composite) for f in inside if f.op == "Erf"} == {("Erf", "supported", "Gelu")}
     alone = model_of([("Erf", ["x"], ["y"], {})], {"x": (1, 2)}, {"y": (1, 2)})
-    assert [f.level for f in lint(alone, load_target(target))] == ["refused"]
+    assert [f.level for f in judge(alone, load_target(target))] == ["refused"]
 
 
 def test_limits_on_a_composite_are_measured_on_its_own_input(tmp_path):
     def seen(most: int) -> set[tuple[str, str]]:
         target = load_target(written(tmp_path, ('["Gelu"]', "supported", f"limits = {{ channels_at_most = {most} }}")))
-        return {(f.level, f.composite) for f in lint(model_of(*gelu()), target)}
+        return {(f.level, f.composite) for f in judge(model_of(*gelu()), target)}
 
     assert seen(8) == {("supported", "Gelu")}
     assert seen(4) == {("unknown", "")}, "a composite that is not taken is judged by its parts"
@@ -143,7 +144,7 @@ def test_the_first_rule_for_a_node_judges_it_and_none_is_beyond_the_profile(tmp_
     def level(groups: int, kernel: int) -> tuple[str, str]:
         nodes = [("Conv", ["x", "w"], ["y"], {"group": groups, "pads": [kernel // 2] * 4})]
         model = model_of(nodes, {"x": (1, 4, 8, 8)}, {"y": (1, 4, 8, 8)}, {"w": floats(4, 4 // groups, kernel, kernel)})
-        (finding,) = lint(model, target)
+        (finding,) = judge(model, target)
         return finding.level, finding.device
 
     assert level(4, 3) == ("supported", "")
@@ -162,7 +163,7 @@ def test_the_bodies_of_control_flow_are_judged(tmp_path):
          ("If", ["c"], ["y"], {"then_branch": branch("Relu"), "else_branch": branch("Tanh")})],
         {"x": (1, 2, 4, 4)}, {"y": (1, 2, 4, 4)}, {"zero": np.array(0, dtype=np.float32)},
     )  # fmt: skip
-    findings = lint(read_model(saved(tmp_path, proto)), load_target("aimotive"))
+    findings = judge(read_model(saved(tmp_path, proto)), load_target("aimotive"))
     assert {("Relu", "supported"), ("Tanh", "unknown")} <= {(f.op, f.level) for f in findings}
 
 
@@ -179,7 +180,7 @@ def test_a_shape_that_stays_open_is_one_cause(tmp_path):
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 18, 21])
 def test_every_opset_from_nine_on_is_judged_alike(tmp_path, opset):
-    findings = lint(read_model(saved(tmp_path, net(opset=opset, ir_version=8))), load_target("aimotive"))
+    findings = judge(read_model(saved(tmp_path, net(opset=opset, ir_version=8))), load_target("aimotive"))
     assert [f.level for f in findings] == ["supported"] * 3 + ["refused", "unknown"]
 
 
@@ -269,7 +270,7 @@ def test_an_op_of_a_custom_domain_is_a_finding_and_not_the_end(tmp_path):
     node = proto.graph.node[1]
     node.op_type, node.domain = "Fancy", "com.example"
     proto.opset_import.append(helper.make_opsetid("com.example", 1))
-    findings = lint(read_model(saved(tmp_path, proto)), load_target("aimotive"))
+    findings = judge(read_model(saved(tmp_path, proto)), load_target("aimotive"))
     assert ("Fancy", "unknown", "com.example::Fancy is not an op of ONNX") in {(f.op, f.level, f.reason) for f in findings}
 
 
@@ -320,7 +321,7 @@ def test_unknown_alone_is_clean_unless_strict(command, tmp_path):
     assert command("check", path, "--strict")[0] == 1
 
 
-def test_a_module_is_checked_without_a_host_and_its_cure_is_named(command):
+def test_a_module_is_checked_without_a_host_and_its_substitute_is_named(command):
     code, text, _ = command("check", "--module", "eca", "--channels", 64, "--plane", "6x10")
     assert code == 1
     assert "eca_banded" in text
@@ -367,15 +368,15 @@ def test_a_sweeps_report_says_where_two_profiles_of_a_vendor_differ(tmp_path):
         case = Case("resnetsan01", variant, "64x96")
         built = builder.build(case, HostReference("resnetsan01"), targets)
         records.append(Record(case, "ok", built.measurements, built.findings))
-    header = RunHeader(1, "0", "", {"name": "t", "targets": list(targets), "cases": []}, {}, {}, {})
+    header = RunHeader(1, "0", "", {"name": "t", "targets": list(targets), "cases": []}, {}, {}, {}, {})
     run = Run(header, tuple(records))
     frame = to_frame(run)
     disputed = npu.disputed(run)
-    row = disputed[disputed["op"] == "ReduceMax"].iloc[0]
+    row = next(row for row in disputed.records() if row["op"] == "ReduceMax")
     assert row["not taken"] == "aimotive, refused: 512 channels (limit: at most 256 channels)"
     assert row["taken"].startswith("aimotive-apache6")
-    matrix = npu.by_target(run, frame).set_index("module")
-    assert matrix.loc["se_npu", "aimotive"] == "ok"
+    matrix = {row["module"]: row for row in npu.by_target(run).records()}
+    assert matrix["se_npu"]["aimotive"] == "ok"
     added = frame[(frame["variant"] == "encoder.layer4=cbam") & (frame["target"] == "aimotive")].iloc[0]
     assert added["npu_nodes_added"] == added["npu_refused_added"] + added["npu_unknown_added"] + sum(
         f.level in ON_NPU for f in records[1].findings if f.target == "aimotive"

@@ -73,6 +73,8 @@ def test_the_figures_of_the_first_files_are_what_they_were():
 def test_the_figures_of_a_merged_run_are_what_they_were():
     run = load_run(SHARDS)
     assert [one["part"] for one in run.header.study["shards"]] == ["1/2", "2/2"]
+    substitutes = [finding.substitute for record in run.records for finding in record.findings]
+    assert substitutes.count("eca_banded") == 6, "the file calls it the cure"
     assert [record.case.variant for record in run.records] == [
         "baseline", "encoder.layer1+encoder.layer2=se[reduction=8]", "decoder.fusion=eca", "encoder.layer3=self_attention",
     ]  # fmt: skip

@@ -73,6 +73,15 @@ def test_the_reading_side_loads_no_torch_and_no_runtime(code):
     assert not loaded_after(code) & {"torch", "onnxruntime", "fvcore"}
 
 
+def test_listing_targets_loads_no_onnx():
+    assert not loaded_after("from attnbench.report import listing; listing.targets()") & {
+        "torch",
+        "onnx",
+        "onnx_ir",
+        "pandas",
+    }
+
+
 def test_help_loads_no_pandas_and_no_scipy():
     assert not loaded_after("import attnbench.cli") & {"pandas", "scipy", "numpy", "onnx"}
 

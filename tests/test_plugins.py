@@ -9,7 +9,8 @@ from attnbench.core.errors import InputError
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, HostReference, check_host
 from attnbench.modules import MODULES, Plane, build_module
-from attnbench.targets import load_target, target_names
+from attnbench.npu.targets import load_target
+from attnbench.targets import target_names
 
 CODE = """
 from pathlib import Path

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_graph import floats, model_of
 
-from attnbench.npu.judge import lint
+from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES
-from attnbench.targets import load_target
+from attnbench.npu.targets import load_target
 
 APACHE, TIDL, ORIN = "aimotive-apache6", "ti-tidl-11.02", "nvidia-orin-dla-trt10"
 X3, ULTRA = "horizon-rdk-x3", "horizon-rdk-ultra"
@@ -313,7 +313,7 @@ CASES = [
     ("name", "model", "level", "measured"), CASES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_what_the_document_says_of_a_node(name, model, level, measured):
-    finding = lint(model_of(*model), TARGETS[name])[0]
+    finding = judge(model_of(*model), TARGETS[name])[0]
     assert (finding.level, finding.measured[: len(measured)]) == (level, measured), finding
     assert finding.reason
     assert finding.source
@@ -328,25 +328,25 @@ def test_every_target_has_cases_of_every_kind():
 
 def test_a_fallback_names_where_it_runs():
     model = model_of(*reduction("ReduceL2", [1]))
-    devices = {name: lint(model, target)[0].device for name, target in TARGETS.items()}
+    devices = {name: judge(model, target)[0].device for name, target in TARGETS.items()}
     assert devices == {APACHE: "", TIDL: "arm", ORIN: "gpu", X3: "cpu", ULTRA: "cpu"}
 
 
 def test_the_report_and_the_table_disagree_about_512_channels():
     model = model_of(*reduction("ReduceMax", [1]))
-    assert [lint(model, target)[0].level for target in (load_target("aimotive"), TARGETS[APACHE])] == [
+    assert [judge(model, target)[0].level for target in (load_target("aimotive"), TARGETS[APACHE])] == [
         "refused",
         "supported",
     ]
 
 
 def test_erf_is_taken_inside_gelu_only():
-    parts = lint(model_of(*gelu_parts()), TARGETS[TIDL])
+    parts = judge(model_of(*gelu_parts()), TARGETS[TIDL])
     assert {(finding.level, finding.composite, finding.rule) for finding in parts} == {
         ("supported", "Gelu", "gelu-written-out")
     }
-    alone = lint(model_of(*unary("Erf")), TARGETS[TIDL])[0]
-    whole = lint(model_of(*unary("Gelu"), opset=20), TARGETS[TIDL])[0]
+    alone = judge(model_of(*unary("Erf")), TARGETS[TIDL])[0]
+    whole = judge(model_of(*unary("Gelu"), opset=20), TARGETS[TIDL])[0]
     assert [(finding.level, finding.device) for finding in (alone, whole)] == [("fallback", "arm")] * 2
 
 
@@ -355,12 +355,12 @@ def test_layer_normalisation_over_the_last_axis_only():
     for axis, level in ((-1, "supported"), (3, "supported"), (2, "fallback")):
         scales = vectors if axis != 2 else (floats(16, 16), floats(16, 16))
         model = node("LayerNormalization", (1, 8, 16, 16), *scales, to=(1, 8, 16, 16), axis=axis)
-        assert lint(model_of(*model), TARGETS[TIDL])[0].level == level
+        assert judge(model_of(*model), TARGETS[TIDL])[0].level == level
 
 
 def test_a_hard_swish_written_out_runs_on_the_dla_where_the_op_does_not():
-    assert {finding.level for finding in lint(model_of(*hard_swish_parts()), TARGETS[ORIN])} == {"supported"}
-    assert lint(model_of(*unary("HardSwish")), TARGETS[ORIN])[0].level == "fallback"
+    assert {finding.level for finding in judge(model_of(*hard_swish_parts()), TARGETS[ORIN])} == {"supported"}
+    assert judge(model_of(*unary("HardSwish")), TARGETS[ORIN])[0].level == "fallback"
 
 
 def test_a_cast_is_taken_at_the_networks_ends_only():
@@ -368,8 +368,8 @@ def test_a_cast_is_taken_at_the_networks_ends_only():
     inside = [("Relu", ["x"], ["b"], {}), ("Cast", ["b"], ["c"], {"to": 1}), ("Relu", ["c"], ["y"], {})]
     ends = [cast, ("Relu", ["a"], ["y"], {})]
     shapes = {"x": (1, 8)}, {"y": (1, 8)}
-    assert lint(model_of(ends, *shapes), TARGETS[TIDL])[0].level == "supported"
-    assert lint(model_of(inside, *shapes), TARGETS[TIDL])[1].measured == "inside the network"
+    assert judge(model_of(ends, *shapes), TARGETS[TIDL])[0].level == "supported"
+    assert judge(model_of(inside, *shapes), TARGETS[TIDL])[1].measured == "inside the network"
 
 
 def test_batch_normalisation_on_x3_needs_a_convolution_before_it():
@@ -378,7 +378,7 @@ def test_batch_normalisation_on_x3_needs_a_convolution_before_it():
     shapes = {"x": (1, 8, 4, 4)}, {"y": (1, 8, 4, 4)}
     behind_conv = model_of([("Conv", ["x", "w"], ["a"], {}), norm], *shapes, weights)
     behind_relu = model_of([("Relu", ["x"], ["a"], {}), norm], *shapes, {"s": weights["s"]})
-    assert [lint(model, TARGETS[X3])[1].level for model in (behind_conv, behind_relu)] == ["supported", "unknown"]
+    assert [judge(model, TARGETS[X3])[1].level for model in (behind_conv, behind_relu)] == ["supported", "unknown"]
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_padding_on_apache6_is_for_channels_or_for_windows(pads, reader, rule, l
     nodes = [("Pad", ["x", "pads"], ["p"], {}), (op, reads, ["y"], attributes)]
     weights = {"pads": ints(*pads, *pads), "w": floats(channels, channels, 3, 3)}
     model = model_of(nodes, {"x": (1, 8, side, side)}, {"y": (1, channels, inner, inner)}, weights)
-    finding = lint(model, TARGETS[APACHE])[0]
+    finding = judge(model, TARGETS[APACHE])[0]
     assert (finding.rule, finding.level, finding.measured) == (rule, level, measured)
 
 

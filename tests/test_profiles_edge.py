@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_graph import floats, model_of
 
-from attnbench.npu.judge import lint
-from attnbench.targets import load_target
+from attnbench.npu.judge import judge
+from attnbench.npu.targets import load_target
 
 RK3588, AXELERA, KL520, KL720, DEEPX = (
     "rockchip-rk3588-2.3.2", "axelera-metis-1.2.5", "kneron-kl520", "kneron-kl720", "deepx-2.4.1",
@@ -466,7 +466,7 @@ def named(case):
     [pytest.param(name, *case, id=f"{name}-{named(case)}") for name, cases in CASES.items() for case in cases],
 )
 def test_what_a_document_says_of_a_node(target, rule, level, measured, model):
-    findings = lint(model_of(*model), load_target(target))
+    findings = judge(model_of(*model), load_target(target))
     finding = next((one for one in findings if one.rule == rule), findings[0])
     assert (finding.rule, finding.level) == (rule, level), finding
     assert finding.measured.startswith(measured)
@@ -507,12 +507,12 @@ def test_a_profile_says_of_when_and_where_it_is(name):
 
 def test_a_part_is_refused_alone_and_supported_inside_the_whole():
     target = load_target(DEEPX)
-    alone = lint(model_of(*unary("Erf")), target)
-    inside = lint(model_of(*gelu_written_out()), target)
+    alone = judge(model_of(*unary("Erf")), target)
+    inside = judge(model_of(*gelu_written_out()), target)
     assert [finding.level for finding in alone] == ["refused"]
     assert {(finding.level, finding.composite) for finding in inside} == {("supported", "Gelu")}
 
 
 def test_the_npu_falls_back_to_a_named_device():
-    finding = lint(model_of(*unary("GlobalAveragePool", (1, 8, 8, 8))), load_target(RK3588))[0]
+    finding = judge(model_of(*unary("GlobalAveragePool", (1, 8, 8, 8))), load_target(RK3588))[0]
     assert (finding.level, finding.device, finding.limit) == ("fallback", "cpu", "height and width at most 7")

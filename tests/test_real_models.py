@@ -10,7 +10,8 @@ import pytest
 
 from attnbench.graph.foreign import read_model
 from attnbench.npu.check import causes, check
-from attnbench.targets import load_target, target_names
+from attnbench.npu.targets import load_target
+from attnbench.targets import target_names
 
 WHEELS = {
     "det": ("rapidocr_onnxruntime==1.4.4", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx", (640, 640)),

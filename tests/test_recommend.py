@@ -99,13 +99,13 @@ def test_unknown_stays_only_when_asked_and_is_then_remarked(make):
     assert "ok, ok with constraint or unknown" in kept.notes[0]
 
 
-def test_a_refusal_names_ops_device_and_cure(make):
+def test_a_refusal_names_ops_device_and_substitute(make):
     run = make(
-        variant("a", 1.0, level="refused", op="Reshape", said={"cure": "se_npu"}),
+        variant("a", 1.0, level="refused", op="Reshape", said={"substitute": "se_npu"}),
         variant("b", 1.0, level="fallback", op="Softmax", said={"device": "the CPU"}),
     )
     found = by_name(recommend(run, Wish()))
-    assert found["a"].reasons[0].text == "aimotive refuses Reshape; cure: se_npu"
+    assert found["a"].reasons[0].text == "aimotive refuses Reshape; substitute: se_npu"
     assert found["b"].reasons[0].text == "aimotive leaves Softmax to the CPU"
 
 

@@ -16,8 +16,8 @@ from attnbench.judge.verdicts import npu_verdict
 from attnbench.measure.build import CaseBuilder
 from attnbench.modules import MODULES, Plane, build_module, rewrites_of
 from attnbench.modules.coord import stretches, strided_mean
-from attnbench.npu.judge import lint
-from attnbench.targets import load_target
+from attnbench.npu.judge import judge
+from attnbench.npu.targets import load_target
 
 PLANES = [
     Plane(64, 6, 10), Plane(64, 1, 1), Plane(128, 24, 40), Plane(512, 12, 20), Plane(256, 5, 19), Plane(64, 7, 33),
@@ -48,7 +48,7 @@ def pair(name: str, original: str, plane: Plane, **options) -> tuple[nn.Module, 
 
 
 def verdict(graph: bytes) -> str:
-    return npu_verdict(lint(parse(graph), load_target("aimotive")))
+    return npu_verdict(judge(parse(graph), load_target("aimotive")))
 
 
 def distance(one, two) -> float:
@@ -138,10 +138,10 @@ def test_a_rewrite_is_named_with_the_originals_options(spec, rewrites):
     assert list(map(str, rewrites_of(parse_spec(spec)))) == rewrites
 
 
-def test_a_refused_finding_names_the_rewrite_that_cures_it(tmp_path):
+def test_a_refused_finding_names_the_rewrite_that_can_stand_in_for_it(tmp_path):
     case = Case("resnetsan01", "encoder.layer3=eca,encoder.layer4=self_attention", "64x96")
     built = CaseBuilder(0, True, tmp_path).build(case, HostReference("resnetsan01"), ("aimotive",))
     refused = [finding for finding in built.findings if finding.level in ("refused", "unknown")]
-    assert {finding.cure for finding in refused if finding.site == "encoder.layer3"} == {"eca_banded"}
-    assert {finding.cure for finding in refused if finding.site == "encoder.layer4"} == {""}
-    assert not any(finding.cure for finding in built.findings if finding not in refused)
+    assert {finding.substitute for finding in refused if finding.site == "encoder.layer3"} == {"eca_banded"}
+    assert {finding.substitute for finding in refused if finding.site == "encoder.layer4"} == {""}
+    assert not any(finding.substitute for finding in built.findings if finding not in refused)

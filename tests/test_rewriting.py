@@ -26,7 +26,7 @@ from attnbench.npu import rewriting
 from attnbench.npu.rewriting import REWRITES, rewrite
 from attnbench.npu.rewriting.place import Place
 from attnbench.npu.rewriting.proof import BOUND, Unproven, compare
-from attnbench.targets import load_target
+from attnbench.npu.targets import load_target
 
 RNG = np.random.default_rng(0)
 

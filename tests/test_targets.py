@@ -1,13 +1,17 @@
 """Profiles, their predicates, and what they say of nodes."""
 
+from pathlib import Path
+
 import pytest
 from test_graph import floats, model_of
 
 from attnbench.core.errors import InputError
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.npu.judge import deployment_checklist, lint
+from attnbench.npu.checklist import deployment_checklist
+from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES, limit_text
-from attnbench.targets import load_target, target_names
+from attnbench.npu.targets import load_target
+from attnbench.targets import target_names
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +20,7 @@ def aimotive():
 
 
 def judged(target, *model):
-    return lint(model_of(*model), target)[0]
+    return judge(model_of(*model), target)[0]
 
 
 def conv(channels: int, kernel: int, outputs: int = 8):
@@ -143,9 +147,20 @@ def test_a_users_target_is_loaded_and_its_policy_for_unlisted_ops_holds(tmp_path
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"level": "fine"}, "level is one of"), ({"evidence": "hearsay"}, "evidence is one of"),
-        ({"unlisted": "maybe"}, "unlisted is one of"), ({"more": "limits = { kernel_atmost = 3 }"}, "did you mean 'kernel_at_most'"),
+        ({"level": "suported"}, "rule 'r': level 'suported': did you mean 'supported'"),
+        ({"evidence": "hearsay"}, "unknown evidence in target .*t.toml: rule 'r' 'hearsay': known: presumed, report, third-party, vendor-doc"),
+        ({"unlisted": "maybe"}, "unlisted 'maybe': known: error, fallback:<where>, unknown"), ({"more": "limits = { kernel_atmost = 3 }"}, "did you mean 'kernel_at_most'"),
         ({"more": "limit = 3"}, "did you mean 'limits'"),
+        ({"more": "limits = { kernel_at_most = '7' }"},
+         "t.toml: rule 'r': limits: kernel_at_most must be a whole number or a list, not '7'$"),
+        ({"more": "where = { kernel_at_most = [7, true] }"}, "rule 'r': where: kernel_at_most: item 2 must be a whole number, not True"),
+        ({"more": "advice = { output_channels_multiple_of = 0 }"}, "output_channels_multiple_of must be a whole number >= 1, not 0"),
+        ({"more": "limits = { kernel_and_stride_in = [[3, 3]] }"}, "item 1 must be a list of length >= 3"),
+        ({"more": "limits = { group_kinds = ['depthwize'] }"}, "rule 'r': limits: group_kinds 'depthwize': did you mean 'depthwise'"),
+        ({"more": "limits = { attributes = 3 }"}, "attributes must be a table, not 3"),
+        ({"more": "limits = { square_kernel = false }"}, "square_kernel takes only true, not False"),
+        ({"more": "limits = 7"}, "rule 'r': limits must be a table, not 7"), ({"more": "[[rule]]\nid = 'r'"}, "lacks the key"),
+        ({"more": "where = {}\n[[rules]]"}, "unknown key in target .*t.toml 'rules': did you mean 'rule'"),
     ],
 )  # fmt: skip
 def test_a_profile_with_a_mistake_names_file_and_rule(tmp_path, values, message):
@@ -154,13 +169,34 @@ def test_a_profile_with_a_mistake_names_file_and_rule(tmp_path, values, message)
     assert "t.toml" in str(caught.value)
 
 
+def test_numbers_and_dates_of_a_head_stand_for_their_text(tmp_path):
+    path = written(tmp_path)
+    text = Path(path).read_text().replace('"2026-01-01"', "2026-01-01").replace('version = "1"', "version = 2.4")
+    Path(path).write_text(text)
+    target = load_target(path)
+    assert (target.date, target.version) == ("2026-01-01", "2.4")
+
+
+def test_a_target_is_loaded_once_a_process_and_again_when_its_file_changes(tmp_path):
+    assert load_target("aimotive") is load_target("aimotive")
+    before = load_target(written(tmp_path))
+    assert before is load_target(str(tmp_path / "t.toml"))
+    assert load_target(written(tmp_path, level="refused")).rules[0].level == "refused"
+
+
 def test_unknown_targets_files_and_broken_toml_are_one_line(tmp_path):
     broken = tmp_path / "x.toml"
     broken.write_text("[target\n")
+    deep, long = tmp_path / "deep.toml", tmp_path / "long.toml"
+    deep.write_text("a = " + "[" * 5000)
+    long.write_text("a = " + "9" * 5000)
     for name, message in [
         ("aimotiv", "did you mean 'aimotive'"),
         (str(tmp_path / "no.toml"), "there is no file"),
         (str(broken), "not valid TOML"),
+        (str(deep), "not valid TOML"),
+        (str(long), "not valid TOML"),
+        (str(tmp_path / "x.toml" / "y.toml"), "cannot be read"),
     ]:
         with pytest.raises(InputError, match=message):
             load_target(name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import Section, give, give_sections
+from attnbench.cli.answer import give, give_sections
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from attnbench.npu.check import Cause, Checked
+    from attnbench.npu.check import CheckCause, Checked
     from attnbench.npu.substitutes import Rewrites
+    from attnbench.report.table import Section
 
 
 class Format(StrEnum):
@@ -47,14 +48,15 @@ def check(
     Exit codes: 0 nothing found, 1 refused or fallback found (with --strict also unknown), 2 the model cannot be judged.
     """
     from attnbench.npu.check import causes  # noqa: PLC0415
-    from attnbench.npu.check import check as judge  # noqa: PLC0415
-    from attnbench.npu.substitutes import cured  # noqa: PLC0415
-    from attnbench.targets import load_target, target_names  # noqa: PLC0415
+    from attnbench.npu.check import check as check_model  # noqa: PLC0415
+    from attnbench.npu.substitutes import check_with_substitutes  # noqa: PLC0415
+    from attnbench.npu.targets import load_target  # noqa: PLC0415
+    from attnbench.targets import target_names  # noqa: PLC0415
 
     names = target or ["aimotive"]
     targets = [load_target(name) for name in (target_names() if "all" in names else names)]
     graph, name, rewrites = _subject(model, size, shape or [], module, channels, plane)
-    checked = [cured(judge(graph, one, name), rewrites) for one in targets]
+    checked = [check_with_substitutes(check_model(graph, one, name), rewrites) for one in targets]
     found = [causes(one.nodes) for one in checked]
     if format_ in (Format.json, Format.sarif):
         give(_for_programs(format_, checked, found), output)
@@ -68,7 +70,7 @@ def check(
 def _subject(
     model: str | None, size: str | None, shapes: list[str], module: str | None, channels: int | None, plane: str | None
 ) -> "tuple[ir.Model, str, Rewrites]":
-    """What is to be judged: the model, its name, and what may cure a refused module."""
+    """What is to be judged: the model, its name, and what may stand in for a refused module."""
     from attnbench.core.grammar import parse_size  # noqa: PLC0415
 
     if (model is None) == (module is None):
@@ -92,7 +94,7 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, sides.split("x")))
 
 
-def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[Cause]]") -> str:
+def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:
     if format_ is Format.json:
         from attnbench.report.checks import as_json  # noqa: PLC0415
 
@@ -103,18 +105,17 @@ def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequenc
     return as_sarif(version("attnbench"), checked, found) + "\n"
 
 
-def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[Cause]]", *, verbose: bool) -> "list[Section]":
+def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> "list[Section]":
     """Headings, paragraphs and tables of the answer, in order."""
     from attnbench.report import checks  # noqa: PLC0415
+    from attnbench.report.table import Section  # noqa: PLC0415
 
-    sections: list[Section] = []
-    if len(checked) > 1:
-        sections += [("Ops by target", "", checks.matrix(checked))]
+    sections = [Section("Ops by target", "", checks.matrix(checked))] if len(checked) > 1 else []
     for one, causes in zip(checked, found, strict=True):
-        told = [cause for cause in causes if verbose or cause.level != "supported"]
-        sections.append((one.target.name, checks.headline(one), checks.summary(one)))
+        sections.append(Section(one.target.name, checks.headline(one), checks.summary(one)))
         if len(checked) == 1 or verbose:
-            sections.append(("Findings by cause", "", checks.causes(told)))
+            shown = (cause for cause in causes if verbose or cause.level != "supported")
+            sections.append(Section("Findings by cause", "", checks.causes(shown)))
         if verbose:
-            sections.append(("Nodes", "", checks.nodes(one)))
+            sections.append(Section("Nodes", "", checks.nodes(one)))
     return sections

@@ -26,7 +26,7 @@ def rewrite(
     from attnbench.npu import rewriting  # noqa: PLC0415
     from attnbench.npu.check import check  # noqa: PLC0415
     from attnbench.npu.rewriting import files, tables  # noqa: PLC0415
-    from attnbench.targets import load_target  # noqa: PLC0415
+    from attnbench.npu.targets import load_target  # noqa: PLC0415
 
     profile = load_target(target)
     given = read_model(model, parse_size(size) if size else None)

@@ -40,7 +40,7 @@ class UnknownName(InputError):
             advice = f"known: {', '.join(names)}"
         else:
             advice = "none is known"
-        super().__init__(f"unknown {kind} '{name}': {advice}{f' ({hint})' if hint else ''}")
+        super().__init__(f"unknown {kind} {str(name)!r}: {advice}{f' ({hint})' if hint else ''}")
         self.name = name
 
 

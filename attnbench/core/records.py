@@ -86,7 +86,7 @@ class Finding:
     """What a target says of one node, and why.
 
     ``inserted`` tells the variant's own nodes from the host's. ``composite`` is the op that the node is a part of, where it
-    was judged as that. ``device`` is where a fallback runs. ``cure`` is what computes the same without being refused.
+    was judged as that. ``device`` is where a fallback runs. ``substitute`` is what computes the same without being refused.
     """
 
     target: str
@@ -103,7 +103,7 @@ class Finding:
     inserted: bool = False
     composite: str = ""
     device: str = ""
-    cure: str = ""
+    substitute: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Record:
             case=_of(Case, data["case"]),
             status=data["status"],
             measurements=tuple(_measurement(m) for m in data.get("measurements", ())),
-            findings=tuple(_of(Finding, f) for f in data.get("findings", ())),
+            findings=tuple(_finding(f) for f in data.get("findings", ())),
             nodes=tuple(_of(NodeShare, n) for n in data.get("nodes", ())),
             checks=tuple(_of(Check, c) for c in data.get("checks", ())),
             uncounted=tuple(data.get("uncounted", ())),
@@ -306,6 +306,10 @@ def _of(kind: type, data: Mapping[str, Any]) -> Any:
 
 RENAMED = {"twin": "aa_repeat"}
 """What metrics were called in older files."""
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    return _of(Finding, {"substitute": data.get("cure", ""), **data})  # the key was ``cure`` once
 
 
 def _measurement(data: Mapping[str, Any]) -> Measurement:

@@ -31,9 +31,9 @@ _WORDS = {
     "bool": "true or false",
     "null": "nothing",
 }
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
-_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
-_CHOICE = re.compile(r"Invalid enum value (?P<name>.*)")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+_CHOICE = re.compile(r"Invalid enum value (?P<name>.*)", re.DOTALL)
 _STEP = re.compile(r"\.(?P<field>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 
@@ -104,14 +104,15 @@ def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[Any], str]:
         if (field := step["field"]) is not None:
             value = value.get(field) if isinstance(value, dict) else None
             types = [a for one in types if field in _fields(one) for a in _alternatives(_fields(one)[field])]
-            place.append(field)
+            place.append(field if field.isprintable() else repr(field))
         else:
             index = step["index"]
             items = value if isinstance(value, list | tuple) else []
             value = items[int(index)] if index != "..." and int(index) < len(items) else None
             items_of = [[arg for arg in get_args(one) if arg is not Ellipsis][-1:] for one in types]
             types = [a for args in items_of for arg in args for a in _alternatives(arg)]
-            place[-1:] = [f"{place[-1]} {int(index) + 1}" if index != "..." else place[-1]] if place else []
+            number = f" {int(index) + 1}" if index != "..." else ""
+            place[-1:] = [f"{place[-1]}{number}"] if place else [f"item{number}"] if number else []
     return value, types, ": ".join(place)
 
 

@@ -37,9 +37,9 @@ from attnbench.measure.builder import Built
 from attnbench.measure.machine import free_memory
 from attnbench.modules import MODULES, Plane, build_module, check_spec, rewrites_of
 from attnbench.npu.check import Checked, check
-from attnbench.npu.judge import deployment_checklist
-from attnbench.npu.substitutes import Rewrites, with_cures
-from attnbench.targets import load_target
+from attnbench.npu.checklist import deployment_checklist
+from attnbench.npu.substitutes import Rewrites, with_substitutes
+from attnbench.npu.targets import load_target
 
 MEMORY_FACTOR = 1.35
 """Planned memory over the static peak: ONNX Runtime's planner was seen to need 60 MB where the peak is 45.6 MB."""
@@ -89,7 +89,7 @@ class CaseBuilder:
         path.write_bytes(serialise(model))
         verify(path, "splice")
         built = self._describe(model, str(path), [host, *(p for row in parts.values() for _, p in row)], targets)
-        return replace(built, findings=with_cures(built.findings, rewritten))
+        return replace(built, findings=with_substitutes(built.findings, rewritten))
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, exported and compared once per size."""

@@ -14,7 +14,7 @@ from attnbench.core.errors import CaseFailure
 from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
 from attnbench.graph.cost import node_cost
 from attnbench.graph.load import static_shape
-from attnbench.npu.judge import judged
+from attnbench.npu.judge import judge_nodes
 from attnbench.npu.nodes import is_constant
 from attnbench.targets import Target
 
@@ -22,7 +22,7 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataT
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedNode:
     """A node's finding with what it costs; ``macs`` is ``None`` where no counter knows."""
 
     finding: Finding
@@ -44,7 +44,7 @@ class Checked:
 
     model: str
     target: Target
-    nodes: tuple[Judged, ...]
+    nodes: tuple[JudgedNode, ...]
     cut: Cut
     cut_if_unknown_runs: Cut
 
@@ -66,8 +66,8 @@ class Checked:
 
 def check(model: ir.Model, target: Target, name: str) -> Checked:
     """Judge every node of a model, whose shapes should be static and constants folded."""
-    found = judged(model, target)
-    weighed = tuple(Judged(finding, _macs(node), _params(node)) for node, finding in found)
+    found = judge_nodes(model, target)
+    weighed = tuple(JudgedNode(finding, _macs(node), _params(node)) for node, finding in found)
     sure = {node for node, finding in found if finding.level in ON_NPU}
     perhaps = sure | {node for node, finding in found if finding.level == "unknown"}
     nodes = [node for node, _ in found]
@@ -95,7 +95,7 @@ def cut(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> Cut:
 
 
 @dataclass(frozen=True)
-class Cause:
+class CheckCause:
     """Why some nodes are what they are: one line for all that share rule, level and reason.
 
     ``measured`` are what was seen, each once; ``nodes`` all the nodes by name, ``macs`` and ``params`` what they come to.
@@ -111,29 +111,29 @@ class Cause:
     source: str
     composite: str
     device: str
-    cure: str
+    substitute: str
     nodes: tuple[str, ...]
     macs: int
     params: int
 
 
-def causes(nodes: Iterable[Judged]) -> list[Cause]:
+def causes(nodes: Iterable[JudgedNode]) -> list[CheckCause]:
     """The findings grouped, the worst and then the costliest first. A shape that is not static is one cause for all ops."""
-    groups: dict[tuple[str, ...], list[Judged]] = {}
+    groups: dict[tuple[str, ...], list[JudgedNode]] = {}
     for node in nodes:
         f = node.finding
         dynamic = f.level == "unknown" and f.measured.startswith("a shape that is not static")
-        key = (f.level, "shape") if dynamic else (f.level, f.rule, f.reason, f.limit, f.composite, f.cure)
+        key = (f.level, "shape") if dynamic else (f.level, f.rule, f.reason, f.limit, f.composite, f.substitute)
         key = key if dynamic or f.rule != "unlisted" else (*key, f.op)
         groups.setdefault(key, []).append(node)
     made = [_cause(group) for group in groups.values()]
     return sorted(made, key=lambda c: (-LEVELS.index(c.level), -c.macs, -len(c.nodes)))
 
 
-def _cause(group: list[Judged]) -> Cause:
+def _cause(group: list[JudgedNode]) -> CheckCause:
     first = group[0].finding
     findings = [node.finding for node in group]
-    return Cause(
+    return CheckCause(
         level=first.level,
         ops=tuple(dict.fromkeys(f.op for f in findings)),
         reason=first.reason,
@@ -144,7 +144,7 @@ def _cause(group: list[Judged]) -> Cause:
         source=first.source,
         composite=first.composite,
         device=first.device,
-        cure=first.cure,
+        substitute=first.substitute,
         nodes=tuple(f.node for f in findings),
         macs=sum(node.macs or 0 for node in group),
         params=sum(node.params for node in group),

@@ -9,28 +9,23 @@ from typing import Any
 
 import onnx_ir as ir
 
-from attnbench.core.naming import display_name, inserted_site, is_inserted
-from attnbench.core.records import ON_NPU, Check, Finding, Level
+from attnbench.core.naming import inserted_site, is_inserted
+from attnbench.core.records import ON_NPU, Finding, Level
 from attnbench.graph.composites import Composite, composites
 from attnbench.npu.nodes import Unmeasured, is_constant
-from attnbench.npu.rules import PREDICATES, limit_text
+from attnbench.npu.rules import limit_text, measure
 from attnbench.targets import Rule, Target
-
-KERNEL_LIMIT = 17
-CHANNEL_UNIT = 8
-RESHAPES = ("Reshape",)
-
 
 WHOLE = ON_NPU | {"unknown"}
 """The levels at which a composite is judged as one op and its parts are not judged."""
 
 
-def lint(model: ir.Model, target: Target) -> list[Finding]:
+def judge(model: ir.Model, target: Target) -> list[Finding]:
     """One finding a node, in the graph's order."""
-    return [finding for _, finding in judged(model, target)]
+    return [finding for _, finding in judge_nodes(model, target)]
 
 
-def judged(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]]:
+def judge_nodes(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]]:
     """Each node with its finding, in the graph's order; the bodies of If and Loop are judged as well.
 
     What is known before the graph runs is left out: a tool chain never sees it. A composite that the target does not take
@@ -62,27 +57,6 @@ def walk(graph: ir.Graph) -> Iterator[ir.Node]:
                     yield from walk(body)
 
 
-def deployment_checklist(model: ir.Model) -> list[Check]:
-    """The design report's checklist before deployment (section 6.2), read off the graph; the last line is never run here."""
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    reshapes = [display_name(node.name or node.op_type) for node in model.graph if node.op_type in RESHAPES]
-    wide = _beyond(convolutions, "kernel_at_most", KERNEL_LIMIT)
-    odd = _beyond(convolutions, "output_channels_multiple_of", CHANNEL_UNIT)
-    return [
-        Check("exports to ONNX", True, f"{len(list(model.graph))} nodes"),
-        Check("no Reshape", not reshapes, _shown(reshapes)),
-        Check(f"every convolution kernel <= {KERNEL_LIMIT}", not wide, _shown(wide)),
-        Check(f"output channels a multiple of {CHANNEL_UNIT}", not odd, _shown(odd)),
-        Check("vendor compiler", None, "not run"),
-    ]
-
-
-def _beyond(nodes: list[ir.Node], predicate: str, limit: int) -> list[str]:
-    """The nodes that break a limit, each with what was measured."""
-    readings = [(node, PREDICATES[predicate](node, limit)) for node in nodes]
-    return [f"{display_name(node.name or '')}: {reading.measured}" for node, reading in readings if not reading.within]
-
-
 def _judge(node: ir.Node, target: Target, composite: Composite | None) -> Finding:
     if composite is not None:
         return _by_rules(node, _stand_in(composite), target, composite.op)
@@ -99,7 +73,7 @@ def _by_rules(node: ir.Node, seen: ir.Node, target: Target, composite: str) -> F
         reason = f"{target.name} does not list {seen.op_type}"
         return _finding(node, target, target.unlisted, None, reason=reason)
     try:
-        rule = next((rule for rule in rules if all(PREDICATES[n](seen, x).within for n, x in rule.where.items())), None)
+        rule = next((rule for rule in rules if all(measure(n, seen, x).within for n, x in rule.where.items())), None)
         if rule is None:
             wanted = " or ".join(_limits_text(rule.where) for rule in rules)
             return _finding(node, target, rules[0].beyond, rules[0], "another form", wanted, composite=composite)
@@ -115,10 +89,10 @@ def _apply(node: ir.Node, seen: ir.Node, target: Target, rule: Rule, composite: 
     beyond = "unknown" if rule.evidence == "presumed" else rule.beyond  # a presumption reaches no further than its limits
     for limits, broken in ((rule.limits, beyond), (rule.advice, "efficiency")):
         for name, limit in limits.items():
-            reading = PREDICATES[name](seen, limit)
+            reading = measure(name, seen, limit)
             if not reading.within:
                 return _finding(node, target, broken, rule, reading.measured, limit_text(name, limit), composite=composite)
-    measured = ", ".join(PREDICATES[name](seen, limit).measured for name, limit in rule.limits.items())
+    measured = ", ".join(measure(name, seen, limit).measured for name, limit in rule.limits.items())
     return _finding(node, target, rule.level, rule, measured, _limits_text(rule.limits), composite=composite)
 
 
@@ -164,8 +138,3 @@ def _finding(
         composite=composite,
         device=device,
     )
-
-
-def _shown(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

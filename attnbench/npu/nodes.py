@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Annotated, Any
 
 import onnx_ir as ir
+from msgspec import Meta
 
 from attnbench.graph.canonicalise import reduction_axes
 
@@ -21,6 +22,8 @@ class Reading:
 
 
 Predicate = Callable[[ir.Node, Any], Reading]
+Unit = Annotated[int, Meta(ge=1)]
+"""What something is to be a multiple of."""
 
 
 class Unmeasured(Exception):

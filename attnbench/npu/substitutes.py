@@ -1,6 +1,6 @@
-"""What cures a refusal: a module that computes exactly the same with ops that the target takes.
+"""What can stand in for a refused module: one that computes exactly the same with ops that the target takes.
 
-A cure is never promised: it is exported for the very plane and judged by the same target before it is named.
+A substitute is never promised: it is exported for the very plane and judged by the same target before it is named.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,14 +10,14 @@ from attnbench.core.naming import inserted_module
 from attnbench.core.records import ON_NPU, Finding
 from attnbench.graph.load import parse
 from attnbench.npu.check import Checked
-from attnbench.npu.judge import lint
-from attnbench.targets import load_target
+from attnbench.npu.judge import judge
+from attnbench.npu.targets import load_target
 
 Rewrites = Mapping[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]]
 """For a site and a module's spec: the names and graphs of what computes the same."""
 
 
-def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding, ...]:
+def with_substitutes(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding, ...]:
     """The findings, each that is not sound with the name of a rewrite of its module all of whose nodes are."""
     known: dict[tuple[str, str, str], str] = {}
     found = []
@@ -29,16 +29,16 @@ def with_cures(findings: Iterable[Finding], rewrites: Rewrites) -> tuple[Finding
         key = (*place, finding.target)
         if key not in known:
             known[key] = next((name for name, graph in rewrites[place]() if _sound(graph, finding.target)), "")
-        found.append(replace(finding, cure=known[key]))
+        found.append(replace(finding, substitute=known[key]))
     return tuple(found)
 
 
-def _sound(graph: bytes, target: str) -> bool:
-    return all(finding.level in ON_NPU for finding in lint(parse(graph), load_target(target)))
-
-
-def cured(checked: Checked, rewrites: Rewrites) -> Checked:
-    """A check with cures on its findings, where it is of a module."""
-    findings = with_cures(checked.findings, rewrites)
+def check_with_substitutes(checked: Checked, rewrites: Rewrites) -> Checked:
+    """A check with substitutes on its findings, where it is of a module."""
+    findings = with_substitutes(checked.findings, rewrites)
     nodes = tuple(replace(node, finding=finding) for node, finding in zip(checked.nodes, findings, strict=True))
     return replace(checked, nodes=nodes)
+
+
+def _sound(graph: bytes, target: str) -> bool:
+    return all(finding.level in ON_NPU for finding in judge(parse(graph), load_target(target)))

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from msgspec import structs
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import LEVELS
 from attnbench.core.units import MISSING, count, fixed
 from attnbench.judge.verdicts import npu_verdict
+from attnbench.report.table import Table
 
 if TYPE_CHECKING:
-    from attnbench.npu.check import Cause, Checked
+    from attnbench.npu.check import CheckCause, Checked
 
 CHECK_SCHEMA = 1
 """Of ``check --format json``; keys are only ever added."""
@@ -23,10 +24,10 @@ WORDS = {"supported": "supported", "constrained": "with constraint", "efficiency
 """How levels are called in tables where their own name says too little."""
 
 
-def summary(checked: "Checked") -> pd.DataFrame:
+def summary(checked: "Checked") -> Table:
     """How much of a model has which level, in nodes, MACs and parameters."""
     nodes = [node.finding.level for node in checked.nodes]
-    return pd.DataFrame(
+    return Table.of(
         {
             "level": WORDS.get(level, level),
             "nodes": count(nodes.count(level)),
@@ -44,13 +45,13 @@ def headline(checked: "Checked") -> str:
     if checked.cut != checked.cut_if_unknown_runs:
         other = checked.cut_if_unknown_runs
         parts += f" ({_many(other.islands, 'island')} and {_many(other.crossings, 'crossing')} if all unknown ops run there)"
-    told = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
-    return f"{told} Rules restated from: {target.source}."
+    text = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
+    return f"{text} Rules restated from: {target.source}."
 
 
-def causes(found: Iterable["Cause"]) -> pd.DataFrame:
+def causes(found: Iterable["CheckCause"]) -> Table:
     """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
-    return pd.DataFrame(
+    return Table.of(
         {
             "level": f"{cause.level} to {cause.device}" if cause.device else WORDS.get(cause.level, cause.level),
             "op": f"{', '.join(cause.ops)}{f' (as {cause.composite})' if cause.composite else ''}",
@@ -59,7 +60,7 @@ def causes(found: Iterable["Cause"]) -> pd.DataFrame:
             "measured": _some(cause.measured) or MISSING,
             "limit": cause.limit or MISSING,
             "why": cause.reason,
-            "cure": cause.cure or MISSING,
+            "substitute": cause.substitute or MISSING,
             "first node": display_name(cause.nodes[0]),
             "evidence": cause.evidence or MISSING,
             "source": cause.source,
@@ -68,9 +69,9 @@ def causes(found: Iterable["Cause"]) -> pd.DataFrame:
     )
 
 
-def nodes(checked: "Checked") -> pd.DataFrame:
+def nodes(checked: "Checked") -> Table:
     """Every node with its level, what was measured and what the limit is."""
-    return pd.DataFrame(
+    return Table.of(
         {
             "node": display_name(node.finding.node),
             "op": node.finding.op,
@@ -87,7 +88,7 @@ def nodes(checked: "Checked") -> pd.DataFrame:
     )
 
 
-def matrix(all_checked: Sequence["Checked"]) -> pd.DataFrame:
+def matrix(all_checked: Sequence["Checked"]) -> Table:
     """Ops against targets: the worst level, and how many of the op's nodes have it where not all do; first the verdicts."""
     ops = sorted({node.finding.op for checked in all_checked for node in checked.nodes})
     rows: list[dict[str, str]] = [
@@ -102,10 +103,10 @@ def matrix(all_checked: Sequence["Checked"]) -> pd.DataFrame:
             number = seen.count(worst) if worst else 0
             cells[checked.target.name] = f"{WORDS.get(worst, worst)}{f' {number}/{len(seen)}' if number < len(seen) else ''}"
         rows.append({"op": op, **cells})
-    return pd.DataFrame(rows)
+    return Table.of(rows)
 
 
-def as_json(all_checked: Sequence["Checked"], found: Sequence[Sequence["Cause"]]) -> str:
+def as_json(all_checked: Sequence["Checked"], found: Sequence[Sequence["CheckCause"]]) -> str:
     """Everything a program needs, one object a target."""
     return json.dumps(
         {
@@ -117,9 +118,9 @@ def as_json(all_checked: Sequence["Checked"], found: Sequence[Sequence["Cause"]]
     )
 
 
-def _plain(checked: "Checked", groups: Sequence["Cause"]) -> dict[str, Any]:
+def _plain(checked: "Checked", groups: Sequence["CheckCause"]) -> dict[str, Any]:
     levels = {node.finding.level for node in checked.nodes}
-    head = {key: value for key, value in asdict(checked.target).items() if key not in ("rules", "beyond")}
+    head = {key: value for key, value in structs.asdict(checked.target).items() if key not in ("rules", "beyond")}
     return {
         "model": checked.model,
         "target": head,

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
 from attnbench.core.units import MISSING
 from attnbench.hosts import HOSTS, describe_sites, site_table
 from attnbench.modules import MODULES
-from attnbench.targets import load_target, target_names
+from attnbench.report.table import Table
+from attnbench.targets import read_target, target_names, target_path
 
 
-def modules() -> pd.DataFrame:
+def modules() -> Table:
     """The attention modules with what they do, their options and defaults, and where they come from."""
-    return pd.DataFrame(
+    return Table.of(
         {
             "module": name,
             "what it does": entry.get("summary", ""),
@@ -24,9 +23,9 @@ def modules() -> pd.DataFrame:
     )
 
 
-def hosts() -> pd.DataFrame:
+def hosts() -> Table:
     """The hosts with their options, choices and number of sites."""
-    return pd.DataFrame(
+    return Table.of(
         {
             "host": name,
             "what it is": entry.get("summary", ""),
@@ -39,26 +38,26 @@ def hosts() -> pd.DataFrame:
     )
 
 
-def placements(host: str) -> pd.DataFrame:
+def placements(host: str) -> Table:
     """A host's sites with channels and stride, and its named groups; of an ONNX file, the tensors it can stand at."""
     if host.endswith(".onnx"):
         return _tensors(host)
-    return pd.DataFrame(
+    return Table.of(
         {key: MISSING if value in (None, "") else value for key, value in row.items()} for row in describe_sites(host)
     )
 
 
-def _tensors(path: str) -> pd.DataFrame:
+def _tensors(path: str) -> Table:
     from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is only needed for a file
     from attnbench.graph.splice import tensors  # noqa: PLC0415
 
     shapes = tensors(parse(read_host_file(path)))
-    return pd.DataFrame({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
+    return Table.of({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
 
 
-def targets() -> pd.DataFrame:
+def targets() -> Table:
     """The NPU targets with version, date, number of rules, and what an op they do not list means."""
-    return pd.DataFrame(
+    return Table.of(
         {
             "target": target.name,
             "what it is": target.title,
@@ -68,26 +67,27 @@ def targets() -> pd.DataFrame:
             "unlisted ops": target.unlisted,
             "from": target.document,
         }
-        for target in map(load_target, target_names())
+        for target in map(read_target, map(target_path, target_names()))
     )
 
 
-def ops(names: Sequence[str]) -> pd.DataFrame:
+def ops(names: Sequence[str]) -> Table:
     """What targets say of each op: a row a rule, in the order in which they are tried."""
     from attnbench.npu.rules import limit_text  # noqa: PLC0415  needs onnx_ir; the other lists do not
+    from attnbench.npu.targets import load_target  # noqa: PLC0415
 
-    def told(limits: Mapping[str, object]) -> str:
+    def asked(limits: Mapping[str, object]) -> str:
         return ", ".join(limit_text(name, limit) for name, limit in limits.items()) or MISSING
 
-    return pd.DataFrame(
+    return Table.of(
         {
             "target": target.name,
             "ops": ", ".join(rule.ops),
             "level": rule.level,
-            "for nodes with": told(rule.where),
-            "limits": told(rule.limits),
+            "for nodes with": asked(rule.where),
+            "limits": asked(rule.limits),
             "else": rule.beyond if rule.limits else MISSING,
-            "should have": told(rule.advice),
+            "should have": asked(rule.advice),
             "evidence": rule.evidence,
             "section": rule.section,
             "reason": rule.reason,
@@ -97,11 +97,11 @@ def ops(names: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def predicates() -> pd.DataFrame:
+def predicates() -> Table:
     """What a target's rules can ask of a node, with the words a reader sees."""
     from attnbench.npu.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; the other lists do not
 
-    return pd.DataFrame(
+    return Table.of(
         {"predicate": name, "argument": "value" if "{limit}" in text else "true", "asks for": text.format(limit="...")}
         for name, text in sorted((name, predicate.__doc__ or "") for name, predicate in PREDICATES.items())
     )

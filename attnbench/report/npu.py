@@ -1,6 +1,7 @@
 """What targets say of modules: verdicts by target, ops that are refused, and where two profiles of a vendor differ."""
 
 from collections import Counter
+from operator import attrgetter
 
 from attnbench.core.grammar import parse_variant
 from attnbench.core.naming import inserted_module
@@ -23,28 +24,32 @@ def by_target(run: Run) -> Table:
     if len(targets) < 2:
         return Table()
     return Table.of(
-        {"module": module, **{target: _told(found.get(target, Counter())) for target in targets}}
+        {"module": module, **{target: _verdicts_text(found.get(target, Counter())) for target in targets}}
         for module, found in verdicts.items()
     )
 
 
-def _told(verdicts: Counter[str]) -> str:
+def _verdicts_text(verdicts: Counter[str]) -> str:
     order = [verdict for verdict in VERDICTS if verdicts[verdict]]
     if len(order) == 1:
         return order[0]
     return ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in order) or MISSING
 
 
+_REFUSED = attrgetter("level", "op", "target", "measured", "limit", "reason", "substitute", "evidence", "source")
+
+
 def refused_ops(run: Run) -> Table:
     """Which ops of which module a target refuses or does not know, in how many cases, with the reason and its source."""
     cases: Counter[tuple[str, ...]] = Counter()
     for record in run.records:
-        seen = {
-            (f.target, inserted_module(f.node), f.op, f.level, f.measured, f.limit, f.reason, f.cure, f.evidence, f.source)
-            for f in record.findings
-            if f.inserted and f.level in ("refused", "fallback", "unknown")
-        }
-        cases.update(seen)
+        cases.update(
+            {
+                (inserted_module(f.node), *_REFUSED(f))
+                for f in record.findings
+                if f.inserted and f.level in ("refused", "fallback", "unknown")
+            }
+        )
     return Table.of(
         {
             "module": module,
@@ -52,14 +57,12 @@ def refused_ops(run: Run) -> Table:
             "level": level,
             "measured": f"{measured} (limit: {limit})" if limit else MISSING,
             "reason": reason,
-            "cure": cure or MISSING,
+            "substitute": substitute or MISSING,
             "evidence": evidence or MISSING,
             "source": source,
             "cases": number,
         }
-        for (_, module, op, level, measured, limit, reason, cure, evidence, source), number in sorted(
-            cases.items(), key=lambda item: (item[0][1], item[0][3], item[0][2], item[0])
-        )
+        for (module, level, op, _, measured, limit, reason, substitute, evidence, source), number in sorted(cases.items())
     )
 
 
@@ -74,7 +77,7 @@ def disputed(run: Run) -> Table:
         for finding in record.findings:
             if finding.inserted:
                 nodes.setdefault(finding.node, []).append(finding)
-        cases.update({told for findings in nodes.values() for told in _disputes(findings)})
+        cases.update({one for findings in nodes.values() for one in _disputes(findings)})
     return Table.of(
         {"module": module, "op": op, "taken": taken, "not taken": refused, "cases": number}
         for (module, op, taken, refused), number in sorted(cases.items())

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from attnbench.core.naming import display_name
 
 if TYPE_CHECKING:
-    from attnbench.npu.check import Cause, Checked
+    from attnbench.npu.check import CheckCause, Checked
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 KINDS = {"refused": "error", "fallback": "warning", "unknown": "note", "efficiency": "note", "constrained": "note"}
@@ -19,16 +19,16 @@ MOST_NODES = 20
 """Nodes that a result names; the message says how many there are."""
 
 
-def as_sarif(version: str, all_checked: Sequence["Checked"], found: Sequence[Sequence["Cause"]]) -> str:
+def as_sarif(version: str, all_checked: Sequence["Checked"], found: Sequence[Sequence["CheckCause"]]) -> str:
     """One run a target, in the order given."""
     runs = [_run(version, checked, causes) for checked, causes in zip(all_checked, found, strict=True)]
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, indent=1, ensure_ascii=False)
 
 
-def _run(version: str, checked: "Checked", causes: Sequence["Cause"]) -> dict[str, Any]:
-    told = [cause for cause in causes if cause.level in KINDS]
-    ids = list(dict.fromkeys(_rule_id(checked, cause) for cause in told))
-    rules = {_rule_id(checked, cause): cause for cause in reversed(told)}
+def _run(version: str, checked: "Checked", causes: Sequence["CheckCause"]) -> dict[str, Any]:
+    reported = [cause for cause in causes if cause.level in KINDS]
+    ids = list(dict.fromkeys(_rule_id(checked, cause) for cause in reported))
+    rules = {_rule_id(checked, cause): cause for cause in reversed(reported)}
     return {
         "tool": {
             "driver": {
@@ -46,18 +46,18 @@ def _run(version: str, checked: "Checked", causes: Sequence["Cause"]) -> dict[st
         },
         "automationDetails": {"id": f"attnbench/{checked.target.name}/"},
         "artifacts": [{"location": {"uri": _uri(checked.model)}}],
-        "results": [_result(checked, cause, ids.index(_rule_id(checked, cause))) for cause in told],
+        "results": [_result(checked, cause, ids.index(_rule_id(checked, cause))) for cause in reported],
         "properties": {"target": checked.target.name, "targetVersion": checked.target.version},
     }
 
 
-def _result(checked: "Checked", cause: "Cause", index: int) -> dict[str, Any]:
+def _result(checked: "Checked", cause: "CheckCause", index: int) -> dict[str, Any]:
     seen = f" Measured: {'; '.join(cause.measured[:3])}." if cause.measured else ""
     limit = f" Limit: {cause.limit}." if cause.limit else ""
-    cure = f" {cause.cure} computes the same and is taken." if cause.cure else ""
+    instead = f" {cause.substitute} computes the same and is taken." if cause.substitute else ""
     where = f" to {cause.device}" if cause.device else ""
     many = f"{len(cause.nodes)} node{'' if len(cause.nodes) == 1 else 's'}"
-    text = f"{', '.join(cause.ops)}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{cure}"
+    text = f"{', '.join(cause.ops)}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{instead}"
     return {
         "ruleId": _rule_id(checked, cause),
         "ruleIndex": index,
@@ -74,7 +74,7 @@ def _result(checked: "Checked", cause: "Cause", index: int) -> dict[str, Any]:
     }
 
 
-def _rule_id(checked: "Checked", cause: "Cause") -> str:
+def _rule_id(checked: "Checked", cause: "CheckCause") -> str:
     rule = f"unlisted/{cause.ops[0]}" if cause.rule == "unlisted" else cause.rule
     return f"{checked.target.name}/{rule}"
 

@@ -152,7 +152,7 @@ def node_findings(record: Record) -> Table:
             "limit": finding.limit or MISSING,
             "evidence": finding.evidence or MISSING,
             "reason": finding.reason,
-            **({"cure": finding.cure or MISSING} if any(f.cure for f in record.findings) else {}),
+            **({"substitute": finding.substitute or MISSING} if any(f.substitute for f in record.findings) else {}),
         }
         for finding in record.findings
         if finding.inserted or record.case.is_baseline

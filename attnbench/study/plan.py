@@ -23,8 +23,8 @@ from attnbench.hosts import (
     modules_by_site,
 )
 from attnbench.modules import MODULES, check_spec
+from attnbench.npu.targets import load_target
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
-from attnbench.targets import load_target
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"

@@ -1,7 +1,8 @@
 """NPU profiles as data, one TOML a target, and the predicates their rules may name.
 
 A profile restates facts about which ONNX ops a chip's tool chain takes, each with its evidence and the place it was read.
-It is validated on load: an unknown key, op, level, evidence or predicate is an error that names the file and the rule.
+An unknown key, level or evidence is an error that names the file and the rule. What needs ONNX to be known (ops, predicates
+and what each takes) is validated where a target is loaded for judging, in ``npu/targets.py``.
 
     [target]
     name, title, vendor, chip, version, date      what it is, and of when
@@ -22,29 +23,28 @@ other nodes is beyond the profile, as a broken limit is. Ops are ONNX's, and the
 their parts are judged carry ONNX's names too: ``HardSwish``, ``Gelu``, ``LayerNormalization``, ``Swish``, ``Attention``.
 """
 
-import importlib.metadata
+import datetime as dt
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from msgspec import field
+from msgspec.structs import asdict
+
+from attnbench.core.catalogue import entry_points
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.validation import Strict, validate
 
-EVIDENCE = ("vendor-doc", "vendor-source", "third-party", "report", "presumed")
 LEVELS = ("supported", "constrained", "unknown", "refused", "fallback:<where>")
 POLICIES = ("unknown", "error", "fallback:<where>")
 FOLDER = Path(__file__).parent
 GROUP = "attnbench.targets"
 
-_REQUIRED_HEAD = {"name", "title", "vendor", "chip", "version", "date", "document", "source", "unlisted"}
-_HEAD_KEYS = _REQUIRED_HEAD | {"beyond"}
-_REQUIRED_RULE = {"id", "ops", "level", "evidence", "section", "reason"}
-_RULE_KEYS = _REQUIRED_RULE | {"where", "limits", "advice", "beyond"}
 
-
-@dataclass(frozen=True)
-class Rule:
+class Rule(Strict, frozen=True):
     """What a target says of some ops.
 
     ``level`` is ``supported``, ``constrained`` (supported, but under a condition that the source warns of), ``unknown`` (the
@@ -57,17 +57,16 @@ class Rule:
     ops: tuple[str, ...]
     level: str
     beyond: str
-    evidence: str
+    evidence: Literal["vendor-doc", "vendor-source", "third-party", "report", "presumed"]
     section: str
     reason: str
-    where: Mapping[str, Any]
-    limits: Mapping[str, Any]
-    advice: Mapping[str, Any]
+    where: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    advice: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Target:
-    """A profile: where it comes from, what an op it does not list means, and its rules."""
+class TargetHead(Strict, frozen=True):
+    """Where a profile comes from, and what it says of ops without a rule and of broken limits."""
 
     name: str
     title: str
@@ -79,6 +78,11 @@ class Target:
     source: str
     unlisted: str
     beyond: str
+
+
+class Target(TargetHead, frozen=True, eq=False):
+    """A profile: its head and its rules. It is read once a process, and equal to nothing but itself."""
+
     rules: tuple[Rule, ...]
 
     def rules_for(self, op: str) -> list[Rule]:
@@ -86,120 +90,91 @@ class Target:
         return [rule for rule in self.rules if op in rule.ops]
 
 
+class TargetFile(Strict, frozen=True):
+    """A profile's two kinds of tables, before each is validated by itself so that a mistake names its rule."""
+
+    target: dict[str, Any]
+    rule: list[Any] = field(default_factory=list)
+
+
+def find_targets() -> dict[str, Path | EntryPoint]:
+    """By name, each target's file or the entry point that knows it."""
+    return {**entry_points(GROUP), **{path.stem: path for path in FOLDER.glob("*.toml")}}
+
+
 def target_names() -> list[str]:
     """The built-in targets and those of other distributions."""
-    return sorted({path.stem for path in FOLDER.glob("*.toml")} | set(_points()))
+    return sorted(find_targets())
 
 
-def check_target(name: str) -> None:
-    """Raise ``UnknownName`` where a name is no target and no file."""
-    if not name.endswith(".toml") and name not in target_names():
-        raise UnknownName("target", name, target_names(), "your own: path/to/target.toml")
-
-
-def load_target(name: str) -> Target:
-    """A target by name, or the user's own by the path of its TOML file.
+def target_path(name: str) -> Path:
+    """The TOML file of a target by name, or the user's own by its path.
 
     Another distribution's entry point in ``attnbench.targets`` gives the path of its TOML file, or a function that does.
     """
-    check_target(name)
-    path = Path(name) if name.endswith(".toml") else _path(name)
+    if name.endswith(".toml"):
+        return Path(name)
+    if name not in find_targets():
+        raise UnknownName("target", name, target_names(), "your own: path/to/target.toml")
+    place = find_targets()[name]
+    if isinstance(place, Path):
+        return place
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = place.load()
+        return Path(found() if callable(found) else found)
+    except Exception as error:  # a plugin may raise anything; it must not take the rest down
+        raise InputError(f"target '{name}' ({place.value}) does not load: {type(error).__name__}: {error}") from error
+
+
+def read_target(path: Path) -> Target:
+    """The target that a file describes, parsed once a process; what its rules ask is for ``npu.targets`` to look at."""
+    try:
+        return _parsed(path.read_text(encoding="utf-8"), f"target {path}")
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"target: there is no file {path}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, a number too long, tables too deep
         raise InputError(f"target {path}: not valid TOML: {error}") from error
     except OSError as error:
         raise InputError(f"target {path}: cannot be read: {error.strerror}") from error
-    return _target(data, path)
 
 
-def _points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+def parse_target(data: Any, where: str) -> Target:
+    """The target that a file's tables describe; ``where`` begins the line that says what is wrong."""
+    file = validate(data, TargetFile, where)
+    unlisted = file.target.get("unlisted", "unknown")
+    defaults = {"beyond": "error" if unlisted == "unknown" else unlisted}
+    head = validate(defaults | _with_texts(file.target, TargetHead), TargetHead, f"{where}: [target]")
+    _check_word(head.unlisted, POLICIES, f"{where}: unlisted")
+    _check_word(head.beyond, POLICIES, f"{where}: beyond")
+    rules = tuple(_rule(one, head.beyond, where) for one in file.rule)
+    ids = [rule.id for rule in rules]
+    if repeated := sorted({one for one in ids if ids.count(one) > 1}):
+        raise InputError(f"{where}: two rules have the id {', '.join(repeated)}")
+    return Target(**asdict(head), rules=rules)
 
 
-def _path(name: str) -> Path:
-    built_in = FOLDER / f"{name}.toml"
-    if built_in.exists():
-        return built_in
-    point = _points()[name]
-    try:
-        found = point.load()
-        return Path(found() if callable(found) else found)
-    except Exception as error:  # a plugin may raise anything; it must not take the rest down
-        raise InputError(f"target '{name}' ({point.value}) does not load: {type(error).__name__}: {error}") from error
+@cache
+def _parsed(text: str, where: str) -> Target:
+    return parse_target(tomllib.loads(text), where)
 
 
-def _target(data: dict[str, Any], path: Path) -> Target:
-    head, rules = data.get("target"), data.get("rule", [])
-    if not isinstance(head, dict) or not isinstance(rules, list) or set(data) - {"target", "rule"}:
-        raise InputError(f"target {path}: needs one table [target] and tables [[rule]], and nothing else")
-    _hold_keys(head, _HEAD_KEYS, _REQUIRED_HEAD, f"target {path}: [target]")
-    values = {key: str(value) for key, value in head.items()}
-    unlisted = _held(values["unlisted"], POLICIES, f"target {path}: unlisted")
-    values["beyond"] = values.get("beyond", "error" if unlisted == "unknown" else unlisted)
-    _held(values["beyond"], POLICIES, f"target {path}: beyond")
-    made = tuple(_rule(rule, path, values["beyond"]) for rule in rules)
-    repeated = sorted({rule.id for rule in made if [other.id for other in made].count(rule.id) > 1})
-    if repeated:
-        raise InputError(f"target {path}: two rules have the id {', '.join(repeated)}")
-    return Target(**values, rules=made)
+def _rule(data: Any, beyond: str, where: str) -> Rule:
+    table = isinstance(data, dict)
+    where = f"{where}: rule {data.get('id', '?') if table else data!r:.60}"
+    rule = validate({"beyond": beyond} | _with_texts(data, Rule) if table else data, Rule, where)
+    _check_word(rule.level, LEVELS, f"{where}: level")
+    _check_word(rule.beyond, POLICIES, f"{where}: beyond")
+    return rule
 
 
-def _rule(data: Any, path: Path, beyond: str) -> Rule:
-    from attnbench.npu.rules import PREDICATES  # noqa: PLC0415  needs onnx_ir; listing targets does not
-
-    where = f"target {path}: rule '{data.get('id', '?') if isinstance(data, dict) else data}'"
-    if not isinstance(data, dict):
-        raise InputError(f"{where} is not a table")
-    _hold_keys(data, _RULE_KEYS, _REQUIRED_RULE, where)
-    _held(data["level"], LEVELS, f"{where}: level")
-    _held(data.get("beyond", beyond), POLICIES, f"{where}: beyond")
-    if data["evidence"] not in EVIDENCE:
-        raise InputError(f"{where}: evidence is one of {', '.join(EVIDENCE)}, not '{data['evidence']}'")
-    _hold_ops(data["ops"], where)
-    for table in ("where", "limits", "advice"):
-        for predicate, limit in data.get(table, {}).items():
-            if predicate not in PREDICATES:
-                raise UnknownName(f"predicate in {where}: {table}", predicate, PREDICATES)
-            if "{limit}" not in (PREDICATES[predicate].__doc__ or "") and limit is not True:
-                raise InputError(f"{where}: {table}: {predicate} takes only true, not {limit!r}")
-    return Rule(
-        id=str(data["id"]),
-        ops=tuple(data["ops"]),
-        level=data["level"],
-        beyond=data.get("beyond", beyond),
-        evidence=data["evidence"],
-        section=str(data["section"]),
-        reason=str(data["reason"]),
-        where=data.get("where", {}),
-        limits=data.get("limits", {}),
-        advice=data.get("advice", {}),
-    )
+def _with_texts(table: Mapping[str, Any], kind: type[Strict]) -> dict[str, Any]:
+    """The table with its numbers and dates as text where text is asked, such as ``version = 2.4``, ``date = 2026-01-31``."""
+    texts = {key for key, wanted in kind.__annotations__.items() if wanted is str}
+    return {k: str(v) if k in texts and type(v) in (int, float, dt.date) else v for k, v in table.items()}
 
 
-def _hold_ops(ops: Any, where: str) -> None:
-    import onnx.defs  # noqa: PLC0415  slow to import, and listing names needs none of it
-
-    known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
-    if not isinstance(ops, list):
-        raise InputError(f"{where}: ops must be a list of ONNX ops")
-    for op in ops:
-        if op not in known:
-            raise UnknownName(f"op in {where}", op, known)
-
-
-def _hold_keys(data: Mapping[str, Any], allowed: set[str], required: set[str], where: str) -> None:
-    for key in data:
-        if key not in allowed:
-            raise UnknownName(f"key in {where}", key, allowed)
-    missing = sorted(required - set(data))
-    if missing:
-        raise InputError(f"{where} lacks {', '.join(missing)}")
-
-
-def _held(value: str, allowed: tuple[str, ...], where: str) -> str:
+def _check_word(value: str, allowed: tuple[str, ...], where: str) -> None:
     if value not in allowed and not (value.startswith("fallback:") and len(value) > len("fallback:")):
-        raise InputError(f"{where} is one of {', '.join(allowed)}, not '{value}'")
-    return value
+        raise UnknownName(f"word for {where}", value, allowed)

@@ -130,17 +130,17 @@ def _verdict(record: Record, target: str, row: Row | None) -> Verdict:
 def _rejections(record: Record, found: Candidate, wish: Wish) -> Iterator[Reason]:
     for target, word, ops in found.verdicts:
         of_target = [f for f in record.findings if f.inserted and f.target == target and f.level == word]
-        cures = sorted({finding.cure for finding in of_target if finding.cure})
-        cured = f"; cure: {', '.join(cures)}" if cures else ""
+        substitutes = sorted({finding.substitute for finding in of_target if finding.substitute})
+        instead = f"; substitute: {', '.join(substitutes)}" if substitutes else ""
         devices = ", ".join(sorted({finding.device for finding in of_target if finding.device}))
         named = ", ".join(ops)
         if word == "refused":
-            yield Reason(TARGET, f"{target} refuses {named}{cured}")
+            yield Reason(TARGET, f"{target} refuses {named}{instead}")
         elif word == "fallback":
-            yield Reason(TARGET, f"{target} leaves {named} to {devices or 'another device'}{cured}")
+            yield Reason(TARGET, f"{target} leaves {named} to {devices or 'another device'}{instead}")
         elif word == "unknown" and not wish.allow_unknown:
             said = f"{named} unknown to {target}, and unknown is not supported (--allow-unknown keeps it)"
-            yield Reason(TARGET, f"{said}{cured}")
+            yield Reason(TARGET, f"{said}{instead}")
         elif not word:
             yield Reason(TARGET, f"the run holds no verdict of {target}")
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from attnbench.core.records import ON_NPU, Finding
-from attnbench.npu.judge import judged
+from attnbench.npu.judge import judge_nodes
 from attnbench.npu.rewriting.place import Maker, Place, replace
 from attnbench.targets import Target
 
@@ -94,7 +94,7 @@ class Outcome:
 
 def judge(model: ir.Model, target: Target) -> Judged:
     """A model with the findings of a target."""
-    return Judged(model, dict(judged(model, target)))
+    return Judged(model, dict(judge_nodes(model, target)))
 
 
 def attempt(find: Rewrite, graph: Judged, target: Target) -> Outcome:

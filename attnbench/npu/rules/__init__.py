@@ -1,18 +1,35 @@
 """The predicates that a target's rules may name. Each measures one thing of a node and says whether it is within a limit.
 
 A predicate's docstring is the limit as a user reads it, with the rule's argument for ``{limit}``, and so also the
-documentation of what a profile can say (``attnbench list predicates``); one without ``{limit}`` takes only ``true``. A fact
-that the graph does not hold makes a node ``unknown``, never supported.
+documentation of what a profile can say (``attnbench list predicates``). Its second parameter's annotation is the type of
+that argument, and what a rule gives is validated by it; ``bool`` takes only ``true``. A fact that the graph does not hold
+makes a node ``unknown``, never supported.
 """
 
+import inspect
 from typing import Any
 
-from attnbench.npu.nodes import Predicate
+import onnx_ir as ir
+
+from attnbench.npu.nodes import Predicate, Reading, Unmeasured
 from attnbench.npu.rules import axes, neighbours, operands, resizing, shapes, values, windows
 
 GROUPS = (windows, shapes, axes, operands, values, resizing, neighbours)
 
 PREDICATES: dict[str, Predicate] = {predicate.__name__: predicate for group in GROUPS for predicate in group.PREDICATES}
+
+
+def argument_type(name: str) -> Any:
+    """The type of what a rule gives a predicate."""
+    return list(inspect.signature(PREDICATES[name]).parameters.values())[1].annotation
+
+
+def measure(name: str, node: ir.Node, limit: Any) -> Reading:
+    """What a predicate says of a node. Raises ``Unmeasured``, also where a node of that form has nothing to measure."""
+    try:
+        return PREDICATES[name](node, limit)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # the limit is valid, so it is the node's form
+        raise Unmeasured(f"{name} of a {node.op_type} of this form") from error
 
 
 def limit_text(name: str, limit: Any) -> str:

@@ -1,12 +1,14 @@
 """What a rule can ask of axes: which, how many, how long, kept or not, and how a transposition orders them."""
 
 from math import prod
+from typing import Literal
 
 import onnx_ir as ir
 
 from attnbench.npu.nodes import (
     Predicate,
     Reading,
+    Unit,
     Unmeasured,
     axes_of,
     constant_of,
@@ -46,7 +48,7 @@ def axes_at_most(node: ir.Node, limit: int) -> Reading:
     return Reading(len(axes) <= limit, f"axes {list(axes)}")
 
 
-def keepdims(node: ir.Node, limit: int) -> Reading:
+def keepdims(node: ir.Node, limit: Literal[0, 1]) -> Reading:
     """keepdims {limit}"""
     kept = node.attributes.get_int("keepdims", 1)
     return Reading(kept == limit, f"keepdims {kept}")
@@ -102,7 +104,7 @@ def positive_steps(node: ir.Node, _limit: bool) -> Reading:
     return Reading(steps is not None and min(steps) > 0, f"steps {steps if steps is not None else 'not constant'}")
 
 
-def slice_multiple_of(node: ir.Node, limit: int) -> Reading:
+def slice_multiple_of(node: ir.Node, limit: Unit) -> Reading:
     """a slice that begins and ends at multiples of {limit}"""
     starts, ends = (constant_of(node.inputs[index]) for index in (1, 2))
     if starts is None or ends is None:

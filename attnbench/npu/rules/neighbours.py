@@ -1,5 +1,7 @@
 """What a rule can ask of a node's neighbours: what reads it, what it stands behind, whether it is at the network's edge."""
 
+from typing import Literal
+
 import onnx_ir as ir
 
 from attnbench.npu.nodes import Predicate, Reading
@@ -26,7 +28,7 @@ def behind(node: ir.Node, limit: list[str]) -> Reading:
     return Reading(op in limit, f"behind {op}")
 
 
-def at_edge_in(node: ir.Node, limit: list[str]) -> Reading:
+def at_edge_in(node: ir.Node, limit: list[Literal["input", "output"]]) -> Reading:
     """a place at the network's {limit}"""
     edges = {
         "input": any(value is not None and value.is_graph_input() for value in node.inputs),

@@ -8,6 +8,7 @@ from attnbench.npu.nodes import (
     LETTERS,
     Predicate,
     Reading,
+    Unit,
     Unmeasured,
     channels_of,
     input_shape,
@@ -49,7 +50,7 @@ def output_channels_at_most(node: ir.Node, limit: int) -> Reading:
     return Reading(channels <= limit, f"{channels} output channels")
 
 
-def output_channels_multiple_of(node: ir.Node, limit: int) -> Reading:
+def output_channels_multiple_of(node: ir.Node, limit: Unit) -> Reading:
     """output channels a multiple of {limit}"""
     channels = channels_of(output_shape(node))
     return Reading(channels % limit == 0, f"{channels} output channels")
@@ -73,7 +74,7 @@ def sides_at_least(node: ir.Node, limit: int) -> Reading:
     return Reading(min(plane, default=1) >= limit, f"plane {text(plane)}")
 
 
-def sides_multiple_of(node: ir.Node, limit: int) -> Reading:
+def sides_multiple_of(node: ir.Node, limit: Unit) -> Reading:
     """output height and width multiples of {limit}"""
     plane = plane_of(output_shape(node))
     return Reading(all(side % limit == 0 for side in plane), f"output plane {text(plane)}")
@@ -197,7 +198,7 @@ def height_at_least(node: ir.Node, limit: int) -> Reading:
     return Reading(bool(plane) and plane[0] >= limit, f"plane {text(plane)}")
 
 
-def plane_multiple_of(node: ir.Node, limit: int) -> Reading:
+def plane_multiple_of(node: ir.Node, limit: Unit) -> Reading:
     """a plane of height times width a multiple of {limit}"""
     plane = plane_of(input_shape(node))
     return Reading(prod(plane) % limit == 0, f"plane {text(plane)} = {prod(plane)}")

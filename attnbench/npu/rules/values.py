@@ -1,23 +1,27 @@
 """What a rule can ask of values: attributes, bounds of clipping, exponents."""
 
 from math import inf, isclose
-from typing import Any
+from typing import Annotated, Any
 
 import onnx
 import onnx.defs
 import onnx.helper
 import onnx_ir as ir
+from msgspec import Meta
 
 from attnbench.npu.nodes import Predicate, Reading, Unmeasured, constant_of
 
+Value = bool | float | str | list[float | str]
+"""What a rule can say of an attribute."""
 
-def attributes(node: ir.Node, limit: dict[str, Any]) -> Reading:
+
+def attributes(node: ir.Node, limit: dict[str, Value]) -> Reading:
     """attributes {limit}"""
     seen = {name: _attribute(node, name) for name in limit}
     return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {seen}")
 
 
-def attributes_in(node: ir.Node, limit: dict[str, list[Any]]) -> Reading:
+def attributes_in(node: ir.Node, limit: dict[str, list[Value]]) -> Reading:
     """attributes one of {limit}"""
     seen = {name: _attribute(node, name) for name in limit}
     return Reading(
@@ -25,7 +29,7 @@ def attributes_in(node: ir.Node, limit: dict[str, list[Any]]) -> Reading:
     )
 
 
-def clip_in(node: ir.Node, limit: list[list[float]]) -> Reading:
+def clip_in(node: ir.Node, limit: list[Annotated[list[float], Meta(min_length=2, max_length=2)]]) -> Reading:
     """clipping to one of {limit}"""
     low, high = _bounds(node)
     known = any(_equal(low, bottom) and _equal(high, top) for bottom, top in limit)
@@ -87,8 +91,8 @@ def _attribute(node: ir.Node, name: str) -> Any:
 
 
 def _equal(seen: Any, wanted: Any) -> bool:
-    if isinstance(seen, float) or isinstance(wanted, float):
-        return seen is not None and isclose(float(seen), float(wanted), rel_tol=1e-3, abs_tol=1e-9)
+    if isinstance(seen, int | float) and isinstance(wanted, int | float):
+        return isclose(seen, wanted, rel_tol=1e-3, abs_tol=1e-9) if float in (type(seen), type(wanted)) else seen == wanted
     return seen == wanted
 
 

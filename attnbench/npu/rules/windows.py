@@ -1,8 +1,10 @@
 """What a rule can ask of a sliding window: kernel, stride, dilation, padding, groups."""
 
 from math import prod
+from typing import Annotated, Literal
 
 import onnx_ir as ir
+from msgspec import Meta
 
 from attnbench.npu.nodes import (
     Predicate,
@@ -38,7 +40,7 @@ def kernel_in(node: ir.Node, limit: list[list[int]]) -> Reading:
     return Reading(list(kernel) in limit, f"kernel {text(kernel)}")
 
 
-def kernel_and_stride_in(node: ir.Node, limit: list[list[int]]) -> Reading:
+def kernel_and_stride_in(node: ir.Node, limit: list[Annotated[list[int], Meta(min_length=3, max_length=3)]]) -> Reading:
     """kernel height, kernel width and stride one of {limit}"""
     kernel, stride = kernel_of(node), window_of(node, "strides")
     known = any(list(kernel) == entry[:-1] and set(stride) == {entry[-1]} for entry in limit)
@@ -106,7 +108,7 @@ def padding_below_kernel(node: ir.Node, _limit: bool) -> Reading:
     return Reading(all(pad < side for pad, side in zip(pads, kernel * 2, strict=False)), f"padding {list(pads)}")
 
 
-def group_kinds(node: ir.Node, limit: list[str]) -> Reading:
+def group_kinds(node: ir.Node, limit: list[Literal["none", "depthwise", "grouped"]]) -> Reading:
     """groups one of {limit}"""
     kind = groups_of(node)
     return Reading(kind in limit, {"none": "one group", "depthwise": "depthwise"}.get(kind, "several groups"))
