@@ -21,7 +21,7 @@ from attnbench.core.records import Effort, Failure, Level, Measurement, Protocol
 from attnbench.core.statistics import difference_interval
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS
-from attnbench.judge.compare.gates import COUNTS, DEFAULT, LEVELS, LOST, METRICS
+from attnbench.judge.compare.gates import DEFAULT, LEVELS, LOST, METRICS
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.compare.noisy import AMONG, SHOWN, UNRESOLVED, ReplicateSeries, holm, judged, verdict_of, welch
 from attnbench.judge.compare.rows import ComparisonRow
@@ -205,8 +205,7 @@ def test_levels_and_names_are_those_of_the_rest_of_the_package():
     assert set(HARM) == set(Level.__args__) - {"supported"}
     assert VERDICTS[:3] == LEVELS
     exact = {name for name, metric in MEASURED.items() if metric.exact and metric.better != "neither"}
-    assert exact == set(COUNTS) - {"nodes"}
-    assert NPU in METRICS
+    assert set(METRICS) == exact | {"overhead", "latency", "memory", "nodes", NPU}
     assert NPU_OPS not in METRICS
 
 

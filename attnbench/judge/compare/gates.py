@@ -15,13 +15,13 @@ The smallest threshold of an overhead is the one that its verdict is by. ``none`
 for, a case that had figures and has none now is a regression: nothing of it could be compared.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.metrics import METRICS as MEASURED
+from attnbench.core.metrics import ALIASES, GATEABLE
+from attnbench.core.quantities import Kind, parse_quantity
 from attnbench.judge.compare.exact import NODES, NPU
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD
 from attnbench.judge.compare.rows import CASE, COMPARED, WORSE, ComparisonRow
@@ -32,19 +32,14 @@ NONE = "none"
 LOST = "a case without figures"
 """What a case that lost its figures fails by."""
 
-ALIASES = {"memory": "activation_peak"}
+METRICS: Final = (*GATEABLE, *ALIASES, NPU, NODES)
+"""What an entry can name."""
 
-COUNTS = (*(name for name, metric in MEASURED.items() if metric.exact and metric.better != "neither"), NODES)
-"""The exact figures that can be named."""
-
-METRICS: Final = (OVERHEAD, LATENCY, NPU, *ALIASES, *COUNTS)
 LEVELS: Final = VERDICTS[:3]
 """NPU verdicts that can be failed on, the worst first."""
 
 EXAMPLES = {OVERHEAD: "1%", LATENCY: "5%", NPU: "refused"}
 """Thresholds as they are written, for errors; of any other metric a number."""
-
-_NUMBER = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<percent>%?)")
 
 
 @dataclass(frozen=True)
@@ -119,12 +114,12 @@ def _gate(entry: str) -> RegressionGate:
         if threshold not in LEVELS:
             raise UnknownName("NPU verdict of --fail-on", threshold, LEVELS)
         return RegressionGate(metric, VERDICTS.index(threshold), text)
-    noisy, match = name in (OVERHEAD, LATENCY), _NUMBER.fullmatch(threshold)
-    if not match or (noisy and not match["percent"]):
-        share = "a share of the baseline's latency" if name == OVERHEAD else "a share of what it was"
-        kind = share if noisy else f"a number or {share}"
-        raise InputError(f"--fail-on '{entry}' has no threshold that is {kind}: write {example}")
-    number = float(match["number"]) / (100 if match["percent"] else 1)
-    if noisy and not number:
+    share = "a share of the baseline's latency" if name == OVERHEAD else "a share of what it was"
+    noisy = name in (OVERHEAD, LATENCY)
+    kinds: tuple[Kind, ...] = ("share",) if noisy else ("number", "share")
+    asked = share if noisy else f"a number or {share}"
+    wrong = f"--fail-on '{entry}' has no threshold that is {asked}: write {example}"
+    quantity = parse_quantity(threshold, *kinds, otherwise=wrong)
+    if noisy and not quantity.value:
         raise InputError(f"--fail-on '{entry}' asks for what noise never grants: write it like {example}")
-    return RegressionGate(metric, number, text, relative=bool(match["percent"]) and name != OVERHEAD)
+    return RegressionGate(metric, quantity.value, text, relative=quantity.kind == "share" and name != OVERHEAD)
