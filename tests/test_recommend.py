@@ -13,10 +13,11 @@ import pytest
 from conftest import BASELINE, case, finding, measurements
 
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.quantities import Quantity
 from attnbench.core.records import Failure, Measurement, Record
-from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Limit, Wish, recommend
-from attnbench.judge.recommend.front import Point, dominates, doubts, front, told_apart
-from attnbench.judge.recommend.wish import read_latency, read_metrics, read_overhead
+from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Requirements, recommend
+from attnbench.judge.recommend.pareto import ParetoPoint, dominates, doubts, pareto_front, told_apart
+from attnbench.judge.recommend.requirements import read_latency, read_metrics, read_overhead
 from attnbench.report.recommendation import COLUMNS, as_csv, fell_out, ranking
 from attnbench.runs.store import open_run
 
@@ -67,7 +68,7 @@ def by_name(found):
     return {one.case.variant: one for one in (*found.left, *found.fallen)}
 
 
-OVERHEAD = Limit(2.0, "2 %")
+OVERHEAD = Quantity("2", "%")
 
 
 # --- what falls out
@@ -81,7 +82,7 @@ OVERHEAD = Limit(2.0, "2 %")
     ],
 )  # fmt: skip
 def test_the_target_decides_by_what_the_variant_adds(make, level, left):
-    found = recommend(make(variant("a", 1.0, level=level)), Wish(("aimotive",)))
+    found = recommend(make(variant("a", 1.0, level=level)), Requirements(("aimotive",)))
     assert bool(found.left) is left
     if not left:
         (reason,) = found.fallen[0].reasons
@@ -91,9 +92,9 @@ def test_the_target_decides_by_what_the_variant_adds(make, level, left):
 
 def test_unknown_stays_only_when_asked_and_is_then_remarked(make):
     run = make(variant("a", 1.0, level="unknown"), variant("b", 1.0, level="refused"))
-    found = by_name(recommend(run, Wish(("aimotive",))))
+    found = by_name(recommend(run, Requirements(("aimotive",))))
     assert "unknown is not supported (--allow-unknown keeps it)" in found["a"].reasons[0].text
-    kept = recommend(run, Wish(("aimotive",), allow_unknown=True))
+    kept = recommend(run, Requirements(("aimotive",), allow_unknown=True))
     assert (names(kept.left), names(kept.fallen)) == (["a"], ["b"])
     assert "Mul unknown to aimotive: kept by --allow-unknown, may still not run" in kept.left[0].remarks
     assert "ok, ok with constraint or unknown" in kept.notes[0]
@@ -104,7 +105,7 @@ def test_a_refusal_names_ops_device_and_substitute(make):
         variant("a", 1.0, level="refused", op="Reshape", said={"substitute": "se_npu"}),
         variant("b", 1.0, level="fallback", op="Softmax", said={"device": "the CPU"}),
     )
-    found = by_name(recommend(run, Wish()))
+    found = by_name(recommend(run, Requirements()))
     assert found["a"].reasons[0].text == "aimotive refuses Reshape; substitute: se_npu"
     assert found["b"].reasons[0].text == "aimotive leaves Softmax to the CPU"
 
@@ -119,35 +120,37 @@ def test_without_a_target_all_of_the_runs_must_accept_and_it_says_so(make):
         replace(two, findings=(*two.findings, other)),
         targets=("aimotive", "other"),
     )
-    found = recommend(run, Wish())
+    found = recommend(run, Requirements())
     assert (names(found.left), names(found.fallen)) == (["a"], ["b"])
     assert "aimotive and other must say" in found.notes[0]
     assert "no target was named: these are all that the run was checked against" in found.notes[0]
-    assert list(ranking(found)["NPU"]) == ["aimotive: ok; other: ok"]
-    alone = recommend(run, Wish(("aimotive",)))
+    assert list(ranking(found).column("NPU")) == ["aimotive: ok; other: ok"]
+    alone = recommend(run, Requirements(("aimotive",)))
     assert names(alone.left) == ["a", "b"]
     assert "no target was named" not in alone.notes[0]
 
 
 def test_a_run_without_targets_says_that_none_has_a_say(make):
-    found = recommend(make(variant("a", 1.0), targets=()), Wish())
+    found = recommend(make(variant("a", 1.0), targets=()), Requirements())
     assert names(found.left) == ["a"]
     assert "the run was checked against no NPU target" in found.notes[0]
     with pytest.raises(UnknownName, match="none is known"):
-        recommend(make(variant("a", 1.0), targets=()), Wish(("aimotive",)))
+        recommend(make(variant("a", 1.0), targets=()), Requirements(("aimotive",)))
 
 
 def test_a_target_that_gave_no_verdict_does_not_accept(make):
-    found = recommend(make(variant("a", 1.0), targets=("aimotive", "other")), Wish(("other",)))
+    found = recommend(make(variant("a", 1.0), targets=("aimotive", "other")), Requirements(("other",)))
     assert found.fallen[0].reasons[0] == (TARGET, "the run holds no verdict of other")
 
 
 def test_what_the_host_itself_is_on_the_target_is_said(make):
     run = make(variant("a", 1.0))
-    assert not any("alone, without any module" in note for note in recommend(run, Wish()).notes)
+    assert not any("alone, without any module" in note for note in recommend(run, Requirements()).notes)
     base = replace(run.records[0], findings=(finding("Resize", "unknown"),))
     (note,) = (
-        n for n in recommend(replace(run, records=(base, *run.records[1:])), Wish()).notes if "without any module" in n
+        n
+        for n in recommend(replace(run, records=(base, *run.records[1:])), Requirements()).notes
+        if "without any module" in n
     )
     assert note.startswith("resnetsan01 at 384x640 alone, without any module, is 'unknown' on aimotive")
 
@@ -166,7 +169,7 @@ def test_what_the_host_itself_is_on_the_target_is_said(make):
     ],
 )
 def test_a_budget_is_held_against_the_lower_end_of_the_interval(make, pct, half, left, remark):
-    found = recommend(make(variant("a", pct, half)), Wish(max_overhead=OVERHEAD))
+    found = recommend(make(variant("a", pct, half)), Requirements(max_overhead=OVERHEAD))
     assert bool(found.left) is left
     if left:
         assert remark in ("", *found.left[0].remarks)
@@ -178,17 +181,17 @@ def test_a_budget_is_held_against_the_lower_end_of_the_interval(make, pct, half,
 
 def test_the_latency_budget_is_on_added_milliseconds(make):
     run = make(variant("a", 1.0, 0.1), variant("b", 2.0, 0.1))  # of a baseline of 100 ms: 1 ms and 2 ms
-    found = recommend(run, Wish(max_latency=Limit(1.5, "1.5 ms")))
+    found = recommend(run, Requirements(max_latency=Quantity("1.5", "ms")))
     assert (names(found.left), names(found.fallen)) == (["a"], ["b"])
     assert found.fallen[0].reasons[0].text.startswith("2.00 [1.90, 2.10] ms added, budget 1.5 ms")
     assert "at most 1.5 ms added" in found.notes[0]
-    assert list(fell_out(found)["from the budget"]) == ["+0.40 ms"]
+    assert list(fell_out(found).column("from the budget")) == ["+0.40 ms"]
 
 
 def test_without_the_baselines_latency_there_is_no_figure_in_ms(make):
     run = make(variant("a", 1.0))
     base = replace(run.records[0], measurements=measurements(**BASE))
-    found = recommend(replace(run, records=(base, *run.records[1:])), Wish(max_latency=Limit(5.0, "5 ms")))
+    found = recommend(replace(run, records=(base, *run.records[1:])), Requirements(max_latency=Quantity("5", "ms")))
     assert found.fallen[0].reasons[0] == (
         FIGURE,
         "its overhead in ms is not known: the run holds no latency of the baseline",
@@ -206,7 +209,7 @@ def test_what_has_no_figure_falls_out_with_the_runs_own_reason(make):
     )
     missing = case("later")
     run = replace(run, header=replace(run.header, cases=(*run.header.cases, missing)))
-    found = recommend(run, Wish(("aimotive",)))
+    found = recommend(run, Requirements(("aimotive",)))
     assert names(found.left) == ["good"]
     assert {one.case.variant: one.reasons for one in found.fallen} == {
         "bad": ((FIGURE, "failed: export: it broke"),),
@@ -222,24 +225,25 @@ def test_the_first_reason_decides_and_all_are_listed(make):
         failure=Failure("memory", "CaseSkipped", "needs 41 GB"),
     )  # fmt: skip
     run = make(variant("both", 9.0, level="refused"), skipped, variant("near", 2.5), variant("far", 5.0))
-    found = recommend(run, Wish(("aimotive",), OVERHEAD, Limit(1.0, "1 ms")))
+    found = recommend(run, Requirements(("aimotive",), OVERHEAD, Quantity("1", "ms")))
     kinds = {one.case.variant: [reason.kind for reason in one.reasons] for one in found.fallen}
     assert kinds == {
         "near": [BUDGET, BUDGET], "far": [BUDGET, BUDGET], "both": [TARGET, BUDGET, BUDGET], "skipped": [TARGET, FIGURE],
     }  # fmt: skip
     assert list(kinds) == ["near", "far", "both", "skipped"]  # what is nearest to the budget comes first
     assert "4 fell out (2 for the NPU target, 2 over budget)" in found.notes[1]
-    table = fell_out(found).set_index("variant")
-    assert table.loc["both", "why"] == "NPU target: aimotive refuses Mul"
-    assert table.loc["both", "and"].count("over budget") == 2
-    assert table.loc["near", "from the budget"] == "+0.49 points; +1.5 ms"
-    assert table.loc["skipped", "from the budget"] == "–"
+    table = {row["variant"]: row for row in fell_out(found).records()}
+    assert table["both"]["why"] == "NPU target: aimotive refuses Mul"
+    assert table["both"]["and"].count("over budget") == 2
+    assert table["near"]["from the budget"] == "+0.49 points; +1.5 ms"
+    assert table["skipped"]["from the budget"] == "–"
 
 
 def test_how_far_from_the_budget_counts_from_the_nearer_end(make):
     run = make(*(variant(name, pct, 0.2, level="refused") for name, pct in (("in", 1.0), ("on", 2.1), ("over", 3.0))))
-    table = fell_out(recommend(run, Wish(max_overhead=OVERHEAD))).set_index("variant")
-    assert list(table.loc[["in", "on", "over"], "from the budget"]) == [
+    table = fell_out(recommend(run, Requirements(max_overhead=OVERHEAD))).records()
+    found = {row["variant"]: row["from the budget"] for row in table}
+    assert [found[name] for name in ("in", "on", "over")] == [
         "−0.80 points",
         "within its interval",
         "+0.80 points",
@@ -253,7 +257,7 @@ def test_weak_figures_are_remarked(make):
         replace(variant("b", 1.0), pending=2),
         replace(crowded, case=case("c"), measurements=crowded.measured((Measurement("paired", 0.05, low=0.04, high=0.06),))),
     )
-    remarks = {one.case.variant: one.remarks for one in recommend(run, Wish()).left}
+    remarks = {one.case.variant: one.remarks for one in recommend(run, Requirements()).left}
     assert "measured with 60 % of a core" in remarks["a"]
     assert "replicates still to come" in remarks["b"]
     assert "its two clocks disagree" in remarks["c"]
@@ -263,7 +267,7 @@ def test_weak_figures_are_remarked(make):
 
 
 def point(name, overhead, half=0.1, exact=(0.0,)):
-    return Point(name, exact, overhead, *((None, None) if half is None else (overhead - half, overhead + half)))
+    return ParetoPoint(name, exact, overhead, *((None, None) if half is None else (overhead - half, overhead + half)))
 
 
 @pytest.mark.parametrize(
@@ -313,7 +317,7 @@ def some_points(seed):
 @pytest.mark.parametrize("floor", [0.0, FLOOR])
 def test_no_member_of_the_front_is_dominated_by_another_and_each_other_is(seed, floor):
     points = some_points(seed)
-    beaten = front(points, floor)
+    beaten = pareto_front(points, floor)
     members = [p for p in points if not beaten[p.name]]
     assert members
     assert set(beaten) == {p.name for p in points}
@@ -323,14 +327,14 @@ def test_no_member_of_the_front_is_dominated_by_another_and_each_other_is(seed, 
         if not floor:  # then it does not matter who dominates
             assert (p in members) is not any(dominates(other, p, floor) for other in points)
     shuffled = random.Random(seed).sample(points, len(points))
-    assert {p.name for p in points if front(shuffled, floor)[p.name]} == {p.name for p in points if beaten[p.name]}
+    assert {p.name for p in points if pareto_front(shuffled, floor)[p.name]} == {p.name for p in points if beaten[p.name]}
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_noise_removes_nothing(seed):
     """Whatever is off the front loses to one that is not measured dearer than the run resolves, and better for sure."""
     points = {p.name: p for p in some_points(seed)}
-    for name, over in front(points.values(), FLOOR).items():
+    for name, over in pareto_front(points.values(), FLOOR).items():
         for p in (points[other] for other in over):
             assert p.overhead <= points[name].overhead + FLOOR
             assert p.exact != points[name].exact or told_apart(p, points[name], FLOOR)
@@ -338,7 +342,7 @@ def test_noise_removes_nothing(seed):
 
 def test_a_chain_of_small_steps_does_not_remove_the_cheapest():
     chain = [point("a", 1.08, exact=(0.0,)), point("b", 1.04, exact=(1.0,)), point("c", 1.0, exact=(2.0,))]
-    assert front(chain, FLOOR) == {"a": (), "b": ("a",), "c": ()}
+    assert pareto_front(chain, FLOOR) == {"a": (), "b": ("a",), "c": ()}
 
 
 def test_a_member_that_noise_may_keep_is_named():
@@ -356,29 +360,29 @@ def test_without_accuracy_the_front_is_of_cost_alone_and_it_says_so(make):
         variant("cheap", 0.5, params=100), variant("small", 1.0, params=10), variant("bad", 1.5, params=200),
         variant("heavy", 1.0, params=50, memory=5000), variant("light", 1.2, params=10, memory=-100),
     )  # fmt: skip
-    found = recommend(run, Wish())
+    found = recommend(run, Requirements())
     assert [(one.rank, one.case.variant, one.on_front) for one in found.left] == [
         (1, "cheap", True), (2, "small", True), (3, "light", True), (4, "heavy", False), (5, "bad", False),
     ]  # fmt: skip
     assert by_name(found)["bad"].dominated_by == ("cheap", "small", "light")
-    assert list(ranking(found)["front"])[-1] == "no: dominated by cheap and 2 more"
-    assert any(note.startswith("No accuracy was given: the front is of cost alone") for note in found.notes)
+    assert list(ranking(found).column("Pareto front"))[-1] == "no: dominated by cheap and 2 more"
+    assert any(note.startswith("No accuracy was given: the Pareto front is of cost alone") for note in found.notes)
     assert any("not what is worth its cost" in note for note in found.notes)
     assert any("by more than this run's floor (0.050 points)" in note for note in found.notes)
 
 
 def test_overheads_that_cannot_be_told_apart_do_not_decide(make):
-    found = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.1, 0.1)), Wish())
+    found = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.1, 0.1)), Requirements())
     assert all(one.on_front for one in found.left)
     assert "overhead not told apart from that of b, which is no worse in the rest" in found.left[0].remarks
-    apart = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.3, 0.1)), Wish())
+    apart = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.3, 0.1)), Requirements())
     assert [one.on_front for one in apart.left] == [True, False]
-    coarse = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.3, 0.1), floor=0.4), Wish())
+    coarse = recommend(make(variant("a", 1.0, 0.1), variant("b", 1.3, 0.1), floor=0.4), Requirements())
     assert all(one.on_front for one in coarse.left)
 
 
 def test_a_run_without_a_floor_goes_by_its_intervals(make):
-    found = recommend(make(variant("a", 1.0), variant("b", 1.3), floor=None), Wish())
+    found = recommend(make(variant("a", 1.0), variant("b", 1.3), floor=None), Requirements())
     assert [one.on_front for one in found.left] == [True, False]
     assert any("where their intervals do not overlap." in note for note in found.notes)
 
@@ -387,16 +391,16 @@ def test_hosts_and_sizes_are_ranked_apart_and_can_be_chosen(make):
     run = make(variant("a", 1.0), variant("b", 2.0))
     small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
     both = replace(run, records=(*run.records, *small))
-    found = recommend(both, Wish())
+    found = recommend(both, Requirements())
     assert [(one.case.size, one.rank, one.case.variant) for one in found.left] == [
         ("384x640", 1, "a"), ("384x640", 2, "b"), ("192x320", 1, "a"), ("192x320", 2, "b"),
     ]  # fmt: skip
     assert list(ranking(found).columns)[:3] == ["rank", "size", "variant"]
-    assert [one.case.size for one in recommend(both, Wish(size="192x320")).left] == ["192x320"] * 2
+    assert [one.case.size for one in recommend(both, Requirements(size="192x320")).left] == ["192x320"] * 2
     with pytest.raises(UnknownName, match="unknown size of this run '192x321': did you mean '192x320'"):
-        recommend(both, Wish(size="192x321"))
+        recommend(both, Requirements(size="192x321"))
     with pytest.raises(UnknownName, match="did you mean 'resnetsan01'"):
-        recommend(both, Wish(host="resnetsan"))
+        recommend(both, Requirements(host="resnetsan"))
 
 
 # --- accuracy
@@ -418,38 +422,38 @@ IOU = {"mIoU": "higher"}
 def test_with_accuracy_the_front_weighs_it_against_overhead(make, accuracy):
     run = make(variant("a", 0.5), variant("b", 1.0), variant("c", 1.5), variant("d", 1.0, params=1))
     path = accuracy("variant,mIoU,note\na,71.0,x\nb,72.5,y\nc,72.0,z\n")
-    found = recommend(run, Wish(accuracy=path, metrics=IOU))
+    found = recommend(run, Requirements(accuracy=path, metrics=IOU))
     assert [(one.case.variant, one.on_front, one.dominated_by) for one in found.left] == [
         ("a", True, ()), ("b", True, ()), ("c", False, ("b",)), ("d", False, ()),
     ]  # fmt: skip
     assert "no accuracy given" in by_name(found)["d"].remarks
-    assert list(ranking(found)["mIoU"]) == ["71.00", "72.50", "72.00", "–"]
-    assert any("No accuracy given for 1 of those left: they stay out of the front" in note for note in found.notes)
+    assert list(ranking(found).column("mIoU")) == ["71.00", "72.50", "72.00", "–"]
+    assert any("No accuracy given for 1 of those left: they stay out of the Pareto front" in note for note in found.notes)
     assert any("no line for the baseline" in note for note in found.notes)
-    none = recommend(run, Wish(max_overhead=Limit(0.1, "0.1 %"), accuracy=path, metrics=IOU))
-    assert list(fell_out(none)["mIoU"]) == ["71.00", "72.50", "–", "72.00"]
+    none = recommend(run, Requirements(max_overhead=Quantity("0.1", "%"), accuracy=path, metrics=IOU))
+    assert list(fell_out(none).column("mIoU")) == ["71.00", "72.50", "–", "72.00"]
 
 
 def test_a_metric_of_which_less_is_better_turns_round(make, accuracy):
     run = make(variant("a", 1.0), variant("b", 2.0))
     path = accuracy("variant,mIoU,abs_rel\na,70,0.10\nb,70,0.20\n")
     for better, members in (("lower", {"a"}), ("higher", {"a", "b"})):
-        found = recommend(run, Wish(accuracy=path, metrics={**IOU, "abs_rel": better}))
+        found = recommend(run, Requirements(accuracy=path, metrics={**IOU, "abs_rel": better}))
         assert {one.case.variant for one in found.left if one.on_front} == members
 
 
 def test_parameters_do_not_decide_beside_accuracy(make, accuracy):
     run = make(variant("a", 1.0, params=1_000_000), variant("b", 2.0, params=1))
-    found = recommend(run, Wish(accuracy=accuracy("variant,mIoU\na,72\nb,71\n"), metrics=IOU))
+    found = recommend(run, Requirements(accuracy=accuracy("variant,mIoU\na,72\nb,71\n"), metrics=IOU))
     assert [one.on_front for one in found.left] == [True, False]
 
 
 def test_what_is_no_better_than_the_baseline_is_dominated_by_it(make, accuracy):
     run = make(variant("a", 0.5), variant("b", 1.0))
-    found = recommend(run, Wish(accuracy=accuracy("variant,mIoU\nbaseline,71\na,70.5\nb,71.5\n"), metrics=IOU))
+    found = recommend(run, Requirements(accuracy=accuracy("variant,mIoU\nbaseline,71\na,70.5\nb,71.5\n"), metrics=IOU))
     assert [(one.case.variant, one.dominated_by) for one in found.left] == [("b", ()), ("a", ("baseline",))]
     assert any(note.startswith("The baseline (mIoU 71.00) takes part") for note in found.notes)
-    none = recommend(run, Wish(accuracy=accuracy("variant,mIoU\nbaseline,73\na,70.5\nb,71.5\n"), metrics=IOU))
+    none = recommend(run, Requirements(accuracy=accuracy("variant,mIoU\nbaseline,73\na,70.5\nb,71.5\n"), metrics=IOU))
     assert not any(one.on_front for one in none.left)
     assert any("add nothing" in note for note in none.notes)
 
@@ -459,14 +463,14 @@ def test_columns_tell_cases_apart(make, accuracy):
     small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
     both = replace(run, records=(*run.records, *small))
     path = accuracy("size,variant,mIoU\n384x640,a,70\n192x320,a,60\n192x320,b,65\n")
-    found = recommend(both, Wish(accuracy=path, metrics=IOU))
+    found = recommend(both, Requirements(accuracy=path, metrics=IOU))
     assert [(one.case.size, one.case.variant, one.metrics.get("mIoU")) for one in found.left] == [
         ("384x640", "a", 70), ("384x640", "b", None), ("192x320", "a", 60), ("192x320", "b", 65),
     ]  # fmt: skip
     plain = accuracy("variant,mIoU\na,70\n")
     with pytest.raises(InputError, match="line 2, column 'variant': 'a' stands for 2 cases of the run: add a column size"):
-        recommend(both, Wish(accuracy=plain, metrics=IOU))
-    assert recommend(both, Wish(accuracy=plain, metrics=IOU, size="192x320")).left[0].metrics == {"mIoU": 70}
+        recommend(both, Requirements(accuracy=plain, metrics=IOU))
+    assert recommend(both, Requirements(accuracy=plain, metrics=IOU, size="192x320")).left[0].metrics == {"mIoU": 70}
 
 
 BAD_FILES = [
@@ -508,14 +512,14 @@ BAD_FILES = [
 @pytest.mark.parametrize(("text", "metrics", "message"), BAD_FILES, ids=[message for *_, message in BAD_FILES])
 def test_a_bad_file_is_one_line_that_names_line_and_column(make, accuracy, text, metrics, message):
     with pytest.raises(InputError) as caught:
-        recommend(make(variant("encoder.a", 1.0)), Wish(accuracy=accuracy(text), metrics=metrics))
+        recommend(make(variant("encoder.a", 1.0)), Requirements(accuracy=accuracy(text), metrics=metrics))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_spreadsheets_csv_reads_too(make, accuracy):
     path = accuracy(b'\xef\xbb\xbfvariant, mIoU\r\n"a=x,b=y",71.5\r\n')
-    found = recommend(make(variant("a=x,b=y", 1.0)), Wish(accuracy=path, metrics=IOU))
+    found = recommend(make(variant("a=x,b=y", 1.0)), Requirements(accuracy=path, metrics=IOU))
     assert found.left[0].metrics == {"mIoU": 71.5}
 
 
@@ -524,7 +528,7 @@ def test_a_spreadsheets_csv_reads_too(make, accuracy):
 
 @pytest.mark.parametrize(("text", "value"), [("2%", 2.0), ("0.5 %", 0.5), ("0%", 0.0)])
 def test_a_share_is_read(text, value):
-    assert read_overhead(text).value == value
+    assert read_overhead(text).to("%") == value
 
 
 @pytest.mark.parametrize("text", ["2", "", "%", "-1%", "2e1%", "two%", "2%%", "1,5%", "2ms", "inf%", "٢%"])
@@ -535,7 +539,7 @@ def test_what_is_no_share_is_said_in_one_line(text):
 
 @pytest.mark.parametrize(("text", "ms"), [("5ms", 5.0), ("0.5 s", 500.0), ("300us", 0.3), ("300µs", 0.3), ("300μs", 0.3)])
 def test_a_time_is_read_in_milliseconds(text, ms):
-    assert read_latency(text).value == pytest.approx(ms)
+    assert read_latency(text).to("ms") == pytest.approx(ms)
 
 
 @pytest.mark.parametrize("text", ["5", "", "ms", "-5ms", "5 min", "5m", "5%", "5 ms 3", "1,5ms"])
@@ -565,7 +569,7 @@ def test_the_command_shows_what_is_left_and_what_fell_out(command, stored):
     code, out, err = command("recommend", stored, "--target", "aimotive", "--max-overhead", "2%")
     assert (code, err) == (0, "")
     assert out.index("Asked: aimotive must say ok") < out.index("Left, ranked") < out.index("Fell out")
-    assert "Of 4 variants: 2 left, 1 of them on the front; 2 fell out (1 for the NPU target, 1 over budget)." in out
+    assert "Of 4 variants: 2 left, 1 of them on the Pareto front; 2 fell out (1 for the NPU target, 1 over budget)." in out
     assert "no: dominated by a" in out
     assert command("recommend", "latest", "--results", stored.parent)[0] == 0
 
@@ -658,7 +662,7 @@ def test_a_file_gets_markdown(command, stored, tmp_path):
 
 def test_every_column_is_explained(make):
     assert all(COLUMNS.values())
-    assert as_csv(recommend(make(), Wish())).strip() == ",".join(COLUMNS)
+    assert as_csv(recommend(make(), Requirements())).strip() == ",".join(COLUMNS)
 
 
 @pytest.mark.parametrize("format_", ["table", "csv", "json"])

@@ -304,7 +304,7 @@ def test_times_compare_across_zones(tmp_path):
         ({"software": {"protocol": 1}}, "protocol 1"),
         ({"software": {"onnxruntime": "2.0.0"}}, "onnxruntime 2"),
         ({"settings": {"provider": "openvino"}}, "provider openvino"),
-        ({"settings": {"repeat": 3}}, "repeat 3"),
+        ({"settings": {"warmup": 7}}, "warmup 7"),
     ],
 )
 def test_runs_of_unlike_machines_or_settings_are_series_of_their_own(tmp_path, other, label):

@@ -42,12 +42,12 @@ def compare(
     Exit codes: 0 no regression, 1 a regression, 2 bad input, 3 nothing, or not all that is failed on, could be compared.
     """
     from attnbench.judge import compare as comparing  # noqa: PLC0415
+    from attnbench.report import comparison as shown  # noqa: PLC0415
 
     gates = comparing.parse(fail_on or [])
     with uncollected():
         (before, base), (after, new) = _run(base, results), _run(new, results)
         found = comparing.compare(before, after, gates, across_machines=across_machines, names=(base, new))
-        from attnbench.report import comparison as shown  # noqa: PLC0415  pandas is slow to import
     answer(
         format_,
         output,

@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, stored_run
 from attnbench.cli.app import app
+from attnbench.core.errors import InputError
 
 
 @app.command()
@@ -34,23 +35,25 @@ def recommend(
 ) -> None:
     """Rank a run's variants that an NPU target takes and a budget allows, and say why the others fall out.
 
-    The front holds what no other beats, in accuracy and overhead, or in cost alone; noise removes nothing from it.
+    The Pareto front holds what no other beats, in accuracy and overhead, or in cost alone; noise removes nothing from it.
     Exit codes: 0 something is left, 1 nothing is left, 2 bad input.
     """
     from attnbench.judge import recommend as deciding  # noqa: PLC0415
     from attnbench.report import recommendation as shown  # noqa: PLC0415
 
-    wish = deciding.wish_from_flags(
-        targets=target or [],
-        max_overhead=max_overhead,
-        max_latency=max_latency,
+    if metric and accuracy is None:
+        raise InputError("--metric needs --accuracy: name the CSV file that holds it")
+    asked = deciding.Requirements(
+        targets=tuple(dict.fromkeys(target or ())),
+        max_overhead=None if max_overhead is None else deciding.read_overhead(max_overhead),
+        max_latency=None if max_latency is None else deciding.read_latency(max_latency),
         allow_unknown=allow_unknown,
         accuracy=accuracy,
-        metrics=metric or [],
+        metrics=deciding.read_metrics(metric or ()),
         host=host,
         size=size,
     )
-    found = deciding.recommend(stored_run(run, results), wish)
+    found = deciding.recommend(stored_run(run, results), asked)
     answer(
         format_,
         output,

@@ -4,21 +4,16 @@ For a program, every row unrounded, as CSV or JSON: overheads in % (their change
 bytes and counts as they are.
 """
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-import pandas as pd
-
+from attnbench.core.records import RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
+from attnbench.judge.compare import Comparison, ComparisonRow
 from attnbench.report.markdown import noted_text
-
-if TYPE_CHECKING:
-    from attnbench.core.records import RunHeader
-    from attnbench.judge.compare import Comparison, Row
+from attnbench.report.table import Table, plain_csv
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -56,105 +51,87 @@ SCALES = {"overhead": (100.0, "%"), "latency": (1e3, "ms")}
 """What the base units of a noisy metric are multiplied by for a reader, and the unit that makes."""
 
 
-def sections(found: "Comparison", *, everything: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
+def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
     """The tables with their titles, in the order of their weight; empty ones are left out."""
-    worse = [row for row in found.rows if row.verdict == "worse" and not row.trips]
-    tables = {
-        REGRESSIONS: _changes(found, found.regressions, fails=True),
-        WORSE: _changes(found, worse),
-        BETTER: _changes(found, [row for row in found.rows if row.verdict == "better"]),
-        UNRESOLVED: _changes(found, [row for row in found.rows if row.verdict == "incomparable" and row.p is not None]),
-        CASES: _lone(found),
-        INCOMPARABLE: incomparable(found),
-        EVERYTHING: _everything(found) if everything else pd.DataFrame(),
-    }
-    return ((title, table) for title, table in tables.items() if not table.empty)
-
-
-def incomparable(found: "Comparison") -> pd.DataFrame:
-    """Why figures could not be compared: a row a reason and metric, with the number of cases, the most frequent first."""
-    reasons = Counter((row.why, row.family) for row in found.rows if row.verdict == "incomparable")
-    return pd.DataFrame(
-        {"metric": metric, "figures": count(number), "reason": why} for (why, metric), number in reasons.most_common()
-    )
-
-
-def as_csv(found: "Comparison") -> str:
-    """Every row as CSV, unrounded."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    several = _several(found)
+    by_verdict: dict[str | None, list[ComparisonRow]] = {}
     for row in found.rows:
-        values = _row(row)
-        writer.writerow({**values, "causes": "; ".join(values["causes"]), "fails": "; ".join(values["fails"])})
-    return text.getvalue()
+        by_verdict.setdefault(row.verdict, []).append(row)
+    tables: dict[str, list[dict[str, str]]] = {
+        REGRESSIONS: [{**_change(row, several), "fails": ", ".join(row.fails)} for row in found.regressions],
+        WORSE: [_change(row, several) for row in by_verdict.get("worse", ()) if not row.fails],
+        BETTER: [_change(row, several) for row in by_verdict.get("better", ())],
+        UNRESOLVED: [_change(row, several) for row in by_verdict.get("incomparable", ()) if row.p is not None],
+        CASES: [
+            {
+                **_where(row, several),
+                "verdict": row.verdict,
+                "why": row.why,
+                "status": str(row.after or row.before or MISSING),
+            }
+            for row in found.rows
+            if row.verdict in ("added", "removed")
+        ],
+        INCOMPARABLE: incomparable(by_verdict.get("incomparable", ())),
+        EVERYTHING: [
+            {**_where(row, several), **_figures(row), "verdict": row.verdict or MISSING, "why": row.why}
+            for row in found.rows
+            if everything
+        ],
+    }
+    return ((title, Table.of(rows)) for title, rows in tables.items() if rows)
 
 
-def as_json(found: "Comparison") -> str:
+def incomparable(rows: Iterable[ComparisonRow]) -> list[dict[str, str]]:
+    """Why figures could not be compared: a row a reason and metric, with the number of cases, the most frequent first."""
+    reasons = Counter((row.why, row.family) for row in rows)
+    return [{"metric": metric, "figures": count(number), "reason": why} for (why, metric), number in reasons.most_common()]
+
+
+def as_csv(found: Comparison) -> str:
+    """Every row as CSV, unrounded."""
+    return plain_csv(tuple(COLUMNS), map(_row, found.rows))
+
+
+def as_json(found: Comparison) -> str:
     """The runs, what was asked, the sum, the exit code and every row as JSON; what is missing is null."""
-    verdicts = Counter(row.verdict or "told" for row in found.rows)
     answer = {
         "schema": SCHEMA,
-        "base": _header(found.base),
-        "new": _header(found.new),
+        "base": _header(found.base.header),
+        "new": _header(found.new.header),
         "fail_on": found.fail_on.text,
         "threshold_points": 100 * found.threshold,
         "exit_code": found.exit_code,
         "regressions": len(found.regressions),
-        "figures": dict(verdicts),
-        "not_compared": list(found.unanswered),
+        "figures": dict(Counter(row.verdict or "told" for row in found.rows)),
+        "not_compared": list(found.not_compared),
         "notes": list(found.notes),
         "rows": [_row(row) for row in found.rows],
     }
     return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def as_markdown(found: "Comparison", *, everything: bool = False) -> str:
+def as_markdown(found: Comparison, *, everything: bool = False) -> str:
     """The notes as a list, and the tables."""
     return noted_text("Comparison", found.notes, sections(found, everything=everything))
 
 
-def _changes(found: "Comparison", rows: "tuple[Row, ...] | list[Row]", *, fails: bool = False) -> pd.DataFrame:
-    several = _several(found)
-    return pd.DataFrame(
-        {
-            **_where(row, several),
-            **_figures(row),
-            "why": row.why,
-            **({"may come from": "; ".join(cause.text for cause in row.causes)} if row.causes else {}),
-            **({"fails": ", ".join(row.trips)} if fails else {}),
-        }
-        for row in rows
-    )
+def _change(row: ComparisonRow, several: list[str]) -> dict[str, str]:
+    causes = {"may come from": "; ".join(cause.text for cause in row.causes)} if row.causes else {}
+    return {**_where(row, several), **_figures(row), "why": row.why, **causes}
 
 
-def _lone(found: "Comparison") -> pd.DataFrame:
-    several = _several(found)
-    return pd.DataFrame(
-        {**_where(row, several), "verdict": row.verdict, "why": row.why, "status": row.after or row.before or MISSING}
-        for row in found.rows
-        if row.verdict in ("added", "removed")
-    )
-
-
-def _everything(found: "Comparison") -> pd.DataFrame:
-    several = _several(found)
-    return pd.DataFrame(
-        {**_where(row, several), **_figures(row), "verdict": row.verdict or MISSING, "why": row.why} for row in found.rows
-    )
-
-
-def _several(found: "Comparison") -> list[str]:
+def _several(found: Comparison) -> list[str]:
     """What tells cases apart beside the variant: host, size and batch, each only where there are several."""
     cases = {row.case for row in found.rows}
     return [key for key in ("host", "size", "batch") if len({getattr(case, key) for case in cases}) > 1]
 
 
-def _where(row: "Row", several: list[str]) -> dict[str, str]:
+def _where(row: ComparisonRow, several: list[str]) -> dict[str, str]:
     return {**{key: str(getattr(row.case, key)) for key in several}, "variant": row.case.variant}
 
 
-def _figures(row: "Row") -> dict[str, str]:
+def _figures(row: ComparisonRow) -> dict[str, str]:
     return {
         "metric": row.metric,
         "before": _value_text(row, row.before),
@@ -163,7 +140,7 @@ def _figures(row: "Row") -> dict[str, str]:
     }
 
 
-def _value_text(row: "Row", value: float | str | None) -> str:
+def _value_text(row: ComparisonRow, value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or MISSING
     if row.family in SCALES:
@@ -172,7 +149,7 @@ def _value_text(row: "Row", value: float | str | None) -> str:
     return bytes_text(value) if row.unit == "B" else count(value)
 
 
-def _change_text(row: "Row") -> str:
+def _change_text(row: ComparisonRow) -> str:
     if row.delta is None:
         return MISSING
     if row.family in SCALES:
@@ -187,13 +164,13 @@ def _change_text(row: "Row") -> str:
     return text if share is None else f"{text} ({significant(share, 2, sign=True)} %)"
 
 
-def _row(row: "Row") -> dict[str, Any]:
+def _row(row: ComparisonRow) -> dict[str, Any]:
     scale, unit = SCALES.get(row.family, (1, row.unit))
     before, after, *change = (_scaled(value, scale) for value in (row.before, row.after, row.delta, row.low, row.high))
     case = row.case
     values = (
         case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
-        row.p, row.adjusted, [cause.text for cause in row.causes], list(row.trips),
+        row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -202,7 +179,7 @@ def _scaled(value: float | str | None, scale: float) -> float | str | None:
     return value if value is None or isinstance(value, str) or scale == 1 else scale * value
 
 
-def _header(header: "RunHeader") -> Mapping[str, Any]:
+def _header(header: RunHeader) -> Mapping[str, Any]:
     software = header.software
     return {
         "started": header.started,

@@ -2,20 +2,17 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
 
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
+from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report.markdown import noted_text
-
-if TYPE_CHECKING:
-    from attnbench.judge.recommend import Candidate, Recommendation
+from attnbench.report.table import Table, plain_csv
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
 
-LEFT = "Left, ranked: the front by overhead, then the rest by overhead"
+LEFT = "Left, ranked: the Pareto front by overhead, then the rest by overhead"
 FALLEN = "Fell out"
 
 COLUMNS = {
@@ -25,9 +22,9 @@ COLUMNS = {
     "variant": "modules by place",
     "outcome": "left or fell out",
     "decided_by": "why it fell out: NPU target, no figure or over budget",
-    "rank": "from 1 within each host and size: the front by overhead, then the rest",
-    "on_front": "whether nothing on the front dominates it",
-    "dominated_by": "variants on the front that do, the cheapest first",
+    "rank": "from 1 within each host and size: the Pareto front by overhead, then the rest",
+    "on_front": "whether nothing on the Pareto front dominates it",
+    "dominated_by": "variants on the Pareto front that do, the cheapest first",
     "overhead_pct": "as in cases.csv, like all that follow up to memory",
     "overhead_pct_low": "lower end of its interval",
     "overhead_pct_high": "upper end",
@@ -47,15 +44,13 @@ COLUMNS = {
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
 
-def ranking(found: "Recommendation") -> pd.DataFrame:
+def ranking(found: Recommendation) -> Table:
     """What is left, a row a variant, the best first within each host and size."""
-    several = _several(found)
-    return pd.DataFrame(
+    return Table.of(
         {
             "rank": str(one.rank),
-            **{key: getattr(one.case, key) for key in several},
-            "variant": one.case.variant,
-            "front": _front_text(one),
+            **place,
+            "Pareto front": _front_text(one),
             "overhead (%)": with_interval(one.overhead, one.low, one.high),
             "(ms)": fixed(one.added_ms, 2),
             "params (+)": count(one.params),
@@ -65,59 +60,50 @@ def ranking(found: "Recommendation") -> pd.DataFrame:
             **_metrics_text(found, one),
             "remark": "; ".join(one.remarks),
         }
-        for one in found.left
+        for one, place in _places(found)
+        if not one.reasons
     )
 
 
-def fell_out(found: "Recommendation") -> pd.DataFrame:
+def fell_out(found: Recommendation) -> Table:
     """What fell out, a row a variant: the reason that decided, the others, and how far it is from the budget."""
-    several = _several(found)
-    return pd.DataFrame(
+    return Table.of(
         {
-            **{key: getattr(one.case, key) for key in several},
-            "variant": one.case.variant,
-            "why": _reason(one, 0),
-            "and": "; ".join(_reason(one, index) for index in range(1, len(one.reasons))) or MISSING,
+            **place,
+            "why": _reasons_text(one.reasons[:1]),
+            "and": _reasons_text(one.reasons[1:]) or MISSING,
             "overhead (%)": with_interval(one.overhead, one.low, one.high),
             "from the budget": _beyond_text(one),
             **_metrics_text(found, one),
         }
-        for one in found.fallen
+        for one, place in _places(found)
+        if one.reasons
     )
 
 
-def table(found: "Recommendation") -> pd.DataFrame:
-    """Every variant with unrounded figures, in the columns of ``COLUMNS`` and one for each metric."""
-    rows = [
-        {
-            **_row(one),
-            "dominated_by": "; ".join(one.dominated_by),
-            **{f"metric_{name}": one.metrics.get(name) for name in found.wish.metrics},
-        }
+def as_csv(found: Recommendation) -> str:
+    """Every variant as CSV, unrounded, first what is left: the columns of ``COLUMNS`` and one for each metric."""
+    metrics = {f"metric_{name}": name for name in found.asked.metrics}
+    rows = (
+        {**_row(one), **{column: one.metrics.get(name) for column, name in metrics.items()}}
         for one in (*found.left, *found.fallen)
-    ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *(f"metric_{name}" for name in found.wish.metrics)])
+    )
+    return plain_csv((*COLUMNS, *metrics), rows)
 
 
-def as_csv(found: "Recommendation") -> str:
-    """Every variant as CSV, first what is left."""
-    whole = ["rank", "params_delta", "macs_delta", "activation_peak_delta_bytes"]
-    return table(found).astype(dict.fromkeys(whole, "Int64")).to_csv(index=False)
-
-
-def as_json(found: "Recommendation") -> str:
+def as_json(found: Recommendation) -> str:
     """The question, the notes and every variant as JSON: the columns are keys, and what is missing is null."""
-    wish = found.wish
+    asked = found.asked
     answer = {
         "schema": SCHEMA,
         "asked": {
-            "targets": list(wish.targets),
-            "max_overhead_pct": wish.max_overhead.value if wish.max_overhead else None,
-            "max_latency_ms": wish.max_latency.value if wish.max_latency else None,
-            "allow_unknown": wish.allow_unknown,
-            "metrics": dict(wish.metrics),
-            "host": wish.host,
-            "size": wish.size,
+            "targets": list(found.targets),
+            "max_overhead_pct": asked.max_overhead.to("%") if asked.max_overhead else None,
+            "max_latency_ms": asked.max_latency.to("ms") if asked.max_latency else None,
+            "allow_unknown": asked.allow_unknown,
+            "metrics": dict(asked.metrics),
+            "host": asked.host,
+            "size": asked.size,
         },
         "notes": list(found.notes),
         "left": [_row(one) | {"metrics": dict(one.metrics)} for one in found.left],
@@ -126,66 +112,63 @@ def as_json(found: "Recommendation") -> str:
     return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def as_markdown(found: "Recommendation") -> str:
+def as_markdown(found: Recommendation) -> str:
     """The notes as a list, and both tables."""
     return noted_text("Recommendation", found.notes, sections(found))
 
 
-def sections(found: "Recommendation") -> Iterator[tuple[str, pd.DataFrame]]:
+def sections(found: Recommendation) -> Iterator[tuple[str, Table]]:
     """The tables with their titles; empty ones are left out."""
-    return ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if not table.empty)
+    return ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
 
 
-def _row(one: "Candidate") -> dict[str, Any]:
+def _row(one: Candidate) -> dict[str, Any]:
     case, texts = one.case, [reason.text for reason in one.reasons]
     points, ms = (one.beyond.get(unit, (None, None)) for unit in ("%", "ms"))
     decided = one.reasons[0].kind if one.reasons else ""
     values = (
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
-        list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, _whole(one.params), _whole(one.macs),
-        _whole(one.memory), _words(one), "; ".join(texts[:1]), "; ".join(texts[1:]), *points, *ms, "; ".join(one.remarks),
+        list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
+        _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
+        *points, *ms, "; ".join(one.remarks),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _several(found: "Recommendation") -> list[str]:
-    """What tells cases apart beside the variant: host and size, each only where there are several."""
-    cases = [one.case for one in (*found.left, *found.fallen)]
-    return [key for key in ("host", "size") if len({getattr(case, key) for case in cases}) > 1]
+def _places(found: Recommendation) -> list[tuple[Candidate, dict[str, str]]]:
+    """Each candidate with what its row begins with: its variant, after host and size where there are several of them."""
+    every = (*found.left, *found.fallen)
+    keys = [key for key in ("host", "size") if len({getattr(one.case, key) for one in every}) > 1]
+    return [(one, {key: getattr(one.case, key) for key in (*keys, "variant")}) for one in every]
 
 
-def _metrics_text(found: "Recommendation", one: "Candidate") -> dict[str, str]:
-    return {name: significant(one.metrics.get(name), 4) for name in found.wish.metrics}
+def _metrics_text(found: Recommendation, one: Candidate) -> dict[str, str]:
+    return {name: significant(one.metrics.get(name), 4) for name in found.asked.metrics}
 
 
-def _front_text(one: "Candidate") -> str:
+def _reasons_text(reasons: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{kind}: {text}" for kind, text in reasons)
+
+
+def _front_text(one: Candidate) -> str:
     if one.on_front:
         return "yes"
     more = f" and {count(len(one.dominated_by) - 1)} more" if len(one.dominated_by) > 1 else ""
     return f"no: dominated by {one.dominated_by[0]}{more}" if one.dominated_by else "no"
 
 
-def _npu_text(one: "Candidate") -> str:
+def _npu_text(one: Candidate) -> str:
     """The targets' words, a constraint with the ops it is on; each with its target where there are several."""
     return _by_target(one, [f"{v.word} ({', '.join(v.ops)})" if v.ops else v.word for v in one.verdicts]) or MISSING
 
 
-def _words(one: "Candidate") -> str:
-    return _by_target(one, [verdict.word for verdict in one.verdicts])
-
-
-def _by_target(one: "Candidate", words: Sequence[str]) -> str:
+def _by_target(one: Candidate, words: Sequence[str]) -> str:
     if len(one.verdicts) == 1:
         return words[0]
     return "; ".join(f"{verdict.target}: {word or MISSING}" for verdict, word in zip(one.verdicts, words, strict=True))
 
 
-def _reason(one: "Candidate", index: int) -> str:
-    kind, text = one.reasons[index]
-    return f"{kind}: {text}"
-
-
-def _beyond_text(one: "Candidate") -> str:
+def _beyond_text(one: Candidate) -> str:
     """How far from each budget the nearer end of the interval is: above it with a plus, below it with a minus."""
     units = {"%": "points", "ms": "ms"}
     shown = []
@@ -193,7 +176,3 @@ def _beyond_text(one: "Candidate") -> str:
         nearest = max(low, 0.0) + min(high, 0.0)
         shown.append(f"{significant(nearest, 2, sign=True)} {units[unit]}" if nearest else "within its interval")
     return "; ".join(shown) or MISSING
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

@@ -5,7 +5,7 @@ No pandas: that is for users, at the edge (``frame.to_frame``).
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -76,6 +76,15 @@ def text_table(found: Shown) -> Table:
     if isinstance(found, Table):
         return found
     return Table(tuple(map(str, found.columns)), tuple(tuple(map(str, row)) for row in found.to_numpy().tolist()))
+
+
+def plain_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV for a program, numbers unrounded: what is missing is empty, and the items of a list are joined."""
+    return Table(tuple(columns), tuple(tuple(_cell(row[column]) for column in columns) for row in rows)).csv()
+
+
+def _cell(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
 
 
 def _text(value: Any) -> str:

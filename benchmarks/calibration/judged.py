@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 from attnbench.core.records import Record, Run, RunHeader
 from attnbench.core.statistics import replicate_interval, signed_rank_interval
-from attnbench.judge.compare import Comparison, Row, compare
+from attnbench.judge.compare import Comparison, ComparisonRow, compare
 from attnbench.judge.compare.noisy import OVERHEAD
 from attnbench.judge.compare.rows import INCOMPARABLE, SAME
 from attnbench.judge.track import track
@@ -47,7 +47,7 @@ class Judged:
     slower: str = ""
 
     @property
-    def overheads(self) -> list[Row]:
+    def overheads(self) -> list[ComparisonRow]:
         """The rows of overheads."""
         return [row for row in self.comparison.rows if row.metric == OVERHEAD]
 
@@ -57,14 +57,14 @@ class Judged:
         return any(module_of(row.case.variant) != module_of(self.slower) for row in self.comparison.regressions)
 
     @property
-    def sought(self) -> Row:
+    def sought(self) -> ComparisonRow:
         """What it says of the slower variant's overhead."""
         return next(row for row in self.overheads if row.case.variant == self.slower)
 
     @property
     def found(self) -> bool:
         """Whether it fails for the slower variant's overhead."""
-        return bool(self.sought.trips)
+        return bool(self.sought.fails)
 
     @property
     def names_source(self) -> bool:

@@ -1,55 +1,68 @@
-"""Two runs held against each other, case by case and figure by figure, each with a verdict, the reason and the likely cause.
+"""Two runs compared, case by case and figure by figure, each with a verdict, the reason and the likely cause.
 
-Exact figures compare by equality on any machines (``exact``). Noisy ones compare only where machine, settings and protocol
-are alike (``match``), by interval and threshold, corrected for their number (``noisy``). Causes are what differs between the
-runs (``causes``); what fails is the user's to say (``gates``). Nothing is measured, built or looked up.
+Exact figures compare by equality on any machines (``exact``). Noisy ones compare only where machine and protocol are alike
+(``match``), by interval and threshold, corrected for their number (``noisy``). Causes are what differs between the runs
+(``causes``); what fails is the user's to say (``gates``). Nothing is measured, built or looked up.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnbench.core.records import Case, Run, RunHeader
+from attnbench.core.records import Run
 from attnbench.judge.compare.causes import Causes
 from attnbench.judge.compare.exact import exact_rows
 from attnbench.judge.compare.gates import FailOn, parse
-from attnbench.judge.compare.match import Pair, has_graph, match, status_row, unlike
-from attnbench.judge.compare.noisy import THRESHOLD, floors_of, latency_rows, overhead_rows
-from attnbench.judge.compare.notes import Sides, notes
-from attnbench.judge.compare.rows import BETTER, CASE, JUDGED, WORSE, Cause, Row, Verdict
+from attnbench.judge.compare.match import Pair, match, status_rows, unlike
+from attnbench.judge.compare.noisy import LATENCY, OVERHEAD, THRESHOLD, floors_of, latency_rows, overhead_rows
+from attnbench.judge.compare.notes import notes
+from attnbench.judge.compare.rows import BETTER, COMPARED, WORSE, ComparisonRow
 
-__all__ = ["CASE", "Cause", "Comparison", "FailOn", "Row", "Verdict", "compare", "parse"]
+__all__ = ["Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
 
-FINE, REGRESSED, NOTHING_COMPARED = 0, 1, 3
+NO_REGRESSION, REGRESSED, NOTHING_COMPARED = 0, 1, 3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows by case in the new run's order, what was asked, and what a reader must know first, a sentence each.
+    """Rows by case in the new run's order, and what was asked. ``names`` are what the two runs are called."""
 
-    ``unanswered`` are metrics of ``fail_on`` that could be compared in no case. ``threshold`` is that of the overheads, a
-    ratio.
-    """
-
-    base: RunHeader
-    new: RunHeader
+    base: Run
+    new: Run
     fail_on: FailOn
-    threshold: float
-    rows: tuple[Row, ...]
-    unanswered: tuple[str, ...]
-    notes: tuple[str, ...]
+    names: tuple[str, str]
+    across_machines: bool
+    rows: tuple[ComparisonRow, ...]
 
     @property
-    def regressions(self) -> tuple[Row, ...]:
+    def threshold(self) -> float:
+        """The change of an overhead that counts, as a share of the baseline's latency."""
+        return self.fail_on.threshold(OVERHEAD) or THRESHOLD
+
+    @property
+    def regressions(self) -> tuple[ComparisonRow, ...]:
         """The rows that ``fail_on`` fails on."""
-        return tuple(row for row in self.rows if row.trips)
+        return tuple(row for row in self.rows if row.fails)
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """Metrics of ``fail_on`` that could be compared in no case."""
+        return self.fail_on.not_compared(self.rows)
+
+    @property
+    def nothing_compared(self) -> bool:
+        """Whether no figure at all could be compared."""
+        return not any(row.verdict in COMPARED for row in self.rows)
 
     @property
     def exit_code(self) -> int:
         """0 without a regression, 1 with one, 3 where nothing, or not all that was asked for, could be compared."""
         if self.regressions:
             return REGRESSED
-        nothing = not any(row.verdict in JUDGED for row in self.rows)
-        return NOTHING_COMPARED if nothing or self.unanswered else FINE
+        return NOTHING_COMPARED if self.nothing_compared or self.not_compared else NO_REGRESSION
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know first, a sentence each."""
+        return tuple(notes(self))
 
 
 def compare(
@@ -64,46 +77,26 @@ def compare(
 
     With ``across_machines`` overheads compare even where the machines differ, as if they were a property of the graph.
     """
-    fail_on = fail_on or parse(())
-    threshold = fail_on.threshold("overhead") or THRESHOLD
+    asked = Comparison(base, new, fail_on or parse(()), names, across_machines, ())
     matched = list(match(base, new))
-    pairs = [one for one in matched if isinstance(one, Pair)]
-    rows = [*(one for one in matched if isinstance(one, Row)), *(row for pair in pairs if (row := status_row(pair)))]
-    built = [pair for pair in pairs if has_graph(pair.before) and has_graph(pair.after)]
-    rows += [row for pair in built for row in exact_rows(pair)]
-    rows += _noisy_rows(base, new, built, fail_on, threshold, across_machines=across_machines)
-    told = tuple(_explained(base, new, pairs, _in_order(rows, [one.case for one in matched]), fail_on))
-    unanswered = fail_on.unanswered(told)
-    sides = Sides(base, new, names, across_machines=across_machines)
-    return Comparison(
-        base.header, new.header, fail_on, threshold, told, unanswered, notes(sides, told, fail_on, threshold, unanswered)
-    )
-
-
-def _noisy_rows(
-    base: Run, new: Run, pairs: Sequence[Pair], fail_on: FailOn, threshold: float, *, across_machines: bool
-) -> list[Row]:
-    reason = unlike(base.header, new.header, across_machines=across_machines)
-    replicates = min(int(run.header.settings.get("processes", 1)) for run in (base, new))
-    return [
-        *overhead_rows(pairs, reason, floors_of(base, new), threshold),
-        *latency_rows(pairs, unlike(base.header, new.header), fail_on.threshold("latency"), replicates),
+    order = {one.case: place for place, one in enumerate(matched)}
+    pairs = {one.case: one for one in matched if isinstance(one, Pair)}
+    built = [pair for pair in pairs.values() if pair.built]
+    replicates = min(int(run.header.effort.get("processes", 1)) for run in (base, new))
+    reasons = (unlike(base.header, new.header, across_machines=across) for across in (across_machines, False))
+    rows = [
+        *(one for one in matched if isinstance(one, ComparisonRow)),
+        *(row for pair in pairs.values() for row in status_rows(pair)),
+        *(row for pair in built for row in exact_rows(pair)),
+        *overhead_rows(built, next(reasons), floors_of(base, new), asked.threshold),
+        *latency_rows(built, next(reasons), asked.fail_on.threshold(LATENCY), replicates),
     ]
-
-
-def _in_order(rows: Sequence[Row], cases: Sequence[Case]) -> list[Row]:
-    """Rows in the order of their cases; those of a case as they are."""
-    by_case: dict[Case, list[Row]] = {case: [] for case in cases}
-    for row in rows:
-        by_case[row.case].append(row)
-    return [row for own in by_case.values() for row in own]
-
-
-def _explained(base: Run, new: Run, pairs: Sequence[Pair], rows: Sequence[Row], fail_on: FailOn) -> Iterator[Row]:
-    """Rows with what a change may come from, and with what it is a regression by."""
-    causes, by_case = Causes(base.header, new.header), {pair.case: pair for pair in pairs}
-    for row in rows:
-        if row.verdict in (BETTER, WORSE):
-            yield replace(row, causes=causes.of(row, *by_case[row.case]), trips=fail_on.tripped_by(row))
-        else:
-            yield row
+    rows.sort(key=lambda row: order[row.case])
+    causes = Causes(base.header, new.header)
+    explained = (
+        replace(row, causes=causes.of(row.metric, *pairs[row.case]), fails=asked.fail_on.failed_by(row))
+        if row.verdict in (BETTER, WORSE)
+        else row
+        for row in rows
+    )
+    return replace(asked, rows=tuple(explained))

@@ -6,23 +6,24 @@ same, and the cause says so.
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
-from attnbench.core.records import Case, Finding, Measurement, Record
+from attnbench.core.records import Case, Finding, Level, Measurement, Record
 from attnbench.core.units import count
 from attnbench.judge.compare.match import Pair
-from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, Row, Verdict
+from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, ComparisonRow, Verdict
 from attnbench.judge.verdicts import VERDICTS, npu_verdict
 
 NPU, NPU_OPS, NODES = "npu", "npu_ops", "nodes"
 
-HARM = ("refused", "fallback", "unknown", "efficiency", "constrained")
+HARM: tuple[Level, ...] = ("refused", "fallback", "unknown", "efficiency", "constrained")
 """Levels of findings that a graph had better have fewer of, the worst first."""
 
-Kind = tuple[str, str, str]
-"""Of a finding: the op, the level and the rule."""
+FindingKind = tuple[str, Level, str]
+"""Op, level and rule."""
 
 
-def exact_rows(pair: Pair) -> Iterator[Row]:
+def exact_rows(pair: Pair) -> Iterator[ComparisonRow]:
     """A row for each exact measurement of a case, its number of nodes, and each target's findings."""
     before, after = _measured(pair.before), _measured(pair.after)
     for metric in dict.fromkeys((*before, *after)):
@@ -33,7 +34,7 @@ def exact_rows(pair: Pair) -> Iterator[Row]:
             yield from _npu(pair.case, target, one[target], two[target])
         else:
             side = "NEW" if target in one else "BASE"
-            yield Row(pair.case, f"{NPU}@{target}", INCOMPARABLE, f"{side} was not checked against {target}")
+            yield ComparisonRow(pair.case, f"{NPU}@{target}", INCOMPARABLE, f"{side} was not checked against {target}")
     if common := one.keys() & two.keys():
         target = min(common)
         yield _compared(pair.case, NODES, len(one[target]), len(two[target]), "1", "lower")
@@ -43,24 +44,25 @@ def _measured(record: Record) -> dict[str, Measurement]:
     return {m.metric: m for m in record.measurements if m.exact and m.better != "neither"}
 
 
-def _exact(case: Case, metric: str, before: Measurement | None, after: Measurement | None) -> Iterator[Row]:
-    """The row of a metric that either record holds; none where both only say that it could not be counted."""
+def _exact(case: Case, metric: str, before: Measurement | None, after: Measurement | None) -> Iterator[ComparisonRow]:
+    """The row of a metric that either record has; none where both only say that it could not be counted."""
     one, two = before.value if before else None, after.value if after else None
-    held = after or before
-    if held is None or (one is None and two is None):
+    known = after or before
+    if known is None or (one is None and two is None):
         return
     if one is None or two is None:
-        yield Row(case, metric, INCOMPARABLE, f"not counted in {'BASE' if one is None else 'NEW'}", one, two, held.unit)
+        why = f"not counted in {'BASE' if one is None else 'NEW'}"
+        yield ComparisonRow(case, metric, INCOMPARABLE, why, one, two, known.unit)
     else:
-        yield _compared(case, metric, one, two, held.unit, held.better)
+        yield _compared(case, metric, one, two, known.unit, known.better)
 
 
-def _compared(case: Case, metric: str, before: float, after: float, unit: str, better: str) -> Row:
+def _compared(case: Case, metric: str, before: float, after: float, unit: str, better: str) -> ComparisonRow:
     if before == after:
-        return Row(case, metric, SAME, "equal", before, after, unit, 0)
+        return ComparisonRow(case, metric, SAME, "equal", before, after, unit, 0)
     rose = after > before
     verdict: Verdict = BETTER if rose == (better == "higher") else WORSE
-    return Row(case, metric, verdict, "exact: more" if rose else "exact: less", before, after, unit, after - before)
+    return ComparisonRow(case, metric, verdict, f"exact: {'more' if rose else 'less'}", before, after, unit, after - before)
 
 
 def _findings(record: Record) -> dict[str, list[Finding]]:
@@ -73,46 +75,41 @@ def _findings(record: Record) -> dict[str, list[Finding]]:
     return found
 
 
-def _npu(case: Case, target: str, one: list[Finding], two: list[Finding]) -> Iterator[Row]:
+def _npu(case: Case, target: str, one: list[Finding], two: list[Finding]) -> Iterator[ComparisonRow]:
+    """What became of a target's verdict, and of its findings; these may change without being better or worse."""
     before, after = npu_verdict(one), npu_verdict(two)
-    verdict, why = _ranked([_rank(before)], [_rank(after)], ("equal", "the target says worse", "the target says better"))
-    yield Row(case, f"{NPU}@{target}", verdict, why, before, after)
-    yield _ops_row(case, f"{NPU_OPS}@{target}", _kinds(one), _kinds(two))
+    ranks = VERDICTS.index(before), VERDICTS.index(after)
+    yield ComparisonRow(
+        case,
+        f"{NPU}@{target}",
+        *_ranked(*ranks, ("equal", "the target says worse", "the target says better")),
+        before,
+        after,
+    )
+    kinds, others = (Counter((f.op, f.level, f.rule) for f in found) for found in (one, two))
+    moved = _moved(kinds, others)
+    verdict, why = _ranked(_harm(kinds), _harm(others), (f"equal in levels: {moved}" if moved else "equal", moved, moved))
+    yield ComparisonRow(case, f"{NPU_OPS}@{target}", verdict, why, _levels_text(kinds), _levels_text(others))
 
 
-def _ops_row(case: Case, metric: str, one: Counter[Kind], two: Counter[Kind]) -> Row:
-    """What the multiset of a target's findings became; it may change without being better or worse."""
-    text = _levels_text(one)
-    if one == two:
-        return Row(case, metric, SAME, "equal", text, text)
-    moved = _moved(one, two)
-    verdict, why = _ranked(_harm(one), _harm(two), (f"equal in levels: {moved}", moved, moved))
-    return Row(case, metric, verdict, why, text, _levels_text(two))
-
-
-def _rank(word: str) -> int:
-    """How good an NPU verdict is: 0 for the worst."""
-    return VERDICTS.index(word)
-
-
-def _harm(found: Counter[Kind]) -> list[int]:
-    """The nodes at each level that a graph had better have fewer of, as negative numbers: the greater, the better."""
-    return [-sum(number for kind, number in found.items() if kind[1] == level) for level in HARM]
-
-
-def _ranked(before: list[int], after: list[int], whys: tuple[str, str, str]) -> tuple[Verdict, str]:
-    """A verdict with its reason, one for each outcome; of two lists the greater, by its first difference, is the better."""
+def _ranked(before: Any, after: Any, whys: tuple[str, str, str]) -> tuple[Verdict, str]:
+    """A verdict with its reason, those for equal, worse and better being given; of two ranks the greater is the better."""
     if after == before:
         return SAME, whys[0]
     return (WORSE, whys[1]) if after < before else (BETTER, whys[2])
 
 
-def _kinds(findings: list[Finding]) -> Counter[Kind]:
-    return Counter((finding.op, finding.level, finding.rule) for finding in findings)
+def _harm(found: Counter[FindingKind]) -> list[int]:
+    """The nodes at each level that a graph had better have fewer of, the worst first, as negative numbers."""
+    return [-_at_level(found, level) for level in HARM]
 
 
-def _moved(before: Counter[Kind], after: Counter[Kind]) -> str:
-    """What a multiset of findings gained and lost."""
+def _at_level(found: Counter[FindingKind], level: Level) -> int:
+    return sum(number for kind, number in found.items() if kind[1] == level)
+
+
+def _moved(before: Counter[FindingKind], after: Counter[FindingKind]) -> str:
+    """What a multiset of findings gained and lost; empty where it is the same."""
     parts = []
     for word, found in (("more", after - before), ("fewer", before - after)):
         named = ", ".join(f"{count(n)} {op} {level} ({rule})" for (op, level, rule), n in sorted(found.items()))
@@ -121,8 +118,7 @@ def _moved(before: Counter[Kind], after: Counter[Kind]) -> str:
     return "; ".join(parts)
 
 
-def _levels_text(found: Counter[Kind]) -> str:
-    levels: Counter[str] = Counter()
-    for (_, level, _), number in found.items():
-        levels[level] += number
-    return ", ".join(f"{count(levels[level])} {level}" for level in (*HARM, "supported") if levels[level]) or "no nodes"
+def _levels_text(found: Counter[FindingKind]) -> str:
+    levels: tuple[Level, ...] = (*HARM, "supported")
+    numbers = {level: _at_level(found, level) for level in levels}
+    return ", ".join(f"{count(number)} {level}" for level, number in numbers.items() if number) or "no nodes"

@@ -10,70 +10,62 @@ It is a list of entries, METRIC:THRESHOLD, joined by commas or given one by one;
     npu:refused     a target's verdict on what a variant adds became worse than it was, and at least so bad as this:
                     unknown, fallback or refused, the last being the worst
 
-Exact figures go by the names of their measurements; ``memory`` is ``activation_peak``. Entries of the same metric all hold.
+Exact figures go by the names of their measurements; ``memory`` is ``activation_peak``. Entries of the same metric all count.
 The smallest threshold of an overhead is the one that its verdict is by. ``none`` alone asks for nothing. Whatever is asked
-for, a case that had figures and has none now is a regression: nothing of it could be held against anything.
+for, a case that had figures and has none now is a regression: nothing of it could be compared.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.judge.compare.exact import NPU
+from attnbench.core.metrics import ALIASES, GATEABLE
+from attnbench.core.quantities import Kind, parse_quantity
+from attnbench.judge.compare.exact import NODES, NPU
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD
-from attnbench.judge.compare.rows import CASE, JUDGED, WORSE, Row
+from attnbench.judge.compare.rows import CASE, COMPARED, WORSE, ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 
 DEFAULT = "overhead:1%,params:0,macs:0,memory:5%,npu:refused"
 NONE = "none"
 LOST = "a case without figures"
-"""What a case that lost its figures trips."""
+"""What a case that lost its figures fails by."""
 
-ALIASES = {"memory": "activation_peak"}
+METRICS: Final = (*GATEABLE, *ALIASES, NPU, NODES)
+"""What an entry can name."""
 
-COUNTS = (
-    "params", "macs", "flops", "elementwise_ops", "bytes_moved", "activation_peak", "largest_activation", "weights",
-    "npu_islands", "npu_crossings", "macs_fvcore", "nodes",
-)  # fmt: skip
-"""The exact figures that can be named."""
-
-METRICS: Final = (OVERHEAD, LATENCY, NPU, *ALIASES, *COUNTS)
 LEVELS: Final = VERDICTS[:3]
 """NPU verdicts that can be failed on, the worst first."""
 
-_NUMBER = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<percent>%?)")
+EXAMPLES = {OVERHEAD: "1%", LATENCY: "5%", NPU: "refused"}
+"""Thresholds as they are written, for errors; of any other metric a number."""
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One entry: its metric, and a threshold that is a plain number, a share (a ratio), or the index of an NPU verdict."""
+class RegressionGate:
+    """One entry: a metric, and the rise that fails, in its unit or as a share of what it was; or the NPU verdict's index."""
 
     metric: str
-    kind: Literal["number", "share", "level"]
     limit: float
     text: str
+    relative: bool = False
 
-    def trips(self, row: Row) -> bool:
+    def fails(self, row: ComparisonRow) -> bool:
         """Whether a row is a regression by this entry."""
         if row.verdict != WORSE or row.family != self.metric:
             return False
-        if self.kind == "level":
+        if isinstance(row.before, str) or isinstance(row.after, str):
             return VERDICTS.index(str(row.after)) <= self.limit
-        if row.family == OVERHEAD:
-            return (row.high or 0.0) >= self.limit
-        before = row.before if isinstance(row.before, float | int) else 0.0
-        if row.family == LATENCY:
-            return (row.high or 0.0) >= self.limit * before
-        return abs(row.delta or 0.0) > (self.limit * abs(before) if self.kind == "share" else self.limit)
+        limit = self.limit * abs(row.before or 0.0) if self.relative else self.limit
+        return abs(row.delta or 0.0) > limit if row.high is None else row.high >= limit
 
 
 @dataclass(frozen=True)
 class FailOn:
     """All entries; ``asked`` where the user named them, and each must then be answered."""
 
-    gates: tuple[Gate, ...]
+    gates: tuple[RegressionGate, ...]
     asked: bool = False
 
     @property
@@ -85,55 +77,49 @@ class FailOn:
         """The smallest threshold asked of a metric, or ``None`` where it is not named."""
         return min((gate.limit for gate in self.gates if gate.metric == metric), default=None)
 
-    def tripped_by(self, row: Row) -> tuple[str, ...]:
+    def failed_by(self, row: ComparisonRow) -> tuple[str, ...]:
         """The entries that a row is a regression by."""
         if row.metric == CASE and row.verdict == WORSE:
             return (LOST,)
-        return tuple(gate.text for gate in self.gates if gate.trips(row))
+        return tuple(gate.text for gate in self.gates if gate.fails(row))
 
-    def unanswered(self, rows: Iterable[Row]) -> tuple[str, ...]:
-        """Metrics that could be compared in no case. One that was not asked for, and neither run holds, is not missed."""
-        held: dict[str, bool] = {}
+    def not_compared(self, rows: Iterable[ComparisonRow]) -> tuple[str, ...]:
+        """Metrics that could be compared in no case. One that was not asked for, and neither run has, is not missed."""
+        compared: dict[str, bool] = {}
         for row in rows:
-            held[row.family] = held.get(row.family, False) or row.verdict in JUDGED
+            compared[row.family] = compared.get(row.family, False) or row.verdict in COMPARED
         names = {gate.metric: gate.text.partition(":")[0] for gate in self.gates}
-        return tuple(name for metric, name in names.items() if not held.get(metric, not self.asked))
+        return tuple(name for metric, name in names.items() if not compared.get(metric, not self.asked))
 
 
 def parse(texts: Sequence[str]) -> FailOn:
     """What the user's words ask for, the default where there are none. Raises ``InputError`` for what cannot be read."""
     entries = [entry.strip() for text in texts for entry in text.split(",")]
-    if not texts:
-        return FailOn(tuple(map(_gate, DEFAULT.split(","))))
     if entries == [NONE]:
         return FailOn((), asked=True)
-    return FailOn(tuple(dict.fromkeys(map(_gate, entries))), asked=True)
+    return FailOn(tuple(dict.fromkeys(map(_gate, entries if texts else DEFAULT.split(",")))), asked=bool(texts))
 
 
-def _gate(entry: str) -> Gate:
+def _gate(entry: str) -> RegressionGate:
     name, colon, threshold = (part.strip() for part in entry.partition(":"))
     if not name:
         raise InputError(f"--fail-on '{entry}' names no metric: write it like {DEFAULT}")
     if name not in METRICS:
         raise UnknownName("metric of --fail-on", name, METRICS)
     metric, text = ALIASES.get(name, name), f"{name}:{threshold}"
+    example = f"{name}:{EXAMPLES.get(name, f'0 or {name}:5%')}"
     if not colon or not threshold:
-        raise InputError(f"--fail-on '{entry}' has no threshold: write {name}:{_example(name)}")
+        raise InputError(f"--fail-on '{entry}' has no threshold: write {example}")
     if name == NPU:
         if threshold not in LEVELS:
             raise UnknownName("NPU verdict of --fail-on", threshold, LEVELS)
-        return Gate(metric, "level", VERDICTS.index(threshold), text)
-    match = _NUMBER.fullmatch(threshold)
-    if not match or (metric in (OVERHEAD, LATENCY) and not match["percent"]):
-        asked = "a share of the baseline's latency" if name == OVERHEAD else "a share of what it was"
-        kind = asked if metric in (OVERHEAD, LATENCY) else "a number or a share of what it was"
-        raise InputError(f"--fail-on '{entry}' has no threshold that is {kind}: write {name}:{_example(name)}")
-    number = float(match["number"])
-    if not number and metric in (OVERHEAD, LATENCY):
-        raise InputError(f"--fail-on '{entry}' asks for what noise never grants: write it like {name}:{_example(name)}")
-    return Gate(metric, "share", number / 100, text) if match["percent"] else Gate(metric, "number", number, text)
-
-
-def _example(name: str) -> str:
-    examples = {OVERHEAD: "1%", LATENCY: "5%", NPU: "refused"}
-    return examples.get(name, f"0 or {name}:5%")
+        return RegressionGate(metric, VERDICTS.index(threshold), text)
+    share = "a share of the baseline's latency" if name == OVERHEAD else "a share of what it was"
+    noisy = name in (OVERHEAD, LATENCY)
+    kinds: tuple[Kind, ...] = ("share",) if noisy else ("number", "share")
+    asked = share if noisy else f"a number or {share}"
+    wrong = f"--fail-on '{entry}' has no threshold that is {asked}: write {example}"
+    quantity = parse_quantity(threshold, *kinds, otherwise=wrong)
+    if noisy and not quantity.value:
+        raise InputError(f"--fail-on '{entry}' asks for what noise never grants: write it like {example}")
+    return RegressionGate(metric, quantity.value, text, relative=quantity.kind == "share" and name != OVERHEAD)

@@ -1,4 +1,4 @@
-"""Noisy figures: which overheads changed between two runs, which did not, and which the replicates cannot tell.
+"""Noisy figures: which overheads changed between two runs, which did not, and which the replicates do not resolve.
 
 **The rule.** An overhead's change is the difference of the means of its replicates, in percentage points of the baseline's
 latency. Its 95 % interval is Student's for two samples, and at least as wide as either run's noise floor, which is the
@@ -7,28 +7,23 @@ smallest difference that the run resolves between two measurements of one varian
 * the change is **told from noise** where the interval leaves out 0 and Welch's p, after Holm's correction over all overheads
   of the comparison, is at most 5 %;
 * *worse* where it is told from noise and the interval's **upper end** reaches T; *better* where its lower end reaches -T;
-* *same* where the whole interval lies within T: a change of T is excluded, a smaller one may have been told;
-* else *incomparable*, "not resolved": a change of T may be there, and may be noise. Such a one is never called the same.
+* *same* where the whole interval lies within T: a change of T is excluded, a smaller one may be there;
+* else *incomparable*, "not resolved": a change of T may be there, and may be noise. It is never called the same.
 
 So a false alarm needs two accidents at once: over all cases of two equal runs noise raises one in at most one comparison of
-twenty, however wide it is, and in none of thousands simulated where replicates scatter by a fifth of T. And a true change of
-T is found wherever the interval holds it and the replicates tell it from 0.
+twenty, however wide it is. A true change of T is found wherever the interval holds it and the replicates tell it from 0:
+with replicates that scatter by T/10, in 97 % of cases from five replicates on, also among 89 cases, and in 95 % among 1,000;
+three replicates among 89 cases find four of ten, and nearly all others are "not resolved". Measured on 81 runs of one code
+with and without a slower module (``results/calibration/history.md``): no false alarm in 1,830 comparisons, 20 of 20 modules
+found that became slower by 1 %.
 
 Rejected: to ask that the point estimate reach T, which finds a true change of exactly T every second time; that all of the
 interval lie beyond T, which finds one in forty; and a test against T/2, which has too little power at five replicates. The
-price of asking for the interval's far end is that a true change of somewhat less than T may be called worse too: one of
-three quarters of T, where five replicates scatter by a tenth of T, in one case of fifteen. Such a change is real.
-
-Simulated (``tests/test_comparing.py``) with replicates that scatter by 0.1 points, a true +1 point is found in 97 % of cases
-from five replicates on, also among 89 cases, and in 95 % among 1,000. Three replicates find it as well in a comparison of
-one case; among 89, Holm's correction leaves four of ten, and nearly all others are "not resolved": measure five.
-
-Measured (``results/calibration/history.md``) with 3 to 5 replicates of six cases: no false alarm in 1,830 comparisons of 61
-runs of the same code with each other, over an hour and a half. A module that became slower by 1 % was found in 20 of 20 runs
-against the first one, and in 648 of 650 against each earlier one; in the other two the whole interval lay just below T.
+price of asking for the interval's far end is that a true change of three quarters of T, where five replicates scatter by
+T/10, is called worse in one case of fifteen. Such a change is real.
 
 What the interval cannot know is how far two days differ beyond what the replicates of one run show; the threshold stands for
-that. What attribution is off by whatever the repetition (see ``report.verdicts``) is the same in both runs, and cancels.
+that. What attribution is off by whatever the repetition (see ``judge.verdicts``) is the same in both runs, and cancels.
 
 Sources: Welch, *The generalization of "Student's" problem when several different population variances are involved*,
 Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6
@@ -45,7 +40,7 @@ from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import difference_interval
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair
-from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, Row, Verdict
+from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, ComparisonRow, Verdict
 
 OVERHEAD, LATENCY = "overhead", "latency"
 
@@ -57,28 +52,27 @@ LEVEL = 0.05
 
 UNRESOLVED = "not resolved: a change of the threshold may be there, and may be noise; more replicates would tell"
 AMONG = "not resolved: told from noise alone, but not among all that is compared (Holm); more replicates would tell"
-TOLD = "told, not judged: absolute times drift from run to run (--fail-on latency:5% judges them)"
+SHOWN = "told, not judged: absolute times drift from run to run (--fail-on latency:5% judges them)"
 
 
 @dataclass(frozen=True)
-class Series:
+class ReplicateSeries:
     """The replicates of one figure in both runs: the row to fill, how narrow its interval may be, and what counts."""
 
-    row: Row
+    row: ComparisonRow
     one: Sequence[float]
     two: Sequence[float]
     threshold: float
     floor: float = 0.0
 
 
-def overhead_rows(pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], threshold: float) -> list[Row]:
-    """A row for each overhead that either run holds; ``floors`` by baseline, ``unlike`` where none compares, and why."""
-    found = [_overhead(pair, unlike, floors, threshold) for pair in pairs]
-    return judged([one for one in found if one is not None])
+def overhead_rows(pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], threshold: float) -> list[ComparisonRow]:
+    """A row for each overhead that either run has; ``floors`` by baseline, ``unlike`` says why none compares."""
+    return judged([one for pair in pairs for one in _overheads(pair, unlike, floors, threshold)])
 
 
-def latency_rows(pairs: Sequence[Pair], unlike: str, share: float | None, replicates: int) -> list[Row]:
-    """A row for each absolute latency: told only, unless ``share`` says which change counts, as a share of what it was.
+def latency_rows(pairs: Sequence[Pair], unlike: str, share: float | None, replicates: int) -> list[ComparisonRow]:
+    """A row for each absolute latency: shown only, unless ``share`` says which change counts, as a share of what it was.
 
     The unit of their intervals is the process: a run keeps their times in the order of its processes, and each block of
     them, one for each of ``replicates``, counts as its median. Only those at one thread come from several processes.
@@ -97,12 +91,12 @@ def floors_of(*runs: Run) -> dict[Case, float]:
     return floors
 
 
-def judged(found: Sequence[Series | Row]) -> list[Row]:
+def judged(found: Sequence[ReplicateSeries | ComparisonRow]) -> list[ComparisonRow]:
     """Rows of series, corrected as one family, in the order given; what is a row already stays as it is."""
-    series = [one for one in found if isinstance(one, Series)]
+    series = [one for one in found if isinstance(one, ReplicateSeries)]
     chances = [welch(one.one, one.two) for one in series]
     rows = map(_judged, series, chances, holm(chances), [len(series)] * len(series))
-    return [next(rows) if isinstance(one, Series) else one for one in found]
+    return [next(rows) if isinstance(one, ReplicateSeries) else one for one in found]
 
 
 def welch(one: Sequence[float], two: Sequence[float]) -> float:
@@ -134,46 +128,47 @@ def holm(chances: Sequence[float]) -> list[float]:
 
 def verdict_of(low: float, high: float, adjusted: float, threshold: float) -> Verdict:
     """What an interval of a change, more being worse, and its corrected chance come to, by the rule above."""
-    told = adjusted <= LEVEL
-    if told and low > 0 and high >= threshold:
+    if adjusted <= LEVEL and low > 0 and high >= threshold:
         return WORSE
-    if told and high < 0 and low <= -threshold:
+    if adjusted <= LEVEL and high < 0 and low <= -threshold:
         return BETTER
     return SAME if -threshold < low and high < threshold else INCOMPARABLE
 
 
-def _judged(series: Series, p: float, adjusted: float, number: int) -> Row:
+def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> ComparisonRow:
     found = difference_interval(series.one, series.two)
     half = max(found.value - (found.low or 0.0), series.floor)
     low, high = found.value - half, found.value + half
-    alike = tuple(series.one) == tuple(series.two)
-    verdict: Verdict = SAME if alike else verdict_of(low, high, adjusted, series.threshold)
-    told = f"told from noise ({_chance_text(adjusted)}, Holm over {count(number)})"
+    identical = tuple(series.one) == tuple(series.two)
+    verdict: Verdict = SAME if identical else verdict_of(low, high, adjusted, series.threshold)
+    chance = "p < 0.0001" if adjusted < 1e-4 else f"p {significant(adjusted, 2)}"
+    told = f"told from noise ({chance}, Holm over {count(number)})"
+    apart = low > 0 or high < 0
     match verdict:
         case "same":
-            why = "the very same replicates" if alike else "a change of the threshold is excluded"
-            why += f"; a smaller one is {told}" if adjusted <= LEVEL and (low > 0 or high < 0) else ""
+            why = "the very same replicates" if identical else "a change of the threshold is excluded"
+            why += f"; a smaller one is {told}" if adjusted <= LEVEL and apart else ""
         case "incomparable":
-            why = AMONG if p <= LEVEL and (low > 0 or high < 0) else UNRESOLVED
+            why = AMONG if p <= LEVEL and apart else UNRESOLVED
         case _:
             why = f"{told} and reaches the threshold"
     return replace(series.row, verdict=verdict, why=why, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
 
 
-def _chance_text(p: float) -> str:
-    return "p < 0.0001" if p < 1e-4 else f"p {significant(p, 2)}"
-
-
-def _overhead(pair: Pair, unlike: str, floors: Mapping[Case, float], threshold: float) -> Series | Row | None:
+def _overheads(
+    pair: Pair, unlike: str, floors: Mapping[Case, float], threshold: float
+) -> Iterator[ReplicateSeries | ComparisonRow]:
     before, after = pair.before.get(OVERHEAD), pair.after.get(OVERHEAD)
     if before is None and after is None:
-        return None
-    values = before.value if before else None, after.value if after else None
-    row = Row(pair.case, OVERHEAD, INCOMPARABLE, unlike, *values)
+        return
+    row = ComparisonRow(
+        pair.case, OVERHEAD, INCOMPARABLE, unlike, before.value if before else None, after.value if after else None
+    )
     lacking = [f"{why} in {name}" for name, one in (("BASE", before), ("NEW", after)) if (why := _lacking(one))]
     if unlike or lacking or before is None or after is None:
-        return replace(row, why=unlike or "; ".join(lacking))
-    return Series(row, before.samples, after.samples, threshold, floors.get(pair.case.baseline, 0.0))
+        yield replace(row, why=unlike or "; ".join(lacking))
+    else:
+        yield ReplicateSeries(row, before.samples, after.samples, threshold, floors.get(pair.case.baseline, 0.0))
 
 
 def _lacking(measured: Measurement | None) -> str:
@@ -185,12 +180,12 @@ def _lacking(measured: Measurement | None) -> str:
     return "fewer than two replicates" if len(measured.samples) < 2 else ""
 
 
-def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) -> Iterator[Series | Row]:
+def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) -> Iterator[ReplicateSeries | ComparisonRow]:
     for after in pair.after.measurements:
         before = pair.before.get(after.metric)
         if after.metric.partition("@")[0] != LATENCY or before is None or before.value is None or after.value is None:
             continue
-        row = Row(pair.case, after.metric, None, TOLD, before.value, after.value, "s")
+        row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
         blocks = _blocks(before.samples, replicates), _blocks(after.samples, replicates)
         if unlike:
             yield replace(row, verdict=INCOMPARABLE, why=unlike)
@@ -199,7 +194,7 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
         elif min(map(len, blocks)) < 2:
             yield replace(row, verdict=INCOMPARABLE, why="fewer than two replicates")
         else:
-            yield Series(row, *blocks, share * before.value)
+            yield ReplicateSeries(row, *blocks, share * before.value)
 
 
 def _blocks(times: Sequence[float], number: int) -> list[float]:

@@ -14,14 +14,14 @@ ADDED: Final = "added"
 REMOVED: Final = "removed"
 INCOMPARABLE: Final = "incomparable"
 
-JUDGED: Final = (SAME, BETTER, WORSE)
+COMPARED: Final = (SAME, BETTER, WORSE)
 """The verdicts of what could be compared."""
 
 CASE: Final = "case"
 """The metric of the row on a case as a whole: added, removed, or with another status than before."""
 
 
-class Cause(NamedTuple):
+class ChangeCause(NamedTuple):
     """What a change may come from: a kind to group by (``code``, ``exporter``, ``machine``...), and which, in words."""
 
     kind: str
@@ -34,13 +34,13 @@ class Cause(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """What became of one figure of one case.
 
     ``before`` and ``after`` are in ``unit`` (``1``, ``B``, ``s``); of a status or an NPU verdict they are words. ``low`` and
     ``high`` bound ``delta`` with 95 % confidence where it is noisy, ``p`` is the chance of one as large where nothing
-    changed, and ``adjusted`` the same after Holm's correction. ``verdict`` is ``None`` where the figure is told but not
-    judged. ``trips`` are the entries of ``--fail-on`` that the row is a regression by.
+    changed, and ``adjusted`` the same after Holm's correction. ``verdict`` is ``None`` where the figure is shown but not
+    judged. ``fails`` are the entries of ``--fail-on`` that the row is a regression by.
     """
 
     case: Case
@@ -55,8 +55,8 @@ class Row:
     high: float | None = None
     p: float | None = None
     adjusted: float | None = None
-    causes: tuple[Cause, ...] = ()
-    trips: tuple[str, ...] = ()
+    causes: tuple[ChangeCause, ...] = ()
+    fails: tuple[str, ...] = ()
 
     @property
     def family(self) -> str:

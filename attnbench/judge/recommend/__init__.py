@@ -1,7 +1,7 @@
 """Which variants of a stored run to take: what the NPU target and the budget leave, ranked, and why the rest fell out.
 
-Everything is decided on the run's table and its findings; nothing is measured, built or looked up, and no heavy library is
-loaded. How variants are compared where figures are uncertain stands in ``front``.
+Everything is decided on the run's records; nothing is measured, built or looked up, and no heavy library is loaded. How
+variants are compared where figures are uncertain stands in ``pareto``.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,22 @@ from dataclasses import dataclass, replace
 from attnbench.core.errors import UnknownName
 from attnbench.core.records import BASELINE, Case, Run
 from attnbench.judge.recommend.accuracy import Accuracy, read_accuracy
-from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candidate, Reason, Verdict, candidates
-from attnbench.judge.recommend.front import Point, doubts, front
+from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candidate, candidates
 from attnbench.judge.recommend.notes import notes
-from attnbench.judge.recommend.wish import Limit, Wish, wish_from_flags
+from attnbench.judge.recommend.pareto import ParetoPoint, doubts, pareto_front
+from attnbench.judge.recommend.requirements import Requirements, read_latency, read_metrics, read_overhead
 
 __all__ = [
     "BUDGET",
     "FIGURE",
     "TARGET",
     "Candidate",
-    "Limit",
-    "Reason",
     "Recommendation",
-    "Verdict",
-    "Wish",
+    "Requirements",
+    "read_latency",
+    "read_metrics",
+    "read_overhead",
     "recommend",
-    "wish_from_flags",
 ]
 
 NEAREST = (BUDGET, TARGET, FIGURE)
@@ -35,47 +34,53 @@ NEAREST = (BUDGET, TARGET, FIGURE)
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What is left, by rank within each host and size; what fell out; and what a reader must know, a sentence each.
+    """What is left, by rank within each host and size, and what fell out.
 
-    ``wish`` names the targets that were asked for, or all of the run's.
+    ``targets`` are those that were asked for, or all of the run's.
     """
 
-    wish: Wish
+    run: Run
+    asked: Requirements
+    targets: tuple[str, ...]
+    accuracy: Accuracy | None
     left: tuple[Candidate, ...]
     fallen: tuple[Candidate, ...]
-    notes: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know, a sentence each."""
+        return tuple(notes(self))
 
 
-def recommend(run: Run, wish: Wish) -> Recommendation:
-    """Hold every variant of a run against a wish, and rank what is left.
+def recommend(run: Run, asked: Requirements) -> Recommendation:
+    """Judge every variant of a run by what is asked, and rank what is left.
 
     Raises ``InputError`` for a target, host or size that the run lacks, and for accuracies that cannot be read.
     """
     planned = tuple(dict.fromkeys((*run.header.cases, *(record.case for record in run.records))))
-    asked, wish = wish, replace(wish, targets=_targets(run, wish))
-    cases = _narrowed(planned, wish)
-    accuracy = read_accuracy(wish.accuracy, wish.metrics, planned, cases) if wish.accuracy else None
-    judged = candidates(run, cases, wish)
+    targets, cases = _targets(run, asked), _narrowed(planned, asked)
+    accuracy = read_accuracy(asked.accuracy, asked.metrics, planned, cases) if asked.accuracy else None
+    judged = candidates(run, cases, replace(asked, targets=targets))
     if accuracy is not None:
-        judged = [replace(found, metrics=accuracy.by_case.get(found.case, {})) for found in judged]
-    left = [found for found in judged if not found.reasons]
-    groups = list(dict.fromkeys(case.baseline for case in cases))
-    ranked = [found for group in groups for found in _ranked([f for f in left if f.group == group], group, accuracy)]
-    fallen = sorted((found for found in judged if found.reasons), key=_distance)
-    return Recommendation(wish, tuple(ranked), tuple(fallen), notes(run, asked, wish.targets, accuracy, ranked, fallen))
+        judged = [replace(one, metrics=accuracy.by_case.get(one.case, {})) for one in judged]
+    left: list[Candidate] = []
+    for group in dict.fromkeys(case.baseline for case in cases):
+        left += _ranked([one for one in judged if not one.reasons and one.case.baseline == group], group, accuracy)
+    fallen = sorted((one for one in judged if one.reasons), key=_distance)
+    return Recommendation(run, asked, targets, accuracy, tuple(left), tuple(fallen))
 
 
-def _targets(run: Run, wish: Wish) -> tuple[str, ...]:
+def _targets(run: Run, asked: Requirements) -> tuple[str, ...]:
     checked = tuple(filter(None, run.header.study.get("targets", ())))
-    for name in wish.targets:
+    for name in asked.targets:
         if name not in checked:
             raise UnknownName("target of this run", name, checked, "sweep with --target to check others")
-    return wish.targets or checked
+    return asked.targets or checked
 
 
-def _narrowed(planned: Sequence[Case], wish: Wish) -> tuple[Case, ...]:
+def _narrowed(planned: Sequence[Case], asked: Requirements) -> tuple[Case, ...]:
     cases = tuple(planned)
-    for key, wanted in (("host", wish.host), ("size", wish.size)):
+    for key, wanted in (("host", asked.host), ("size", asked.size)):
         named = tuple(case for case in cases if wanted in (None, getattr(case, key)))
         if not named:
             raise UnknownName(f"{key} of this run", str(wanted), (getattr(case, key) for case in cases))
@@ -84,24 +89,24 @@ def _narrowed(planned: Sequence[Case], wish: Wish) -> tuple[Case, ...]:
 
 
 def _ranked(left: Sequence[Candidate], group: Case, accuracy: Accuracy | None) -> list[Candidate]:
-    """One host at one size: the front by overhead, then what it dominates, then what was not compared."""
-    compared = [found for found in left if accuracy is None or found.metrics]
-    floor = max((found.floor for found in compared), default=0.0)
-    points = [_point(found, accuracy) for found in compared]
+    """One host at one size: the Pareto front by overhead, then what it dominates, then what was not compared."""
+    compared = [one for one in left if accuracy is None or one.metrics]
+    floor = max((one.floor for one in compared), default=0.0)
+    points = [_point(one, accuracy) for one in compared]
     if accuracy is not None and group in accuracy.by_case:
-        points.append(Point(BASELINE, accuracy.costs(group), 0.0, 0.0, 0.0))
-    beaten = front(points, floor)
+        points.append(ParetoPoint(BASELINE, accuracy.costs(group), 0.0, 0.0, 0.0))
+    beaten = pareto_front(points, floor)
     unsure = doubts([point for point in points if not beaten[point.name]], floor)
-    placed = [_placed(found, beaten.get(found.case.variant), unsure.get(found.case.variant, ())) for found in left]
-    placed.sort(key=lambda found: (not found.on_front, not found.dominated_by, found.overhead or 0.0))
-    return [replace(found, rank=rank) for rank, found in enumerate(placed, start=1)]
+    placed = [_placed(one, beaten.get(one.case.variant), unsure.get(one.case.variant, ())) for one in left]
+    placed.sort(key=lambda one: (not one.on_front, not one.dominated_by, one.overhead or 0.0))
+    return [replace(one, rank=rank) for rank, one in enumerate(placed, start=1)]
 
 
-def _point(found: Candidate, accuracy: Accuracy | None) -> Point:
-    """What a variant is compared by; a cost that the run does not hold counts as the worst."""
+def _point(found: Candidate, accuracy: Accuracy | None) -> ParetoPoint:
+    """What a variant is compared by; a cost that the run does not have counts as the worst."""
     costs = (float("inf") if cost is None else cost for cost in (found.params, found.memory))
     exact = tuple(costs) if accuracy is None else accuracy.costs(found.case)
-    return Point(found.case.variant, exact, found.overhead or 0.0, found.low, found.high)
+    return ParetoPoint(found.case.variant, exact, found.overhead or 0.0, found.low, found.high)
 
 
 def _placed(found: Candidate, beaten: tuple[str, ...] | None, unsure: tuple[str, ...]) -> Candidate:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case
-from attnbench.judge.recommend.wish import HIGHER
+from attnbench.judge.recommend.requirements import HIGHER
 
 KEYS = ("host", "size")
 """Columns beside ``variant`` that tell cases apart and are no metrics."""
@@ -45,7 +45,7 @@ class _Cells:
 
 
 def read_accuracy(path: Path, metrics: Mapping[str, str], known: Sequence[Case], asked: Sequence[Case]) -> Accuracy:
-    """The accuracies of the ``asked`` cases. A row for another of the ``known`` ones is held to the format and passed over.
+    """The accuracies of the ``asked`` cases. A row for another of the ``known`` ones is validated and passed over.
 
     Raises ``InputError`` for a file that cannot be read, a missing column, a metric without a direction, a variant that the
     run lacks or that stands for several cases, a case given twice, and a cell that is no finite number.

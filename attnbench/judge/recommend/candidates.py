@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from attnbench.core.records import BASELINE, Case, Record, Run
-from attnbench.core.units import fixed, significant, with_interval
-from attnbench.judge.recommend.wish import Limit, Wish
-from attnbench.judge.rows import Row, rows_of
-from attnbench.judge.verdicts import CROWDED, systematic_points
+from attnbench.core.quantities import Quantity
+from attnbench.core.records import Case, Record, Run
+from attnbench.core.units import fixed, percent, significant, with_interval
+from attnbench.judge.recommend.requirements import Requirements
+from attnbench.judge.verdicts import CROWDED, agreement, npu_verdict, systematic_points
 
 TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
 """Kinds of reasons, in the order in which they decide."""
@@ -17,59 +17,56 @@ TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
 NOT_YET = "not measured yet: the sweep was interrupted, and the same command goes on"
 
 
-class Reason(NamedTuple):
+class Exclusion(NamedTuple):
     """Why a variant falls out: the kind, and a few words."""
 
     kind: str
     text: str
 
 
-class Verdict(NamedTuple):
-    """A target's word on the nodes that a variant adds, empty where it gave none, and the ops that made it say so."""
+class TargetVerdict(NamedTuple):
+    """A target's word on the nodes that a variant adds, empty where it gave none, and the ops that made it say so.
+
+    ``devices`` are where a fallback runs, ``substitutes`` what computes the same without being refused.
+    """
 
     target: str
     word: str
-    ops: tuple[str, ...]
+    ops: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    substitutes: tuple[str, ...] = ()
 
 
 class Budget(NamedTuple):
-    """A limit on an overhead. ``scale`` is what 1 % of the baseline's time is in the unit of the limit."""
+    """A limit on an overhead, and its unit. ``scale`` is what 1 % of the baseline's time is in that unit."""
 
-    limit: Limit
+    limit: Quantity
     unit: str
     scale: float
 
 
-class Excess(NamedTuple):
-    """How far the ends of an interval are above a budget, in its unit; less than 0 where they are below."""
-
-    low: float
-    high: float
-
-
 @dataclass(frozen=True)
 class Candidate:
-    """A variant of the run, what it adds, and how it fared; ``None`` for what the run does not hold.
+    """A variant of the run, what it adds, and how it fared; ``None`` for what the run does not have.
 
     ``overhead`` with its interval is in % of the baseline's time, ``added_ms`` in milliseconds, ``memory`` (live
-    activations) in bytes, ``floor`` in percentage points. Without ``reasons`` it is left. ``beyond`` holds it against each
-    budget, by unit (``%``, ``ms``). ``rank`` counts among the cases of one ``group``, which are one host at one size;
-    ``dominated_by`` are variants of it that are on the front.
+    activations) in bytes, ``floor`` in percentage points. Without ``reasons`` it is left. ``beyond`` says by unit (``%``,
+    ``ms``) how far the ends of the interval are above each budget. ``rank`` counts among the cases of one host at one size;
+    ``dominated_by`` are variants of it that are on the Pareto front.
     """
 
     case: Case
-    group: Case
     overhead: float | None = None
     low: float | None = None
     high: float | None = None
     added_ms: float | None = None
-    params: float | None = None
-    macs: float | None = None
-    memory: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    memory: int | None = None
     floor: float = 0.0
-    verdicts: tuple[Verdict, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-    beyond: Mapping[str, Excess] = field(default_factory=dict)
+    verdicts: tuple[TargetVerdict, ...] = ()
+    reasons: tuple[Exclusion, ...] = ()
+    beyond: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     rank: int | None = None
@@ -77,133 +74,134 @@ class Candidate:
     dominated_by: tuple[str, ...] = ()
 
 
-def candidates(run: Run, cases: Sequence[Case], wish: Wish) -> list[Candidate]:
-    """The variants among some of a run's cases, each held against the targets and budgets of a wish."""
+def candidates(run: Run, cases: Sequence[Case], asked: Requirements) -> list[Candidate]:
+    """The variants among some of a run's cases, each judged by the targets and budgets that are asked for."""
     records = {record.case: record for record in run.records}
-    rows: dict[Case, dict[str, Row]] = {}
-    for row in rows_of(run):
-        rows.setdefault(row.case, {})[row.target] = row
     return [
-        _judged(records[case], rows[case], rows.get(case.baseline, {}), wish)
+        _judged(records[case], records.get(case.baseline), asked)
         if case in records
-        else Candidate(case, case.baseline, reasons=(Reason(FIGURE, NOT_YET),))
+        else Candidate(case, reasons=(Exclusion(FIGURE, NOT_YET),))
         for case in cases
-        if case.variant != BASELINE
+        if not case.is_baseline
     ]
 
 
-def _judged(record: Record, rows: Mapping[str, Row], baselines: Mapping[str, Row], wish: Wish) -> Candidate:
-    row = next(iter(rows.values()))
-    base = next(iter(baselines.values()), None)
+def _judged(record: Record, baseline: Record | None, asked: Requirements) -> Candidate:
+    measured, whole = record.get("overhead"), baseline.value("latency") if baseline else None
+    value = measured.value if measured else None
     found = Candidate(
         record.case,
-        record.case.baseline,
-        overhead=row.number("overhead_pct"),
-        low=row.number("overhead_pct_low"),
-        high=row.number("overhead_pct_high"),
-        added_ms=row.number("overhead_ms"),
-        params=row.number("params_delta"),
-        macs=row.number("macs_delta"),
-        memory=row.number("activation_peak_delta_bytes"),
-        floor=row.number("floor_difference_pct") or 0.0,
-        verdicts=tuple(_verdict(record, target, rows.get(target)) for target in wish.targets),
+        overhead=percent(value),
+        low=percent(measured.low) if measured else None,
+        high=percent(measured.high) if measured else None,
+        added_ms=None if value is None or whole is None else 1e3 * value * whole,
+        params=_added(record, baseline, "params"),
+        macs=_added(record, baseline, "macs"),
+        memory=_added(record, baseline, "activation_peak"),
+        floor=percent(baseline.value("floor_difference") if baseline else None) or 0.0,
+        verdicts=tuple(_verdict(record, target) for target in asked.targets),
     )
-    budgets = list(_budgets(wish, base.number("latency_median_ms") if base else None))
-    reasons = (
-        *(_rejections(record, found, wish) if record.status == "ok" or record.findings else ()),
-        *_without_figure(found, row, wish, budgets),
-        *(reason for budget in budgets for reason in _excess(found, budget)),
-    )
-    beyond = {budget.unit: _beyond(found, budget) for budget in budgets if found.overhead is not None}
-    remarks = (*(r for budget in budgets for r in _nearness(found, budget)), *_remarks(found, record, row))
-    return replace(found, reasons=reasons, beyond=beyond, remarks=remarks)
+    reasons = [*(_rejections(found, asked) if record.status == "ok" or record.findings else ())]
+    reasons += _without_figure(found, record, asked, whole)
+    remarks: list[str] = []
+    beyond: dict[str, tuple[float, float]] = {}
+    for budget in _budgets(asked, whole):
+        if found.overhead is None:
+            break
+        beyond[budget.unit], over, remark = _against(budget, found.overhead, found.low, found.high)
+        reasons += [Exclusion(BUDGET, over)] if over else []
+        remarks += [remark] if remark else []
+    remarks += _remarks(found, record)
+    return replace(found, reasons=tuple(reasons), beyond=beyond, remarks=tuple(remarks))
 
 
-def _verdict(record: Record, target: str, row: Row | None) -> Verdict:
+def _added(record: Record, baseline: Record | None, metric: str) -> int | None:
+    value, whole = record.value(metric), baseline.value(metric) if baseline else None
+    return None if value is None or whole is None else int(value) - int(whole)
+
+
+def _verdict(record: Record, target: str) -> TargetVerdict:
     """A target's word, with those ops first that most of its nodes are."""
-    word = row.npu_verdict or "" if row else ""
+    of_target = [finding for finding in record.findings if finding.target == target]
+    if not of_target:
+        return TargetVerdict(target, "")
+    added = [finding for finding in of_target if finding.inserted]
+    word = npu_verdict(added)
     levels = ("constrained", "efficiency") if word == "ok with constraint" else (word,)
-    of_target = [f for f in record.findings if f.inserted and f.target == target and f.level in levels]
-    return Verdict(target, word, tuple(op for op, _ in Counter(f.composite or f.op for f in of_target).most_common()))
+    decisive = [finding for finding in added if finding.level in levels]
+    ops = Counter(finding.composite or finding.op for finding in decisive).most_common()
+    devices, substitutes = {finding.device for finding in decisive}, {finding.substitute for finding in decisive}
+    named = (tuple(sorted(filter(None, names))) for names in (devices, substitutes))
+    return TargetVerdict(target, word, tuple(op for op, _ in ops), *named)
 
 
-def _rejections(record: Record, found: Candidate, wish: Wish) -> Iterator[Reason]:
-    for target, word, ops in found.verdicts:
-        of_target = [f for f in record.findings if f.inserted and f.target == target and f.level == word]
-        substitutes = sorted({finding.substitute for finding in of_target if finding.substitute})
-        instead = f"; substitute: {', '.join(substitutes)}" if substitutes else ""
-        devices = ", ".join(sorted({finding.device for finding in of_target if finding.device}))
+def _rejections(found: Candidate, asked: Requirements) -> Iterator[Exclusion]:
+    for target, word, ops, devices, substitutes in found.verdicts:
         named = ", ".join(ops)
+        instead = f"; substitute: {', '.join(substitutes)}" if substitutes else ""
         if word == "refused":
-            yield Reason(TARGET, f"{target} refuses {named}{instead}")
+            yield Exclusion(TARGET, f"{target} refuses {named}{instead}")
         elif word == "fallback":
-            yield Reason(TARGET, f"{target} leaves {named} to {devices or 'another device'}{instead}")
-        elif word == "unknown" and not wish.allow_unknown:
+            yield Exclusion(TARGET, f"{target} leaves {named} to {', '.join(devices) or 'another device'}{instead}")
+        elif word == "unknown" and not asked.allow_unknown:
             said = f"{named} unknown to {target}, and unknown is not supported (--allow-unknown keeps it)"
-            yield Reason(TARGET, f"{said}{instead}")
+            yield Exclusion(TARGET, f"{said}{instead}")
         elif not word:
-            yield Reason(TARGET, f"the run holds no verdict of {target}")
+            yield Exclusion(TARGET, f"the run holds no verdict of {target}")
 
 
-def _without_figure(found: Candidate, row: Row, wish: Wish, budgets: Sequence[Budget]) -> Iterator[Reason]:
-    """Why there is no overhead, in the run's own words."""
-    if row.status != "ok":
-        yield Reason(FIGURE, f"{row.status}: {row.reason}")
+def _without_figure(found: Candidate, record: Record, asked: Requirements, whole: float | None) -> Iterator[Exclusion]:
+    """Why there is no overhead, in the run's own words; ``whole`` is the baseline's latency."""
+    if record.status != "ok":
+        failure = f"{record.failure.stage}: {record.failure.message}" if record.failure else ""
+        yield Exclusion(FIGURE, f"{record.status}: {failure}")
     elif found.overhead is None:
-        yield Reason(FIGURE, row.stopped or "the run holds no overhead of it")
-    elif wish.max_latency is not None and not any(budget.unit == "ms" for budget in budgets):
-        yield Reason(FIGURE, "its overhead in ms is not known: the run holds no latency of the baseline")
+        measured = record.get("overhead")
+        yield Exclusion(FIGURE, (measured.note if measured else "") or "the run holds no overhead of it")
+    elif asked.max_latency is not None and whole is None:
+        yield Exclusion(FIGURE, "its overhead in ms is not known: the run holds no latency of the baseline")
 
 
-def _budgets(wish: Wish, whole_ms: float | None) -> Iterator[Budget]:
-    if wish.max_overhead is not None:
-        yield Budget(wish.max_overhead, "%", 1.0)
-    if wish.max_latency is not None and whole_ms is not None:
-        yield Budget(wish.max_latency, "ms", whole_ms / 100)
+def _budgets(asked: Requirements, whole: float | None) -> Iterator[Budget]:
+    if asked.max_overhead is not None:
+        yield Budget(asked.max_overhead, "%", 1.0)
+    if asked.max_latency is not None and whole is not None:
+        yield Budget(asked.max_latency, "ms", 1e3 * whole / 100)
 
 
-def _beyond(found: Candidate, budget: Budget) -> Excess:
-    """The interval less the budget; without an interval, the figure less the budget."""
-    ends = (found.overhead if end is None else end for end in (found.low, found.high))
-    return Excess(*((end or 0.0) * budget.scale - budget.limit.value for end in ends))
+def _against(budget: Budget, overhead: float, low: float | None, high: float | None) -> tuple[tuple[float, float], str, str]:
+    """How far the ends of an overhead's interval are above a budget; why it is over it; or what to know of one within it.
 
-
-def _excess(found: Candidate, budget: Budget) -> Iterator[Reason]:
-    """Over budget is what has all of its interval above it."""
-    if found.overhead is None or _beyond(found, budget).low <= 0:
-        return
-    value, low, high = (None if end is None else end * budget.scale for end in (found.overhead, found.low, found.high))
-    slack = systematic_points(found.overhead)
-    bias = f", by {_off(slack, budget)}" if _beyond(found, budget).low <= slack * budget.scale else ""
-    yield Reason(BUDGET, f"{with_interval(value, low, high)} {budget.unit} added, budget {budget.limit.text}{bias}")
-
-
-def _nearness(found: Candidate, budget: Budget) -> Iterator[str]:
-    """What a reader should know of a variant that is within the budget, but may not be."""
-    if found.overhead is None or _beyond(found, budget).low > 0:
-        return
-    slack = systematic_points(found.overhead)
-    if _beyond(found, budget).high > 0:
-        yield f"budget of {budget.limit.text} within its interval"
-    elif _beyond(found, budget).high + slack * budget.scale > 0:
-        yield f"within the budget of {budget.limit.text} by {_off(slack, budget)}"
-
-
-def _off(slack: float, budget: Budget) -> str:
+    Over budget is what has all of its interval above it. Without an interval the figure is taken for its ends.
+    """
+    limit, slack = budget.limit.to(budget.unit), systematic_points(overhead) * budget.scale
+    bottom, top = (budget.scale * (overhead if end is None else end) - limit for end in (low, high))
     unit = "points" if budget.unit == "%" else budget.unit
-    return f"less than attribution may be off (±{significant(slack * budget.scale, 2)} {unit})"
+    off = f"less than attribution may be off (±{significant(slack, 2)} {unit})"
+    over = remark = ""
+    if bottom > 0:
+        value, low, high = (None if end is None else end * budget.scale for end in (overhead, low, high))
+        bias = f", by {off}" if bottom <= slack else ""
+        over = f"{with_interval(value, low, high)} {budget.unit} added, budget {budget.limit}{bias}"
+    elif top > 0:
+        remark = f"budget of {budget.limit} within its interval"
+    elif top + slack > 0:
+        remark = f"within the budget of {budget.limit} by {off}"
+    return (bottom, top), over, remark
 
 
-def _remarks(found: Candidate, record: Record, row: Row) -> Iterator[str]:
+def _remarks(found: Candidate, record: Record) -> Iterator[str]:
     """What makes a figure or a verdict weaker than it looks."""
-    for target, word, ops in found.verdicts:
-        if word == "unknown":
-            yield f"{', '.join(ops)} unknown to {target}: kept by --allow-unknown, may still not run"
+    for verdict in found.verdicts:
+        if verdict.word == "unknown":
+            yield f"{', '.join(verdict.ops)} unknown to {verdict.target}: kept by --allow-unknown, may still not run"
     if found.overhead is not None and found.low is None:
         yield "no interval: too few replicates"
     if record.pending:
         yield "replicates still to come"
-    if row.agreement == "disagree":
+    paired = record.get("paired")
+    if paired and agreement(found.overhead, percent(paired.low), percent(paired.high)) == "disagree":
         yield "its two clocks disagree"
-    if (row.number("core_share_pct") or 100.0) < 100 * CROWDED:
-        yield f"measured with {fixed(row.number('core_share_pct'), 0)} % of a core"
+    share = record.value("core_share")
+    if share and share < CROWDED:
+        yield f"measured with {fixed(100 * share, 0)} % of a core"

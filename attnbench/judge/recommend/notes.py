@@ -1,71 +1,69 @@
 """What a reader must know before the tables: what was asked, what came of it, and what the figures do not say."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from attnbench.core.records import BASELINE, Run
+from attnbench.core.records import BASELINE
 from attnbench.core.units import count, significant
-from attnbench.judge.recommend.accuracy import Accuracy
-from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candidate
-from attnbench.judge.recommend.wish import Wish
-from attnbench.judge.rows import rows_of
-from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
+from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET
+from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE, npu_verdict
+
+if TYPE_CHECKING:
+    from attnbench.judge.recommend import Recommendation
 
 DECIDED = {TARGET: "for the NPU target", FIGURE: "without a figure", BUDGET: "over budget"}
 """What decided that variants fell out, after their number."""
 
 
-def notes(
-    run: Run,
-    wish: Wish,
-    targets: Sequence[str],
-    accuracy: Accuracy | None,
-    left: Sequence[Candidate],
-    fallen: Sequence[Candidate],
-) -> tuple[str, ...]:
-    """Sentences, the question first; ``targets`` are those that ``wish`` names, or all of the run's where it names none."""
-    return (
-        _asked(wish, targets),
-        _outcome(left, fallen),
-        *(_compared(accuracy, left) if left else ()),
-        *(_uncertainty(left) if left else ()),
-        *_hosts(run, wish, targets),
-        _machine(run),
+def notes(found: "Recommendation") -> Iterator[str]:
+    """Sentences, the question first."""
+    yield _asked(found)
+    yield _outcome(found)
+    if found.left:
+        yield from _compared(found)
+        yield from _uncertainty(found)
+    yield from _hosts(found)
+    cpu = found.run.header.machine.get("cpu", "the machine of the run")
+    yield (
+        f"Overheads and milliseconds are those of one thread of {cpu}. No NPU was timed: targets only say what it accepts."
     )
 
 
-def _asked(wish: Wish, targets: Sequence[str]) -> str:
-    words = "ok, ok with constraint or unknown" if wish.allow_unknown else "ok or ok with constraint"
-    said = f"{' and '.join(targets)} must say {words} of all that a variant adds"
-    if not targets:
+def _asked(found: "Recommendation") -> str:
+    asked = found.asked
+    words = "ok, ok with constraint or unknown" if asked.allow_unknown else "ok or ok with constraint"
+    said = f"{' and '.join(found.targets)} must say {words} of all that a variant adds"
+    if not found.targets:
         said = "the run was checked against no NPU target, so none has a say"
-    elif not wish.targets:
+    elif not asked.targets:
         said += " (no target was named: these are all that the run was checked against)"
-    budgets = [f"at most {limit.text} added" for limit in (wish.max_overhead, wish.max_latency) if limit is not None]
+    budgets = [f"at most {limit} added" for limit in (asked.max_overhead, asked.max_latency) if limit is not None]
     return f"Asked: {said}; {' and '.join(budgets) or 'no budget'}."
 
 
-def _outcome(left: Sequence[Candidate], fallen: Sequence[Candidate]) -> str:
-    kinds = Counter(found.reasons[0].kind for found in fallen)
+def _outcome(found: "Recommendation") -> str:
+    kinds = Counter(one.reasons[0].kind for one in found.fallen)
     fell = ", ".join(f"{count(kinds[kind])} {words}" for kind, words in DECIDED.items() if kinds[kind])
-    members = sum(found.on_front for found in left)
-    kept = f"{count(len(left))} left, {count(members)} of them on the front" if left else "nothing left"
-    return (
-        f"Of {count(len(left) + len(fallen))} variants: {kept}; {count(len(fallen))} fell out{f' ({fell})' if fell else ''}."
-    )
+    number, members = len(found.left), sum(one.on_front for one in found.left)
+    kept = f"{count(number)} left, {count(members)} of them on the Pareto front" if number else "nothing left"
+    whole, out = count(number + len(found.fallen)), count(len(found.fallen))
+    return f"Of {whole} variants: {kept}; {out} fell out{f' ({fell})' if fell else ''}."
 
 
-def _compared(accuracy: Accuracy | None, left: Sequence[Candidate]) -> Iterator[str]:
+def _compared(found: "Recommendation") -> Iterator[str]:
+    accuracy = found.accuracy
     if accuracy is None:
         yield (
-            "No accuracy was given: the front is of cost alone (overhead, parameters and activation memory added). It says "
-            "what is cheap, not what is worth its cost; --accuracy FILE.csv with --metric NAME:higher or NAME:lower does."
+            "No accuracy was given: the Pareto front is of cost alone (overhead, parameters and activation memory added). "
+            "It says what is cheap, not what is worth its cost; --accuracy FILE.csv with --metric NAME:higher or NAME:lower "
+            "does."
         )
         return
     named = ", ".join(f"{name} ({better} is better)" for name, better in accuracy.metrics.items())
     yield (
-        f"The front weighs {named} against overhead. The file's figures count as exact: a difference decides even where it "
-        "is no larger than that of two trainings."
+        f"The Pareto front weighs {named} against overhead. The file's figures count as exact: a difference decides even "
+        "where it is no larger than that of two trainings."
     )
     bases = [values for case, values in accuracy.by_case.items() if case.variant == BASELINE]
     for values in bases:
@@ -73,19 +71,19 @@ def _compared(accuracy: Accuracy | None, left: Sequence[Candidate]) -> Iterator[
         yield f"The baseline ({shown}) takes part with no overhead: what is no better than it is dominated by it."
     if not bases:
         yield "The file has no line for the baseline: whether a variant is better than none is not judged."
-    if lacking := sum(not found.metrics for found in left):
-        yield f"No accuracy given for {count(lacking)} of those left: they stay out of the front."
-    if any(found.dominated_by for found in left) and not any(found.on_front for found in left):
+    if lacking := sum(not one.metrics for one in found.left):
+        yield f"No accuracy given for {count(lacking)} of those left: they stay out of the Pareto front."
+    if any(one.dominated_by for one in found.left) and not any(one.on_front for one in found.left):
         yield "The baseline dominates all that was compared: on these figures, add nothing."
 
 
-def _uncertainty(left: Sequence[Candidate]) -> Iterator[str]:
-    floors = sorted({found.floor for found in left})
+def _uncertainty(found: "Recommendation") -> Iterator[str]:
+    floors = sorted({one.floor for one in found.left})
     shown = " or ".join(significant(floor, 2) for floor in floors)
     apart = f" and they differ by more than this run's floor ({shown} points)" if floors != [0.0] else ""
     yield (
-        "A variant is off the front where one on it is at least as good in everything and better beyond the uncertainty in "
-        f"something. Two overheads are told apart where their intervals do not overlap{apart}."
+        "A variant is off the Pareto front where one on it is at least as good in everything and better beyond the "
+        f"uncertainty in something. Two overheads are told apart where their intervals do not overlap{apart}."
     )
     yield (
         f"The intervals are of repetition; attribution may be off by a further ±{significant(SYSTEMATIC_POINTS, 2)} points "
@@ -94,19 +92,17 @@ def _uncertainty(left: Sequence[Candidate]) -> Iterator[str]:
     )
 
 
-def _hosts(run: Run, wish: Wish, targets: Sequence[str]) -> Iterator[str]:
+def _hosts(found: "Recommendation") -> Iterator[str]:
     """The hosts that a target does not take even without a module."""
-    for row in rows_of(run):
-        asked = row.case.is_baseline and row.target in targets and wish.host in (None, row.host)
-        if asked and wish.size in (None, row.size) and row.npu_verdict in ("refused", "fallback", "unknown"):
-            yield (
-                f"{row.host} at {row.size} alone, without any module, is '{row.npu_verdict}' on {row.target}: "
-                "what a variant adds may be accepted, and the whole still not run."
-            )
-
-
-def _machine(run: Run) -> str:
-    cpu = run.header.machine.get("cpu", "the machine of the run")
-    return (
-        f"Overheads and milliseconds are those of one thread of {cpu}. No NPU was timed: targets only say what it accepts."
-    )
+    asked = found.asked
+    for record in found.run.records:
+        case = record.case
+        if not case.is_baseline or asked.host not in (None, case.host) or asked.size not in (None, case.size):
+            continue
+        for target in found.targets:
+            verdict = npu_verdict(finding for finding in record.findings if finding.target == target)
+            if verdict in ("refused", "fallback", "unknown"):
+                yield (
+                    f"{case.host} at {case.size} alone, without any module, is '{verdict}' on {target}: "
+                    "what a variant adds may be accepted, and the whole still not run."
+                )

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnbench.core.metrics import ALIASES
 from attnbench.judge.compare.exact import NPU
-from attnbench.judge.compare.gates import ALIASES
 from attnbench.judge.track.causes import explained
 from attnbench.judge.track.gate import Limit, failing, read_limit
 from attnbench.judge.track.history import Archive, LeftOut, Point, Series, read_archive

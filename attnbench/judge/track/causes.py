@@ -13,7 +13,6 @@ from attnbench.core.records import Record
 from attnbench.core.units import count
 from attnbench.judge.compare.causes import Causes
 from attnbench.judge.compare.noisy import OVERHEAD
-from attnbench.judge.compare.rows import WORSE, Row
 from attnbench.judge.track.trend import Step, Trend
 
 PASSING = ("system", "distribution")
@@ -33,9 +32,9 @@ def explained(trends: Sequence[Trend]) -> tuple[Trend, ...]:
 def _causes(step: Step, steps: Counter[tuple[str, ...]], held: Counter[tuple[str, ...]]) -> Iterator[str]:
     one, two = step.last, step.first
     case, metric = step.series.case, step.series.metric
-    row = Row(case, metric if step.series.newest.exact else OVERHEAD, WORSE, "")
+    family = metric if step.series.newest.exact else OVERHEAD
     records = (Record(case, "ok", sources=point.sources) for point in (one, two))
-    yield from (cause.text for cause in Causes(one.run.header, two.run.header).of(row, *records))
+    yield from (cause.text for cause in Causes(one.run.header, two.run.header).of(family, *records))
     for fact in PASSING:
         before, after = (str(point.run.header.machine.get(fact, "unknown")) for point in (one, two))
         if before != after:

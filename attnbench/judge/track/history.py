@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.metrics import ALIASES
 from attnbench.core.records import Case
 from attnbench.judge.compare.exact import NPU
-from attnbench.judge.compare.gates import ALIASES
 from attnbench.judge.track.reading import NARROWING, Figure, Kind, Query, Reading, StoredRun, read_run
 from attnbench.runs.store import RUN_FILE
 

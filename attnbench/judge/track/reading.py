@@ -23,7 +23,7 @@ from msgspec.structs import asdict
 from attnbench.core.errors import InputError
 from attnbench.core.records import Case, Effort, Finding, Protocol, RunHeader
 from attnbench.judge.compare.exact import NPU
-from attnbench.judge.compare.match import ALIKE
+from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.runs.store import SCHEMA
 
@@ -176,7 +176,7 @@ def _kind(header: RunHeader) -> Kind:
     return Kind(
         str(header.machine.get("id") or "unknown"),
         str(header.software.get("protocol", 1)),
-        tuple((name, str(settings[name])) for name in ALIKE),
+        tuple((name, str(settings[name])) for name in PROTOCOL_FIELDS),
         tuple(majors),
     )
 

@@ -21,14 +21,15 @@ from attnbench.core.records import Effort, Failure, Level, Measurement, Protocol
 from attnbench.core.statistics import difference_interval
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS
-from attnbench.judge.compare.gates import COUNTS, DEFAULT, LEVELS, LOST, METRICS
-from attnbench.judge.compare.match import ALIKE, FREE
-from attnbench.judge.compare.noisy import AMONG, TOLD, UNRESOLVED, Series, holm, judged, verdict_of, welch
-from attnbench.judge.compare.rows import Row
+from attnbench.judge.compare.gates import DEFAULT, LEVELS, LOST, METRICS
+from attnbench.judge.compare.match import PROTOCOL_FIELDS
+from attnbench.judge.compare.noisy import AMONG, SHOWN, UNRESOLVED, ReplicateSeries, holm, judged, verdict_of, welch
+from attnbench.judge.compare.rows import ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.comparison import COLUMNS, as_csv, as_json, as_markdown, sections
 from attnbench.runs.reference import BASELINE_FILE
 from attnbench.runs.store import RUN_FILE, load_run, open_run
+from attnbench.study.plan import plan
 
 ROOT = Path(__file__).parent.parent
 BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
@@ -204,8 +205,7 @@ def test_levels_and_names_are_those_of_the_rest_of_the_package():
     assert set(HARM) == set(Level.__args__) - {"supported"}
     assert VERDICTS[:3] == LEVELS
     exact = {name for name, metric in MEASURED.items() if metric.exact and metric.better != "neither"}
-    assert exact == set(COUNTS) - {"nodes"}
-    assert NPU in METRICS
+    assert set(METRICS) == exact | {"overhead", "latency", "memory", "nodes", NPU}
     assert NPU_OPS not in METRICS
 
 
@@ -329,7 +329,9 @@ def outcomes(seed, families, cases, *, number, scatter, change):
 
     for _ in range(families):
         series = [
-            Series(Row(case(str(i)), "overhead", None, ""), drawn(2.0), drawn(2.0 + change * (i == 0)), 0.01)
+            ReplicateSeries(
+                ComparisonRow(case(str(i)), "overhead", None, ""), drawn(2.0), drawn(2.0 + change * (i == 0)), 0.01
+            )
             for i in range(cases)
         ]
         found = [one.verdict for one in judged(series)]
@@ -375,7 +377,7 @@ def test_what_was_really_measured_twice_raises_no_alarm():
     raw = json.loads((ROOT / "results" / "calibration" / "aa_attributed.json").read_text())
     for series in raw.values():
         pairs = [both for found in series.values() for both in found]
-        rows = judged([Series(Row(BASELINE, "overhead", None, ""), *both, 0.01) for both in pairs])
+        rows = judged([ReplicateSeries(ComparisonRow(BASELINE, "overhead", None, ""), *both, 0.01) for both in pairs])
         assert not [one for one in rows if one.verdict in ("worse", "better")]
         assert sum(one.verdict == "same" for one in rows) > 0.95 * len(rows)
 
@@ -388,11 +390,11 @@ def test_what_was_really_measured_twice_raises_no_alarm():
     [
         ({"machine": "n"}, "measured on another machine (id m, n)"),
         ({"machine": None}, "measured on another machine (id m, unknown)"),
-        ({"software": {"protocol": 2}}, "measured by another protocol (1, 2)"),
-        ({"settings": {"warmup": 9}}, "measured with other settings (warmup 3, 9)"),
+        ({"software": {"protocol": 2}}, "measured with another protocol (version 1, 2)"),
+        ({"settings": {"warmup": 9}}, "measured with another protocol (warmup 3, 9)"),
         (
             {"settings": {"provider": "xnnpack", "seed": 1}},
-            "measured with other settings (provider cpu, xnnpack; seed 0, 1)",
+            "measured with another protocol (provider cpu, xnnpack; seed 0, 1)",
         ),
     ],
 )
@@ -407,13 +409,49 @@ def test_machines_that_neither_run_names_are_not_taken_for_one(make):
     assert "id unknown, unknown" in row(compare(make(variant(), machine=None), make(variant(pct=9.0), machine=None))).why
 
 
-def test_every_setting_is_known_to_matter_or_not():
-    assert sorted((*ALIKE, *FREE)) == sorted((*Protocol.__struct_fields__, *Effort.__struct_fields__))
+UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False}
+"""Another value of each field of the protocol that must be alike."""
 
 
-@pytest.mark.parametrize("name", FREE)
-def test_settings_that_say_how_many_figures_are_taken_may_differ(make, name):
+def test_each_field_of_the_protocol_must_be_alike_but_the_thread_counts():
+    assert set(UNLIKE) == set(PROTOCOL_FIELDS) == set(Protocol.__struct_fields__) - {"threads"}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_unlike_protocols_are_refused_by_field(make, name):
+    default = getattr(Protocol(), name)
+    found = row(compare(make(variant()), make(variant(pct=9.0), settings={name: UNLIKE[name]})))
+    assert found.verdict == "incomparable"
+    assert found.why == f"measured with another protocol ({name} {default}, {UNLIKE[name]})"
+
+
+@pytest.mark.parametrize("name", [*Effort.__struct_fields__, "threads"])
+def test_effort_may_differ_and_so_may_the_thread_counts(make, name):
     assert row(compare(make(variant()), make(variant(), settings={name: 77}))).verdict == "same"
+
+
+@pytest.mark.parametrize("own", [{"optimization": "none"}, {"seed": 3}, {"warmup": 9, "processes": 7}])
+def test_no_case_is_measured_otherwise_than_the_baseline_it_is_counted_from(own):
+    """Its overhead would be a difference of protocols, which the stored run could not show."""
+    data = {"sizes": ["96x160"], "case": [{"variant": "encoder.layer3=se_npu", "settings": own}]}
+    with pytest.raises(InputError, match=f"{next(iter(own))} is the same for all cases, or their figures would not compare"):
+        plan(data)
+
+
+def test_the_settings_of_an_older_run_file_are_split_and_compared_by_field(make, store, command):
+    paths = []
+    for number, seed in enumerate((0, 3)):
+        run = make(variant(pct=1.0 + 3 * number))
+        path = store(run, str(number))
+        header, *records = (path / RUN_FILE).read_text().splitlines()
+        written = json.loads(header)
+        settings = {**written.pop("protocol"), **written.pop("effort"), "seed": seed, "repeat": 3 + number}
+        lines = [json.dumps({**written, "schema": 1, "settings": settings}), *records]
+        (path / RUN_FILE).write_text("".join(f"{line}\n" for line in lines))
+        paths.append(path)
+    code, out, _ = command("compare", *paths, "--all")
+    assert code == 3
+    assert "measured with another protocol (seed 0, 3)" in out
 
 
 def test_a_setting_that_an_old_run_does_not_name_had_its_default(make):
@@ -446,7 +484,7 @@ def test_across_machines_overheads_compare_when_asked_with_what_that_assumes_and
 def test_a_latency_is_told_and_not_judged_unless_asked(make):
     one, two = make(variant(latency=[0.1] * 5)), make(variant(latency=[0.5] * 5))
     found = row(compare(one, two), "latency")
-    assert (found.verdict, found.why, found.delta) == (None, TOLD, pytest.approx(0.4))
+    assert (found.verdict, found.why, found.delta) == (None, SHOWN, pytest.approx(0.4))
     assert compare(one, two).exit_code == 0
     asked = compare(one, two, parse(["latency:5%"]))
     assert row(asked, "latency").verdict == "worse"
@@ -497,7 +535,7 @@ def failed(name="a", status="failed"):
 def test_what_became_of_a_case(make, before, after, verdict, why):
     found = row(compare(make(before), make(after)), "case")
     assert (found.verdict, found.why) == (verdict, why)
-    assert (found.trips == (LOST,)) is (verdict == "worse")
+    assert (found.fails == (LOST,)) is (verdict == "worse")
 
 
 def test_a_case_with_its_figures_in_both_has_no_row_of_its_own_and_a_failed_one_no_others(make):
@@ -588,9 +626,9 @@ def test_the_targets_rules_are_what_is_left_where_the_graph_is_the_same(make):
     assert causes(found, "npu@aimotive") == ["rules: aimotive"]
 
 
-def test_settings_are_a_cause_of_exact_figures(make):
+def test_the_protocol_is_a_cause_of_exact_figures(make):
     found = compare(make(variant()), make(variant(figures={"macs": 7}), settings={"canonical": False}))
-    assert causes(found, "macs") == ["settings: canonical True → False"]
+    assert causes(found, "macs") == ["protocol: canonical True → False"]
 
 
 def test_a_core_that_was_shared_is_a_cause(make):
@@ -618,7 +656,7 @@ def test_what_did_not_change_has_no_cause(make):
 
 
 @pytest.mark.parametrize(
-    ("entry", "changes", "trips"),
+    ("entry", "changes", "fails"),
     [
         ("overhead:1%", {"pct": 2.5}, True),
         ("overhead:1%", {"pct": 1.6}, False),
@@ -643,10 +681,10 @@ def test_what_did_not_change_has_no_cause(make):
         ("none", {"pct": 9.0, "figures": {"params": 1001}}, False),
     ],
 )
-def test_each_form_of_an_entry(make, entry, changes, trips):
+def test_each_form_of_an_entry(make, entry, changes, fails):
     found = compare(make(variant()), make(variant(**changes)), parse([entry]))
-    assert {trip for one in found.regressions for trip in one.trips} == ({entry} if trips else set())
-    assert found.exit_code == (1 if trips else 0)
+    assert {failed for one in found.regressions for failed in one.fails} == ({entry} if fails else set())
+    assert found.exit_code == (1 if fails else 0)
 
 
 def test_a_verdict_that_was_as_bad_before_is_no_regression(make):
@@ -666,7 +704,7 @@ def test_entries_may_be_repeated_and_given_one_by_one(make):
     assert gates.text == "overhead:2%,overhead:0.5%,params:0"
     assert gates.threshold("overhead") == 0.005
     found = compare(make(variant()), make(variant(pct=1.6)), gates)
-    assert row(found).trips == ("overhead:0.5%",)
+    assert row(found).fails == ("overhead:0.5%",)
     assert found.threshold == 0.005
     assert parse(["params:0", "params:0"]).text == "params:0"
 
@@ -675,7 +713,7 @@ def test_the_default_is_what_it_is_said_to_be(make):
     assert parse([]).text == DEFAULT == "overhead:1%,params:0,macs:0,memory:5%,npu:refused"
     figures = {"params": 1001, "macs": 1_000_001, "activation_peak": 9000, "weights": 9999}
     found = compare(make(variant()), make(variant(pct=3.0, figures=figures, findings=(ours("Mul", "refused"),))))
-    assert [trip for one in found.regressions for trip in one.trips] == [
+    assert [entry for one in found.regressions for entry in one.fails] == [
         "params:0", "macs:0", "memory:5%", "npu:refused", "overhead:1%",
     ]  # fmt: skip
 
@@ -727,7 +765,7 @@ def test_nothing_compared_is_no_pass(make):
 def test_a_metric_that_is_failed_on_and_compared_in_no_case_is_no_pass(make):
     one, two = make(variant()), make(variant(), machine="n")
     found = compare(one, two)
-    assert (found.exit_code, found.unanswered) == (3, ("overhead",))
+    assert (found.exit_code, found.not_compared) == (3, ("overhead",))
     assert any(
         note.startswith(
             "Of overhead, named in --fail-on overhead:1%,params:0,macs:0,memory:5%,npu:refused (the default), nothing"
@@ -740,12 +778,12 @@ def test_a_metric_that_is_failed_on_and_compared_in_no_case_is_no_pass(make):
 
 def test_a_regression_counts_more_than_what_could_not_be_compared(make):
     found = compare(make(variant()), make(variant(figures={"params": 1001}), machine="n"))
-    assert (found.exit_code, found.unanswered) == (1, ("overhead",))
+    assert (found.exit_code, found.not_compared) == (1, ("overhead",))
 
 
 def test_overheads_that_are_all_unresolved_are_no_pass(make):
     one, two = make(variant(scatter=3.0)), make(variant(pct=1.1, scatter=3.0))
-    assert compare(one, two).unanswered == ("overhead",)
+    assert compare(one, two).not_compared == ("overhead",)
     assert compare(one, two).exit_code == 3
 
 
@@ -753,7 +791,7 @@ def test_what_neither_run_holds_is_missed_only_where_it_was_asked_for(make):
     bare = make(variant(findings=()), targets=())
     bare = replace(bare, records=tuple(replace(record, findings=()) for record in bare.records))
     assert compare(bare, bare).exit_code == 0
-    assert compare(bare, bare, parse(["npu:refused"])).unanswered == ("npu",)
+    assert compare(bare, bare, parse(["npu:refused"])).not_compared == ("npu",)
     assert compare(bare, bare, parse(["memory:1%", "weights:0"])).exit_code == 0
     assert compare(bare, bare, parse(["npu_islands:0"])).exit_code == 3
 
@@ -822,7 +860,7 @@ def test_bytes_and_missing_figures_are_shown_in_words(make):
         case("a"), "ok", (Measurement("weights", 4_000_000, "B", exact=True), Measurement("peak", 0, "B", exact=True))
     )
     two = replace(one, measurements=tuple(replace(m, value=m.value + 500_000) for m in one.measurements))
-    shown = dict(sections(compare(make(one), make(two))))["Worse, and not failed on"].to_dict("records")
+    shown = dict(sections(compare(make(one), make(two))))["Worse, and not failed on"].records()
     assert [(r["before"], r["after"], r["change"]) for r in shown] == [
         ("4.00 MB", "4.50 MB", "+500 kB (+12 %)"),
         ("0 B", "500 kB", "+500 kB"),
@@ -833,7 +871,7 @@ def test_reasons_are_grouped(make):
     found = compare(
         make(variant("a"), variant("b"), variant("c")), make(variant("a"), variant("b"), variant("c"), machine="n")
     )
-    shown = dict(sections(found))["Incomparable, by reason"].to_dict("records")
+    shown = dict(sections(found))["Incomparable, by reason"].records()
     assert shown == [
         {"metric": "overhead", "figures": "3", "reason": "measured on another machine (id m, n)"},
         {"metric": "latency", "figures": "1", "reason": "measured on another machine (id m, n)"},

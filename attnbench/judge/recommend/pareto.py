@@ -11,9 +11,9 @@ in something.
 So noise removes nothing: no variant leaves because of an overhead that may not be higher, nor for one whose overhead was
 measured higher by more than the run resolves, however wide its interval. Noise may keep one; ``doubts`` then names it.
 
-**The front.** A variant is off it where one on it dominates it. That is not quite "where any does": "within the floor" is
-not transitive, so that a chain of small steps could otherwise remove the cheapest for one that is clearly dearer. Without a
-floor the two are the same. Domination has no circles, so there is exactly one such front.
+**The Pareto front.** A variant is off it where one on it dominates it. That is not quite "where any does": "within the
+floor" is not transitive, so that a chain of small steps could otherwise remove the cheapest for one that is clearly dearer.
+Without a floor the two are the same. Domination has no circles, so there is exactly one such front.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Point:
+class ParetoPoint:
     """A variant as the comparison sees it: ``exact`` figures, turned so that less is better, and the overhead in %."""
 
     name: str
@@ -30,24 +30,28 @@ class Point:
     low: float | None = None
     high: float | None = None
 
+    def no_worse(self, other: "ParetoPoint") -> bool:
+        """Whether it is at least as good in every exact figure."""
+        return all(mine <= theirs for mine, theirs in zip(self.exact, other.exact, strict=True))
 
-def told_apart(one: Point, other: Point, floor: float) -> bool:
+
+def told_apart(one: ParetoPoint, other: ParetoPoint, floor: float) -> bool:
     """Whether the first one's overhead is lower beyond the uncertainty; ``floor`` in percentage points."""
     if one.high is None or other.low is None:
         return False
     return one.high < other.low and other.overhead - one.overhead > floor
 
 
-def dominates(one: Point, other: Point, floor: float) -> bool:
+def dominates(one: ParetoPoint, other: ParetoPoint, floor: float) -> bool:
     """Whether the first is at least as good in everything and better beyond the uncertainty in something."""
-    if one.overhead > other.overhead + floor or not _no_worse(one, other):
+    if one.overhead > other.overhead + floor or not one.no_worse(other):
         return False
     return one.exact != other.exact or told_apart(one, other, floor)
 
 
-def front(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
+def pareto_front(points: Iterable[ParetoPoint], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
     """For each variant those on the front that dominate it, the cheapest first: nothing, for the front itself."""
-    members: list[Point] = []
+    members: list[ParetoPoint] = []
     beaten: dict[str, tuple[str, ...]] = {}
     for point in sorted(points, key=lambda p: (p.exact, p.overhead)):  # whatever dominates comes before what it dominates
         over = [member for member in members if dominates(member, point, floor)]
@@ -57,7 +61,7 @@ def front(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, .
     return beaten
 
 
-def doubts(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
+def doubts(points: Iterable[ParetoPoint], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
     """For each variant the others that are no worse in the exact figures and cannot be told apart in overhead.
 
     What stands here with something on the front is there by an overhead that may be noise.
@@ -68,13 +72,9 @@ def doubts(points: Iterable[Point], floor: float = 0.0) -> dict[str, tuple[str, 
             other.name
             for other in listed
             if other is not point
-            and _no_worse(other, point)
+            and other.no_worse(point)
             and not told_apart(point, other, floor)
             and not told_apart(other, point, floor)
         )
         for point in listed
     }
-
-
-def _no_worse(one: Point, other: Point) -> bool:
-    return all(mine <= theirs for mine, theirs in zip(one.exact, other.exact, strict=True))
