@@ -11,7 +11,7 @@ from itertools import pairwise
 from attnbench.core.metrics import SHARES
 from attnbench.core.statistics import Estimate
 from attnbench.judge.track.history import Point, Series
-from attnbench.judge.track.steps import FEWEST, Level, Noise, find_levels, noise_of
+from attnbench.judge.track.steps import FEWEST, Noise, Stretch, find_levels, noise_of
 from attnbench.judge.verdicts import VERDICTS
 
 
@@ -76,7 +76,7 @@ class Trend:
     series: Series
     change: Estimate | None
     steps: tuple[Step, ...] = ()
-    levels: tuple[Level, ...] = ()
+    levels: tuple[Stretch, ...] = ()
     apart: frozenset[int] = frozenset()
     searched: bool = True
 
