@@ -1,4 +1,4 @@
-"""Where a noisy series changes its level for good: steps, told from noise and from single bad runs.
+"""Where a noisy series changes its level for good: steps, not noise and not single bad runs.
 
 **The noise.** A run counts by the standard error of its replicates, or by the median run's where that is larger: three
 replicates may lie close together by luck, and no run shall decide alone for that. Where neighbouring runs differ by more
