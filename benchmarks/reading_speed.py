@@ -1,6 +1,6 @@
 """How long the reading commands take over large runs, start-up included: ``python benchmarks/reading_speed.py``.
 
-Runs are made up, with as much in each record as a sweep writes. The command line is then called five times, each in a fresh
+Runs are made up, with as much in each fact as a sweep writes. The command line is then called five times, each in a fresh
 process, and the best and the median are told. Writes ``results/reading_speed.md``; ``--quick`` is a small trial that writes
 nothing. A command is one more function in ``COMMANDS``: it makes its files in a folder and returns what to call.
 """
@@ -15,28 +15,28 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
+from typing import Any
 
-import pandas as pd
 from msgspec.structs import asdict
 
+from attnbench.core.metrics import measurement
 from attnbench.core.records import (
     BASELINE,
     Case,
     Check,
     Effort,
     Finding,
-    Measurement,
-    NodeShare,
     Protocol,
-    Record,
     RunHeader,
 )
 from attnbench.core.units import bytes_text, fixed
 from attnbench.core.versions import version
 from attnbench.measure import machine as environment
 from attnbench.measure.disturbance import Watch
-from attnbench.report.markdown import table_text
+from attnbench.report.table import Table
+from attnbench.runs.facts import AnyFact, BuiltFact, MemoryFact, PairsFact, ProfileFact, encode
+from attnbench.runs.store import SCHEMA, open_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 CASES, TIMES, REPLICATES = 1000, 5, 10
@@ -62,12 +62,12 @@ def track(folder: Path, cases: int) -> list[str]:
     """
     made = [write_run(folder / f"made-{seed}", cases // 10, seed).read_text().partition("\n") for seed in range(10)]
     for number in range(cases // 2):
-        head, _, records = made[number % len(made)]
+        head, _, lines = made[number % len(made)]
         header = json.loads(head)
         header["software"]["commit_time"] = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)).isoformat()
         where = folder / "history" / f"run-{number}"
         where.mkdir(parents=True)
-        (where / "run.jsonl").write_text(f"{json.dumps(header, separators=(',', ':'))}\n{records}")
+        (where / "run.jsonl").write_text(f"{json.dumps(header, separators=(',', ':'))}\n{lines}")
     return ["track", str(folder / "history")]
 
 
@@ -77,24 +77,23 @@ COMMANDS = (compare, track)
 def write_run(folder: Path, cases: int, seed: int) -> Path:
     """A made-up run; the seed changes its noise alone."""
     chance = random.Random(seed)  # noqa: S311  noise, not secrets
-    records = [record(case, chance) for case in cases_of(cases)]
-    machine, software = environment.machine(), environment.software()
+    planned = tuple(cases_of(cases))
     header = RunHeader(
-        schema=1,
+        schema=SCHEMA,
         attnbench=version("attnbench"),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         study={"name": "made up", "targets": ["aimotive"], "matrix": [], "cases": [], "fingerprint": "0"},
         protocol=asdict(Protocol()),
         effort=asdict(Effort()),
-        machine=machine,
-        software=software,
-        cases=tuple(one.case for one in records),
+        machine=environment.machine(),
+        software=environment.software(),
+        cases=planned,
     )
-    folder.mkdir(parents=True)
-    path = folder / "run.jsonl"
-    lines = [header.to_json(), *(one.to_json() for one in records)]
-    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
-    return path
+    with open_run(folder, header) as writer:
+        lines = [encode(fact) for case in planned for fact in facts(case, chance)]
+    with writer.path.open("ab") as file:
+        file.writelines(line + b"\n" for line in lines)
+    return writer.path
 
 
 def cases_of(number: int) -> Iterator[Case]:
@@ -104,41 +103,28 @@ def cases_of(number: int) -> Iterator[Case]:
         yield Case(f"host{host}", f"encoder.layer{place}=se_npu" if place else BASELINE, "384x640")
 
 
-def record(case: Case, chance: random.Random) -> Record:
-    """A record with as much in it as a sweep of ten replicates writes."""
+def facts(case: Case, chance: random.Random) -> Iterator[AnyFact]:
+    """As many facts of a case as a sweep of ten replicates writes, each with as much in it."""
     seed = random.Random(case.label)  # noqa: S311  the same in every run
     overhead = seed.uniform(0.001, 0.05)
     node = f"@{case.variant.partition('=')[0]}@0.se_npu@/node_Conv_"
-    exact = [Measurement(name, seed.randrange(10**6, 10**10), exact=True) for name in EXACT]
-    return Record(
-        case=case,
-        status="ok",
-        measurements=(*exact, *noisy(overhead, chance, baseline=case.is_baseline)),
+    of: dict[str, Any] = {"case": case, "sources": "0123456789ab", "at": "2026-01-01T00:00:00+00:00", "seconds": 1.0}
+    yield BuiltFact(
+        measurements=tuple(measurement(name, seed.randrange(10**6, 10**10)) for name in EXACT),
         findings=tuple(finding(node, number, inserted=not case.is_baseline) for number in range(15)),
-        nodes=tuple(NodeShare(f"{node}{n}", "Conv", "site", "added", 1e-4, overhead / 18) for n in range(18)),
         checks=tuple(Check(name, passed=True) for name in ("no Reshape", "static shapes", "no Einsum", "ranks", "opset")),
-        seconds={"build": 1.0, "lint": 0.1, "ort": 10.0, "total": 12.0},
-        sources={case.host: "0123456789ab", "se_npu": "ba9876543210"},
+        stages={"build": 1.0, "lint": 0.1},
+        hashes={case.host: "0123456789ab", "se_npu": "ba9876543210"},
+        **of,
     )
-
-
-def noisy(overhead: float, chance: random.Random, *, baseline: bool) -> Iterator[Measurement]:
-    """What a clock measures of a case, with its samples."""
-    if baseline:
-        yield Measurement("floor_difference", 0.0005)
-    else:
-        samples = tuple(chance.gauss(overhead, 0.0005) for _ in range(REPLICATES))
-        yield Measurement(
-            "overhead", fmean(samples), low=min(samples), high=max(samples), samples=samples, note="budget ended"
-        )
-        yield Measurement("aligned", 1.0, better="higher", samples=(1.0,) * REPLICATES)
-    shares = tuple(chance.uniform(0.99, 1.0) for _ in range(REPLICATES))
-    yield Measurement("core_share", min(shares), better="higher", samples=shares)
-    for name in ("paired", "paired_wall", "latency"):
-        samples = tuple(chance.gauss(1.0, 0.02) for _ in range(20))
-        yield Measurement(name, median(samples), samples=samples, note="samples are variant over baseline, a pair each")
-    for name in ("latency_p90", "memory_peak", "memory_session_peak", "activation_peak_runtime", "parity_error"):
-        yield Measurement(name, chance.random())
+    for number in range(REPLICATES):
+        seen = None if case.is_baseline else chance.gauss(overhead, 0.0005)
+        nodes = tuple((f"{node}{n}", "Conv", "site", "added", 1e-4, (seen or 0.0) / 18) for n in range(18))
+        share = chance.uniform(0.99, 1.0)
+        yield ProfileFact(number=number, core_share=share, cost=1e-6, overhead=seen, aligned=1.0, nodes=nodes, **of)
+    pairs = tuple((chance.gauss(1.0, 0.02), chance.gauss(1.0 + overhead, 0.02)) for _ in range(20))
+    yield PairsFact(number=0, wall=pairs, cpu=pairs, **of)
+    yield MemoryFact(session_peak=2 * 10**8, run_peak=10**8, plain_peak=10**8, static_peak=10**8, in_place_peak=10**8, **of)
 
 
 def finding(node: str, number: int, *, inserted: bool) -> Finding:
@@ -183,18 +169,18 @@ def main() -> None:
                 paths = [path for name in arguments[1:] for path in Path(name).rglob("run.jsonl")]
                 read = paths or [Path(name) for name in arguments[1:]]
                 size = sum(path.stat().st_size for path in read)
-                records = read[0].read_text().count("\n") - 1
+                planned = len(json.loads(read[0].read_text().partition("\n")[0])["cases"])
                 seconds = [timed(arguments) for _ in range(times)]
             shown = {"best (s)": fixed(min(seconds), 2), "median (s)": fixed(median(seconds), 2)}
-            facts = {"runs": str(len(read)), "cases a run": str(records), "files": bytes_text(size)}
-            rows.append({"command": command.__name__, **facts, **shown})
+            about = {"runs": str(len(read)), "cases a run": str(planned), "files": bytes_text(size)}
+            rows.append({"command": command.__name__, **about, **shown})
     machine, software = environment.machine(), environment.software()
     about = (
         f"Start-up included, {times} calls. Machine: {machine['cpu']}, {machine['cores']} cores granted "
         f"(id {machine['id']}); Python {software['python']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
         f"While it ran: {watch.activity.text()}."
     )
-    page = "\n\n".join(("# How long the reading commands take", table_text(pd.DataFrame(rows)), about))
+    page = "\n\n".join(("# How long the reading commands take", Table.of(rows).markdown(), about))
     print(page)
     if not quick:
         (RESULTS / "reading_speed.md").write_text(page + "\n")

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from attnbench.core.statistics import difference_interval, signed_rank_interval
 from attnbench.judge.verdicts import systematic_points
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "calibration"

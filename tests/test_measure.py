@@ -18,7 +18,7 @@ from attnbench.graph.load import serialise
 from attnbench.judge.verdicts import agreement
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.timing import time_in_process
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 
 
 @pytest.fixture(scope="module")

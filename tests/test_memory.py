@@ -10,7 +10,7 @@ from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse
 from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import MemoryFact
-from attnbench.runs.fold import memory_figures, memory_note
+from attnbench.runs.figures import memory_figures, memory_note
 
 MEGABYTE = 1_000_000
 

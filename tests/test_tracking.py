@@ -22,7 +22,7 @@ from attnbench.judge.track import track
 from attnbench.judge.track.gate import NEWEST, read_limit
 from attnbench.judge.track.steps import FEWEST, SHORTEST, find_levels, noise_of
 from attnbench.report.trends import COLUMNS, sparkline
-from attnbench.runs.store import load_run
+from attnbench.runs.store import SCHEMA, load_run
 
 BEGIN = datetime(2026, 10, 1, 3, tzinfo=UTC)
 HOST, SIZE = "resnetsan01", "384x640"
@@ -469,7 +469,7 @@ def test_what_is_no_run_is_left_out_with_the_reason(tmp_path, command):
     assert len(found.archive.runs) == 10
     reasons = {Path(left.path).parent.name: left.reason for left in found.archive.left_out}
     assert reasons == {
-        "newer": "written with schema 99; this attnbench reads up to 1, upgrade it",
+        "newer": f"written with schema 99; this attnbench reads up to {SCHEMA}, upgrade it",
         "empty": "the file is empty",
         "torn": "torn within its first line",
         **dict.fromkeys(("list", "words", "deep", "other", "types", "bytes"), "its first line is not the header of a run"),
@@ -591,6 +591,15 @@ def test_what_is_measured_no_more_fails_no_more(tmp_path):
     found = track(tmp_path, fail_on_step="1%")
     assert len(found.steps) == 1
     assert not found.failing
+
+
+def test_a_seldom_measured_machine_fails_too(tmp_path):
+    """Monthly runs with a step, and thirty nightly ones of another machine since: they are not its newest, but its own."""
+    seldom = lambda n: header(30 * n, machine="seldom")  # noqa: E731
+    nightly(tmp_path / "monthly", [1.0] * 10 + [3.0] * 3, heads=seldom)
+    nightly(tmp_path / "nightly", [1.0] * 25, heads=lambda n: header(361 + n, machine="often"))
+    (step,) = track(tmp_path, fail_on_step="1%").failing
+    assert step.series.kind.machine == "seldom"
 
 
 @pytest.mark.parametrize("text", ["1", "", "%", "-1%", "1e1%", "one%", "1,5%", "1ms", "1%%"])

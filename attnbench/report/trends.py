@@ -18,7 +18,7 @@ from attnbench.report.markdown import noted_text
 
 if TYPE_CHECKING:
     from attnbench.core.statistics import Estimate
-    from attnbench.judge.track import History, Point, Series, Step, Trend
+    from attnbench.judge.track import History, LevelStep, Trend, TrendPoint, TrendSeries
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -149,7 +149,7 @@ def as_markdown(found: "History") -> str:
     return noted_text("History", found.notes, sections(found))
 
 
-def _shown(series: "Series") -> Shown:
+def _shown(series: "TrendSeries") -> Shown:
     figure = series.newest
     if isinstance(figure.value, str):
         return Shown("verdict", 1.0, str)
@@ -159,7 +159,7 @@ def _shown(series: "Series") -> Shown:
     return units.get(figure.unit, Shown("1", 1.0, count if figure.exact else significant))
 
 
-def _where(found: "History", series: "Series") -> dict[str, str]:
+def _where(found: "History", series: "TrendSeries") -> dict[str, str]:
     """What tells the series apart from the others shown: machine, host, size and batch only where there are several."""
     case = series.case
     cases = [trend.series.case for trend in found.trends]
@@ -173,19 +173,19 @@ def _where(found: "History", series: "Series") -> dict[str, str]:
     }
 
 
-def _text(series: "Series", value: float | str) -> str:
+def _text(series: "TrendSeries", value: float | str) -> str:
     shown = _shown(series)
     return value if isinstance(value, str) else shown.text(shown.scale * value)
 
 
-def _figure(series: "Series", point: "Point") -> str:
+def _figure(series: "TrendSeries", point: "TrendPoint") -> str:
     figure, scale = point.figure, _shown(series).scale
     if isinstance(figure.value, str) or figure.low is None or figure.high is None:
         return _text(series, figure.value)
     return with_interval(scale * figure.value, scale * figure.low, scale * figure.high)
 
 
-def _size(series: "Series", size: "Estimate | None") -> str:
+def _size(series: "TrendSeries", size: "Estimate | None") -> str:
     if size is None:
         return MISSING
     shown = _shown(series)
@@ -207,7 +207,7 @@ def _remarks(trend: "Trend") -> Iterator[str]:
         yield f"{count(lacking)} more without a figure"
 
 
-def _run_text(point: "Point") -> str:
+def _run_text(point: "TrendPoint") -> str:
     return f"{point.run.commit or 'no commit'} ({_time(point.run.time)})"
 
 
@@ -215,7 +215,7 @@ def _time(time: datetime) -> str:
     return time.replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
 
 
-def _facts(found: "History", series: "Series") -> dict[str, Any]:
+def _facts(found: "History", series: "TrendSeries") -> dict[str, Any]:
     case = series.case
     return {
         "machine": found.kinds[series.kind], "host": case.host, "size": case.size, "batch": case.batch,
@@ -249,7 +249,7 @@ def _points(trend: "Trend") -> Iterator[dict[str, Any]]:
         }
 
 
-def _step(found: "History", step: "Step") -> dict[str, Any]:
+def _step(found: "History", step: "LevelStep") -> dict[str, Any]:
     scale, size = _shown(step.series).scale, step.size
     ends = (None, None, None) if size is None else (size.value, size.low, size.high)
     names = ("step", "step_low", "step_high")

@@ -10,7 +10,7 @@ from typing import Any
 from lab import AA_SIZES, Lab, experiment, miss_row, open_lab, table
 
 from attnbench.core.records import BASELINE
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 
 PROCESSES, PAIRS = 3, 20
 

@@ -26,7 +26,7 @@ from lab import Lab, experiment, open_lab
 
 from attnbench.core.records import Record, Run
 from attnbench.modules import MODULES
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 from attnbench.runs.store import load_run
 
 HERE = Path(__file__).resolve()

@@ -24,7 +24,7 @@ from lab import RESULTS, SMALL, Lab, experiment, open_lab, percent, table
 from attnbench.core.records import BASELINE
 from attnbench.core.statistics import signed_rank_interval
 from attnbench.measure.session import feed, open_session, session_options
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 
 VARIANT = "decoder.fusion=se_npu"
 SITTINGS = 6

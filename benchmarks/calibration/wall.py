@@ -14,7 +14,7 @@ from lab import LARGE, SMALL, Lab, experiment, open_lab, percent, table
 from attnbench.core.records import BASELINE
 from attnbench.core.statistics import replicate_interval, signed_rank_interval
 from attnbench.judge.verdicts import systematic_points
-from attnbench.runs.fold import paired_overhead
+from attnbench.runs.figures import paired_overhead
 
 REFERENCES = {
     (SMALL, "encoder.layer3=cbam_npu"): (40, 30),

@@ -12,14 +12,25 @@ from pathlib import Path
 from attnbench.core.metrics import ALIASES
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.track.causes import explained
-from attnbench.judge.track.gate import Limit, failing, read_limit
-from attnbench.judge.track.history import Archive, LeftOut, Point, Series, read_archive
-from attnbench.judge.track.kinds import labels
+from attnbench.judge.track.gate import StepLimit, failing, read_limit
+from attnbench.judge.track.history import Archive, LeftOut, TrendPoint, TrendSeries, labels, read_archive
 from attnbench.judge.track.notes import notes
-from attnbench.judge.track.reading import Kind, Query, StoredRun
-from attnbench.judge.track.trend import Step, Trend, trends_of
+from attnbench.judge.track.reading import DatedRun, Query, RunKind
+from attnbench.judge.track.trend import LevelStep, Trend, trends_of
 
-__all__ = ["Archive", "History", "Kind", "LeftOut", "Point", "Query", "Series", "Step", "StoredRun", "Trend", "track"]
+__all__ = [
+    "Archive",
+    "DatedRun",
+    "History",
+    "LeftOut",
+    "LevelStep",
+    "Query",
+    "RunKind",
+    "Trend",
+    "TrendPoint",
+    "TrendSeries",
+    "track",
+]
 
 
 @dataclass(frozen=True)
@@ -31,14 +42,14 @@ class History:
 
     archive: Archive
     query: Query
-    limit: Limit | None
-    kinds: Mapping[Kind, str]
+    limit: StepLimit | None
+    kinds: Mapping[RunKind, str]
     trends: tuple[Trend, ...]
-    failing: tuple[Step, ...]
+    failing: tuple[LevelStep, ...]
     notes: tuple[str, ...]
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[LevelStep, ...]:
         """All steps, the latest first."""
         found = [step for trend in self.trends for step in trend.steps]
         return tuple(sorted(found, key=lambda step: step.first.run.time, reverse=True))
@@ -63,5 +74,5 @@ def track(
     archive = read_archive(folder, query)
     trends = explained(trends_of(archive.series))
     failed = () if limit is None else failing(archive, trends, limit)
-    told = notes(folder, archive, trends, limit, failed)
-    return History(archive, query, limit, labels(run.kind for run in archive.runs), trends, failed, told)
+    kinds = labels(run.kind for run in archive.runs)
+    return History(archive, query, limit, kinds, trends, failed, notes(folder, archive, kinds, trends, limit, failed))

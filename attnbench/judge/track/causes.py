@@ -13,7 +13,7 @@ from attnbench.core.records import Record
 from attnbench.core.units import count
 from attnbench.judge.compare.causes import Causes
 from attnbench.judge.compare.noisy import OVERHEAD
-from attnbench.judge.track.trend import Step, Trend
+from attnbench.judge.track.trend import LevelStep, Trend
 
 PASSING = ("system", "distribution")
 """Facts of a machine that its id leaves out: an update changes them."""
@@ -22,14 +22,14 @@ PASSING = ("system", "distribution")
 def explained(trends: Sequence[Trend]) -> tuple[Trend, ...]:
     """The trends, each step with its causes in words, the most direct first."""
     steps = Counter(_place(step) for trend in trends for step in trend.steps)
-    held = Counter(place for trend in trends for place in _places(trend))
+    spanned = Counter(place for trend in trends for place in _places(trend))
     return tuple(
-        replace(trend, steps=tuple(replace(step, causes=tuple(_causes(step, steps, held))) for step in trend.steps))
+        replace(trend, steps=tuple(replace(step, causes=tuple(_causes(step, steps, spanned))) for step in trend.steps))
         for trend in trends
     )
 
 
-def _causes(step: Step, steps: Counter[tuple[str, ...]], held: Counter[tuple[str, ...]]) -> Iterator[str]:
+def _causes(step: LevelStep, steps: Counter[tuple[str, ...]], spanned: Counter[tuple[str, ...]]) -> Iterator[str]:
     one, two = step.last, step.first
     case, metric = step.series.case, step.series.metric
     family = metric if step.series.newest.exact else OVERHEAD
@@ -44,10 +44,10 @@ def _causes(step: Step, steps: Counter[tuple[str, ...]], held: Counter[tuple[str
         yield f"{same}, with changes that are in none" if one.run.commit.endswith("-dirty") else f"{same}: not its code"
     place = _place(step)
     if steps[place] > 1:
-        yield f"{count(steps[place])} of {count(held[place])} series of {metric} have a step between the same two runs"
+        yield f"{count(steps[place])} of {count(spanned[place])} series of {metric} have a step between the same two runs"
 
 
-def _place(step: Step) -> tuple[str, ...]:
+def _place(step: LevelStep) -> tuple[str, ...]:
     return step.series.metric, step.last.run.path, step.first.run.path
 
 

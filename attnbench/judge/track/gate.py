@@ -8,42 +8,46 @@ enough, and so is any rise from 0.
 third run or, where it is small, a few runs later, and should fail something then; for ever, it should not: later, the new
 level is what there is.
 
-*Still measured* is a series with a point among the newest runs of the folder, ``NEWEST`` for each kind of them: the last
-step on a machine that was given up, or of a case that was dropped, would fail for ever.
+*Still measured* is a series whose last point is among the newest runs of its own kind (machine, protocol, settings), and
+whose kind is not given up: no longer ago than ``NEWEST`` of its runs usually take, seen from the newest run of all. A
+machine that is measured once a month fails for months; one that was measured nightly, for a week after its last night.
+The last step of a case that was dropped would fail for ever. Rejected: the newest runs of all kinds together, among which
+a seldom measured machine never is.
 """
 
-import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
-from attnbench.core.errors import InputError
+from attnbench.core.quantities import parse_quantity
 from attnbench.judge.track.history import Archive
-from attnbench.judge.track.trend import Step, Trend
+from attnbench.judge.track.reading import DatedRun, RunKind
+from attnbench.judge.track.trend import LevelStep, Trend
 
 NEWEST = 5
 
-_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
 
-
-class Limit(NamedTuple):
+class StepLimit(NamedTuple):
     """The size of a step, in %, and in the user's words."""
 
     value: float
     text: str
 
 
-def read_limit(text: str) -> Limit:
+def read_limit(text: str) -> StepLimit:
     """What size of a step fails. Raises ``InputError`` for anything but a number and a percent sign."""
-    match = _SHARE.fullmatch(text.strip())
-    if not match:
-        raise InputError(f"--fail-on-step '{text}' is not the size of a step: write it like 1% or 0.5%")
-    return Limit(float(match[1]), f"{match[1]}%")
+    wrong = f"--fail-on-step '{text}' is not the size of a step: write it like 1% or 0.5%"
+    found = parse_quantity(text, "share", otherwise=wrong)
+    return StepLimit(found.to("%"), f"{found.digits}%")
 
 
-def failing(archive: Archive, trends: Sequence[Trend], limit: Limit) -> tuple[Step, ...]:
+def failing(archive: Archive, trends: Sequence[Trend], limit: StepLimit) -> tuple[LevelStep, ...]:
     """The steps that a limit fails on."""
-    kinds = len({run.kind for run in archive.runs})
-    recent = {run.path for run in archive.runs[-NEWEST * kinds :]}
+    runs: dict[RunKind, list[DatedRun]] = {}
+    for run in archive.runs:
+        runs.setdefault(run.kind, []).append(run)
+    now = archive.runs[-1].time
+    recent = {run.path for own in runs.values() if now - own[-1].time <= _usual(own) for run in own[-NEWEST:]}
     return tuple(
         step
         for trend in trends
@@ -51,3 +55,9 @@ def failing(archive: Archive, trends: Sequence[Trend], limit: Limit) -> tuple[St
         for step in trend.steps
         if step.at >= len(trend.series.points) - NEWEST and step.worse and step.reaches >= limit.value
     )
+
+
+def _usual(runs: Sequence[DatedRun]) -> timedelta:
+    """How long ``NEWEST`` runs of this kind usually take, by the last ones."""
+    last = runs[-NEWEST - 1 :]
+    return NEWEST * (last[-1].time - last[0].time) / max(1, len(last) - 1)

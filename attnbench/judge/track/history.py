@@ -15,31 +15,31 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.metrics import ALIASES
 from attnbench.core.records import Case
 from attnbench.judge.compare.exact import NPU
-from attnbench.judge.track.reading import NARROWING, Figure, Kind, Query, Reading, StoredRun, read_run
+from attnbench.judge.track.reading import NARROWING, DatedRun, FileReading, Query, RunKind, TrendFigure, read_run
 from attnbench.runs.store import RUN_FILE
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class TrendPoint:
     """A figure with its run, and the hashes of the sources that the case was built from."""
 
-    run: StoredRun
-    figure: Figure
+    run: DatedRun
+    figure: TrendFigure
     sources: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Series:
+class TrendSeries:
     """One metric of one case over comparable runs, by time; ``lacking`` are runs that tried the case and have no figure."""
 
-    kind: Kind
+    kind: RunKind
     case: Case
     metric: str
-    points: tuple[Point, ...]
-    lacking: tuple[StoredRun, ...] = ()
+    points: tuple[TrendPoint, ...]
+    lacking: tuple[DatedRun, ...] = ()
 
     @property
-    def newest(self) -> Figure:
+    def newest(self) -> TrendFigure:
         """The last figure; its unit, direction and exactness are the series'."""
         return self.points[-1].figure
 
@@ -55,15 +55,15 @@ class LeftOut(NamedTuple):
 class Archive:
     """All that was read: runs by time, series in the order of the newest run's records, and what was left out."""
 
-    runs: tuple[StoredRun, ...]
-    series: tuple[Series, ...]
+    runs: tuple[DatedRun, ...]
+    series: tuple[TrendSeries, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def read_archive(folder: Path, query: Query) -> Archive:
     """The series of all runs below a folder, however deep.
 
-    Raises ``InputError`` where there is no run that can be read, and for a host, size, variant or metric that none holds.
+    Raises ``InputError`` where there is no run that can be read, and for a host, size, variant or metric that none has.
     """
     readings, left_out = [], []
     for path in _run_files(folder):
@@ -72,12 +72,19 @@ def read_archive(folder: Path, query: Query) -> Archive:
         except InputError as error:
             left_out.append(LeftOut(str(path), str(error)))
     readings.sort(key=lambda reading: (reading.run.time, str(reading.run.header.started), -reading.size, reading.run.path))
-    kept = list(_told_once(readings, left_out))
+    kept = list(_distinct(readings, left_out))
     if not kept:
         raise _no_run(folder, left_out)
     series = tuple(_series(kept))
-    _hold_answered(kept, series, query)
+    _check_answered(kept, series, query)
     return Archive(tuple(reading.run for reading in kept), series, tuple(left_out))
+
+
+def labels(kinds: Iterable[RunKind]) -> dict[RunKind, str]:
+    """Each kind by its machine's id, and by what else of it differs among those given."""
+    facts = {kind: {"protocol": kind.protocol, **dict(kind.settings), **dict(kind.software)} for kind in kinds}
+    differ = [name for name in next(iter(facts.values()), ()) if len({one[name] for one in facts.values()}) > 1]
+    return {kind: ", ".join((kind.machine, *(f"{name} {one[name]}" for name in differ))) for kind, one in facts.items()}
 
 
 def _run_files(folder: Path) -> Iterator[Path]:
@@ -89,15 +96,15 @@ def _run_files(folder: Path) -> Iterator[Path]:
             yield Path(where) / RUN_FILE
 
 
-def _told_once(readings: Sequence[Reading], left_out: list[LeftOut]) -> Iterator[Reading]:
-    """The runs without copies of one another, the longest of which stays, and without shards that one of them holds."""
+def _distinct(readings: Sequence[FileReading], left_out: list[LeftOut]) -> Iterator[FileReading]:
+    """The runs without copies of one another, of which the longest stays, and without shards that were merged into one."""
     merged = {mark: reading.run.path for reading in readings for mark in reading.run.header.study["shards"]}
     first: dict[bytes, str] = {}
     for reading in readings:
         path = reading.run.path
-        holder = merged.get(reading.sha256()) if merged else None
-        if holder is not None:
-            left_out.append(LeftOut(path, f"a shard of a run: {holder}"))
+        whole = merged.get(reading.sha256()) if merged else None
+        if whole is not None:
+            left_out.append(LeftOut(path, f"a shard of a run: {whole}"))
         elif reading.first in first:
             left_out.append(LeftOut(path, f"a copy of a run: {first[reading.first]}"))
         else:
@@ -105,21 +112,21 @@ def _told_once(readings: Sequence[Reading], left_out: list[LeftOut]) -> Iterator
             yield reading
 
 
-def _series(readings: Sequence[Reading]) -> Iterator[Series]:
+def _series(readings: Sequence[FileReading]) -> Iterator[TrendSeries]:
     """Points by kind, case and metric, each series in the order of time."""
-    points: dict[tuple[Kind, Case, str], list[Point]] = {key: [] for key in _keys(reversed(readings))}
-    tried: dict[tuple[Kind, Case], list[StoredRun]] = {}
+    points: dict[tuple[RunKind, Case, str], list[TrendPoint]] = {key: [] for key in _keys(reversed(readings))}
+    tried: dict[tuple[RunKind, Case], list[DatedRun]] = {}
     for reading in readings:
         for case, entry in reading.entries.items():
             tried.setdefault((reading.run.kind, case), []).append(reading.run)
             for figure in entry.figures:
-                points[reading.run.kind, case, figure.metric].append(Point(reading.run, figure, dict(entry.sources)))
+                points[reading.run.kind, case, figure.metric].append(TrendPoint(reading.run, figure, dict(entry.sources)))
     for (kind, case, metric), found in points.items():
         had = {id(point.run) for point in found}
-        yield Series(kind, case, metric, tuple(found), tuple(run for run in tried[kind, case] if id(run) not in had))
+        yield TrendSeries(kind, case, metric, tuple(found), tuple(run for run in tried[kind, case] if id(run) not in had))
 
 
-def _keys(readings: Iterable[Reading]) -> Iterator[tuple[Kind, Case, str]]:
+def _keys(readings: Iterable[FileReading]) -> Iterator[tuple[RunKind, Case, str]]:
     for reading in readings:
         for case, entry in reading.entries.items():
             for figure in entry.figures:
@@ -133,7 +140,7 @@ def _no_run(folder: Path, left_out: Sequence[LeftOut]) -> InputError:
     return InputError(f"no run below {folder} can be used: {left_out[0].path}: {left_out[0].reason}{more}")
 
 
-def _hold_answered(readings: Sequence[Reading], series: Sequence[Series], query: Query) -> None:
+def _check_answered(readings: Sequence[FileReading], series: Sequence[TrendSeries], query: Query) -> None:
     """Raise ``InputError`` where a name or a metric that was asked for is in none of the runs: no word on it is no pass."""
     names = {key: {name for reading in readings for name in reading.names[key]} for key in (*NARROWING, "metric")}
     for key in NARROWING:

@@ -1,30 +1,35 @@
 """What a reader must know before the tables: what was read and left out, how it is ordered and parted, what a step is."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from attnbench.core.units import count
-from attnbench.judge.track.gate import NEWEST, Limit
+from attnbench.judge.track.gate import NEWEST, StepLimit
 from attnbench.judge.track.history import Archive
-from attnbench.judge.track.kinds import labels
+from attnbench.judge.track.reading import RunKind
 from attnbench.judge.track.steps import FALSE_RATE, FEWEST, SHORTEST
-from attnbench.judge.track.trend import Step, Trend
+from attnbench.judge.track.trend import LevelStep, Trend
 
 NAMED = 5
 """Files that are left out are named, so many of them."""
 
 
 def notes(
-    folder: Path, archive: Archive, trends: Sequence[Trend], limit: Limit | None, failing: Sequence[Step]
+    folder: Path,
+    archive: Archive,
+    kinds: Mapping[RunKind, str],
+    trends: Sequence[Trend],
+    limit: StepLimit | None,
+    failing: Sequence[LevelStep],
 ) -> tuple[str, ...]:
     """Sentences: what was read, what was left out, order, kinds, what came of it, and what a step rests on."""
     return (
         _read(folder, archive),
         *_left_out(archive),
         _order(archive),
-        *_kinds(archive),
+        *_kinds(archive, kinds),
         _outcome(trends),
         *_gate(limit, failing),
         *_rule(trends),
@@ -39,11 +44,11 @@ def _read(folder: Path, archive: Archive) -> str:
 
 def _left_out(archive: Archive) -> Iterator[str]:
     """How many files were left out and why; each reason once, with the first files of it."""
-    told: dict[str, list[str]] = {}
+    paths_by_reason: dict[str, list[str]] = {}
     for path, why in archive.left_out:
         reason, _, detail = why.partition(": ")
-        told.setdefault(reason, []).append(f"{path}: {detail}" if detail else path)
-    for reason, paths in sorted(told.items(), key=lambda item: -len(item[1])):
+        paths_by_reason.setdefault(reason, []).append(f"{path}: {detail}" if detail else path)
+    for reason, paths in sorted(paths_by_reason.items(), key=lambda item: -len(item[1])):
         more = f", and {count(len(paths) - NAMED)} more" if len(paths) > NAMED else ""
         yield f"Left out {_number(len(paths), 'file')}, {reason} ({', '.join(paths[:NAMED])}{more})."
 
@@ -60,15 +65,12 @@ def _order(archive: Archive) -> str:
     )
 
 
-def _kinds(archive: Archive) -> Iterator[str]:
-    kinds = labels(run.kind for run in archive.runs)
+def _kinds(archive: Archive, kinds: Mapping[RunKind, str]) -> Iterator[str]:
     if len(kinds) < 2:
         return
     runs, cpus = Counter(run.kind for run in archive.runs), {run.kind: run.header.machine.get("cpu") for run in archive.runs}
-    told = "; ".join(
-        f"{label} ({cpus[kind] or 'unknown CPU'}, {_number(runs[kind], 'run')})" for kind, label in kinds.items()
-    )
-    yield f"Runs of another machine, protocol, major version or settings are series of their own: {told}."
+    each = (f"{label} ({cpus[kind] or 'unknown CPU'}, {_number(runs[kind], 'run')})" for kind, label in kinds.items())
+    yield f"Runs of another machine, protocol, major version or settings are series of their own: {'; '.join(each)}."
 
 
 def _outcome(trends: Sequence[Trend]) -> str:
@@ -81,7 +83,7 @@ def _outcome(trends: Sequence[Trend]) -> str:
     return f"Of {_number(len(trends), 'series')}: {found}."
 
 
-def _gate(limit: Limit | None, failing: Sequence[Step]) -> Iterator[str]:
+def _gate(limit: StepLimit | None, failing: Sequence[LevelStep]) -> Iterator[str]:
     if limit is not None:
         found = f"{_number(len(failing), 'step')}" if failing else "no step"
         yield (

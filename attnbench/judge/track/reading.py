@@ -1,31 +1,30 @@
-"""A run file's part in a history: its header, and of each record the figures that were asked for and the sources.
+"""A run file's part in a history: its header, and of each case the figures that were asked for and the sources.
 
-Most of a record is findings and nodes, which no trend but that of an NPU verdict looks at: they are cut out of a line before
-it is parsed. What is not read is not checked, either; anything else that does not fit leaves the whole run out.
+A record's line is decoded straight into what is needed of it (``_RecordLine``); what is not read is not checked, either,
+and anything else that does not fit leaves the whole run out. A file of facts is folded into records first.
 
-Measured on the lines of ``results/report/run.jsonl``, as if 500 runs of 100 cases (610 MB): whole lines take 3.3 s to parse,
-cut ones 1.6 s. Rejected: ``orjson`` (1.4 s and 0.8 s), a dependency that would save less than a second; an index beside the
-runs, which could contradict them; ``store.load_run``, which makes an object of every finding and node.
+Measured on the lines of ``results/report/run.jsonl``: 0.04 ms each, 0.22 by ``json``. Rejected: an index beside the runs,
+which could contradict them; ``store.load_run`` for all files, which makes an object of every finding and node.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
+import msgspec
 
 from attnbench.core.errors import InputError
-from attnbench.core.records import Case, Effort, Finding, Protocol, RunHeader
+from attnbench.core.records import RENAMED, Case, Effort, Finding, Measurement, Protocol, Record, RunHeader
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.runs.store import SCHEMA
+from attnbench.runs.store import FACT, SCHEMA, load_run
 
 MAJORS = ("attnbench", "torch", "onnx", "onnxruntime")
 """Software of whose major versions no two are compared; what changes within one is a cause that a step is given."""
@@ -58,7 +57,7 @@ class Query(NamedTuple):
         return metric in self.metrics or metric.partition("@")[0] in self.metrics
 
 
-class Kind(NamedTuple):
+class RunKind(NamedTuple):
     """What two runs must share for their figures to be points of one series: machine, protocol, settings, major versions."""
 
     machine: str
@@ -68,7 +67,7 @@ class Kind(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class StoredRun:
+class DatedRun:
     """A run without its records: where it is, when it belongs, and what a change may come from.
 
     ``time`` is that of the commit, or of the run's start where the header has none (``by_commit`` is then false). The header
@@ -76,7 +75,7 @@ class StoredRun:
     """
 
     path: str
-    kind: Kind
+    kind: RunKind
     time: datetime
     by_commit: bool
     header: RunHeader
@@ -88,7 +87,7 @@ class StoredRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class TrendFigure:
     """A value of a metric in base units, or an NPU verdict; ``error`` is the standard error of its replicates.
 
     The error is there only beside an interval: without one, the samples are no replicates.
@@ -104,19 +103,19 @@ class Figure:
     error: float | None = None
 
 
-class Entry(NamedTuple):
+class CaseEntry(NamedTuple):
     """What a run says of one case: the figures that were asked for, and the hashes of the sources it was built from."""
 
-    figures: tuple[Figure, ...]
+    figures: tuple[TrendFigure, ...]
     sources: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileReading:
     """A run with its entries; ``names`` are all hosts, sizes, variants and metrics in it, ``first`` is its first line."""
 
-    run: StoredRun
-    entries: Mapping[Case, Entry]
+    run: DatedRun
+    entries: Mapping[Case, CaseEntry]
     names: Mapping[str, set[str]]
     first: bytes
     size: int
@@ -126,7 +125,37 @@ class Reading:
         return hashlib.sha256(Path(self.run.path).read_bytes()).hexdigest()
 
 
-def read_run(path: Path, query: Query) -> Reading:
+class _MeasurementLine(msgspec.Struct):
+    metric: str
+    value: float | None = None
+    unit: str = "1"
+    better: str = "lower"
+    exact: bool = False
+    low: float | None = None
+    high: float | None = None
+    samples: tuple[float, ...] = ()
+
+
+class _FindingLine(msgspec.Struct):
+    target: str
+    level: str
+    inserted: bool = False
+
+
+class _RecordLine(msgspec.Struct):
+    """What is needed of a ``Record``, by the same names."""
+
+    case: Case
+    status: str
+    measurements: tuple[_MeasurementLine, ...] = ()
+    findings: tuple[_FindingLine, ...] = ()
+    sources: dict[str, str] = {}
+
+
+_DECODER = msgspec.json.Decoder(_RecordLine)
+
+
+def read_run(path: Path, query: Query) -> FileReading:
     """What a query wants of one file. Raises ``InputError`` with the reason why there is none, without the file's name."""
     try:
         content = path.read_bytes() if path.is_file() else None
@@ -137,43 +166,31 @@ def read_run(path: Path, query: Query) -> Reading:
     lines = content.split(b"\n")[:-1]  # what follows the last end of a line is torn
     if not lines:
         raise InputError("torn within its first line" if content else "the file is empty")
-    run = _stored_run(path, lines[0])
+    run = _dated_run(path, lines[0])
     names: dict[str, set[str]] = {key: set() for key in (*NARROWING, "metric")}
-    entries, takes = {}, cache(query.takes)
-    whole = any(metric.partition("@")[0] == NPU for metric in query.metrics)
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            data = _parsed(line, whole=whole)
-            case = _case(data["case"])
-            if query.fits(case):
-                entries[case] = _entry(data, case, takes)
-            for key in NARROWING:
-                names[key].add(getattr(case, key))
-            names["metric"].update([m["metric"] for m in data.get("measurements", ())])
-        except MISFITS as error:
-            raise InputError(f"not a run to its end: line {number} is not a record") from error
-    return Reading(run, entries, names, lines[0], len(content))
+    entries = dict(_entries(_records(path, lines), query, names))
+    return FileReading(run, entries, names, lines[0], len(content))
 
 
-def _stored_run(path: Path, line: bytes) -> StoredRun:
+def _dated_run(path: Path, line: bytes) -> DatedRun:
     try:
         header = RunHeader.from_json({**json.loads(line), "cases": ()})
-        if header.schema > SCHEMA:
-            raise InputError(f"written with schema {header.schema}; this attnbench reads up to {SCHEMA}, upgrade it")
         kind, merged = _kind(header), tuple(shard["sha256"] for shard in header.study.get("shards", ()))
     except MISFITS as error:
         raise InputError("its first line is not the header of a run") from error
+    if header.schema > SCHEMA:
+        raise InputError(f"written with schema {header.schema}; this attnbench reads up to {SCHEMA}, upgrade it")
     committed, started = _time(header.software.get("commit_time")), _time(header.started)
     time = committed or started
     if time is None:
         raise InputError("says neither of when its commit is nor when it started")
-    return StoredRun(str(path), kind, time, committed is not None, replace(header, study={"shards": merged}))
+    return DatedRun(str(path), kind, time, committed is not None, replace(header, study={"shards": merged}))
 
 
-def _kind(header: RunHeader) -> Kind:
-    settings = {**asdict(Protocol()), **asdict(Effort()), **header.settings}
+def _kind(header: RunHeader) -> RunKind:
+    settings = {**msgspec.structs.asdict(Protocol()), **msgspec.structs.asdict(Effort()), **header.settings}
     majors = ((name, str(header.software.get(name, "unknown")).partition(".")[0]) for name in MAJORS)
-    return Kind(
+    return RunKind(
         str(header.machine.get("id") or "unknown"),
         str(header.software.get("protocol", 1)),
         tuple((name, str(settings[name])) for name in PROTOCOL_FIELDS),
@@ -189,47 +206,53 @@ def _time(text: object) -> datetime | None:
         return None
 
 
-def _parsed(line: bytes, *, whole: bool) -> dict[str, Any]:
-    """A record's values, findings and nodes only on demand.
-
-    They stand between the measurements and the sources. No text in a record can hold what is looked for here, for its
-    quotes are escaped; a writer with another order of keys is read whole.
-    """
-    starts = [at for key in (b',"findings":[', b',"nodes":[') if (at := line.find(key)) > 0]
-    if not whole and starts and line.endswith(b"}"):
-        tail = line.rfind(b',"sources":{')
+def _records(path: Path, lines: Sequence[bytes]) -> Iterator[Record | _RecordLine]:
+    """The records of a file, of a case that was recorded several times the last one last."""
+    if any(line.startswith(FACT) for line in lines):
         try:
-            return dict(json.loads(line[: min(starts)] + (line[tail:] if tail > 0 else b"}")))
-        except ValueError:
-            pass
-    return dict(json.loads(line))
+            yield from load_run(path).records
+        except InputError as error:
+            raise InputError(f"not a run to its end: {str(error).removeprefix(f'run {path}: ')}") from error
+        return
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            yield _record(line)
+        except MISFITS as error:
+            raise InputError(f"not a run to its end: line {number} is not a record") from error
 
 
-def _case(data: Mapping[str, Any]) -> Case:
-    case = Case(data["host"], data["variant"], data["size"], data.get("batch", 1))
-    if not (isinstance(case.host, str) and isinstance(case.variant, str) and isinstance(case.size, str)):
-        raise TypeError("host, variant and size of a case are words")
-    return case
+def _record(line: bytes) -> _RecordLine:
+    try:
+        return _DECODER.decode(line)
+    except msgspec.DecodeError:  # Python once wrote NaN, which is no JSON
+        return msgspec.convert(json.loads(line), _RecordLine)
 
 
-def _entry(data: Mapping[str, Any], case: Case, takes: Callable[[str], bool]) -> Entry:
-    measured = [m for m in data.get("measurements", ()) if takes(m["metric"])]
-    figures = [found for m in measured if (found := _figure(m)) is not None]
-    if data["status"] != "ok":
-        figures = [figure for figure in figures if figure.exact]  # what was known before it failed
-    verdicts = [figure for figure in _verdicts(data, case) if takes(figure.metric)]
-    return Entry((*figures, *verdicts), dict(data.get("sources", {})))
+def _entries(
+    records: Iterable[Record | _RecordLine], query: Query, names: Mapping[str, set[str]]
+) -> Iterator[tuple[Case, CaseEntry]]:
+    """What a query wants of a run's records; the names of all that is in them are added to ``names``."""
+    takes = cache(query.takes)
+    for record in records:
+        case, measured = record.case, {RENAMED.get(m.metric, m.metric): m for m in record.measurements}
+        for key in NARROWING:
+            names[key].add(getattr(case, key))
+        names["metric"].update(measured)
+        if not query.fits(case):
+            continue
+        figures = [_figure(metric, found) for metric, found in measured.items() if takes(metric)]
+        known = (figure for figure in figures if figure is not None and (figure.exact or record.status == "ok"))
+        verdicts = (figure for figure in _verdicts(record) if takes(figure.metric))
+        yield case, CaseEntry((*known, *verdicts), dict(record.sources))
 
 
-def _figure(data: Mapping[str, Any]) -> Figure | None:
-    value, low, high = (_finite(data.get(name)) for name in ("value", "low", "high"))
+def _figure(metric: str, found: Measurement | _MeasurementLine) -> TrendFigure | None:
+    """The figure of a measurement that has a number; of a case that failed, what is exact was known before it did."""
+    value, low, high = map(_finite, (found.value, found.low, found.high))
     if value is None:
         return None
-    error = None
-    if low is not None and high is not None:
-        error = _standard_error(data.get("samples", ()))
-    unit, better, exact = str(data.get("unit", "1")), str(data.get("better", "lower")), data.get("exact") is True
-    return Figure(data["metric"], value, unit, better, exact, low, high, error)
+    error = None if low is None or high is None else _standard_error(found.samples)
+    return TrendFigure(metric, value, found.unit, found.better, found.exact, low, high, error)
 
 
 def _standard_error(samples: Sequence[float]) -> float | None:
@@ -241,16 +264,15 @@ def _standard_error(samples: Sequence[float]) -> float | None:
 
 
 def _finite(value: Any) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if number else None
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _verdicts(data: Mapping[str, Any], case: Case) -> Iterator[Figure]:
+def _verdicts(record: Record | _RecordLine) -> Iterator[TrendFigure]:
     """Each target's word on the nodes that a variant adds, or on all of a baseline's."""
     levels: dict[str, set[Any]] = {}
-    for finding in data.get("findings", ()):
-        of_target = levels.setdefault(finding["target"], set())
-        if case.is_baseline or finding.get("inserted"):
-            of_target.add(finding["level"])
+    for finding in record.findings:
+        of_target = levels.setdefault(finding.target, set())
+        if record.case.is_baseline or finding.inserted:
+            of_target.add(finding.level)
     for target, found in levels.items():
-        yield Figure(f"{NPU}@{target}", npu_verdict([replace(_PLAIN, level=level) for level in found]))
+        yield TrendFigure(f"{NPU}@{target}", npu_verdict([replace(_PLAIN, level=level) for level in found]))

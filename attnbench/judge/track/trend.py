@@ -10,20 +10,20 @@ from itertools import pairwise
 
 from attnbench.core.metrics import SHARES
 from attnbench.core.statistics import Estimate
-from attnbench.judge.track.history import Point, Series
-from attnbench.judge.track.steps import FEWEST, Level, Noise, find_levels, noise_of
+from attnbench.judge.track.history import TrendPoint, TrendSeries
+from attnbench.judge.track.steps import FEWEST, Noise, Stretch, find_levels, noise_of
 from attnbench.judge.verdicts import VERDICTS
 
 
 @dataclass(frozen=True)
-class Step:
+class LevelStep:
     """A change of level that lasts: ``at`` is the place of the first run after it among the series' points.
 
     ``before`` and ``after`` are the levels, in base units, or verdicts; ``size`` is their difference with its 95 % interval,
     without ends where it is exact, and ``None`` between verdicts. ``runs`` are how many lie at the two levels.
     """
 
-    series: Series
+    series: TrendSeries
     at: int
     before: float | str
     after: float | str
@@ -32,12 +32,12 @@ class Step:
     causes: tuple[str, ...] = ()
 
     @property
-    def last(self) -> Point:
+    def last(self) -> TrendPoint:
         """The last run before the step."""
         return self.series.points[self.at - 1]
 
     @property
-    def first(self) -> Point:
+    def first(self) -> TrendPoint:
         """The first run after the step."""
         return self.series.points[self.at]
 
@@ -73,10 +73,10 @@ class Trend:
     neighbours. ``searched`` says whether steps were looked for: a noisy series may be too short.
     """
 
-    series: Series
+    series: TrendSeries
     change: Estimate | None
-    steps: tuple[Step, ...] = ()
-    levels: tuple[Level, ...] = ()
+    steps: tuple[LevelStep, ...] = ()
+    levels: tuple[Stretch, ...] = ()
     apart: frozenset[int] = frozenset()
     searched: bool = True
 
@@ -87,7 +87,7 @@ class Trend:
         return next(number for number in range(len(self.apart) + 1) if last - number not in self.apart)
 
 
-def trends_of(series: Sequence[Series]) -> tuple[Trend, ...]:
+def trends_of(series: Sequence[TrendSeries]) -> tuple[Trend, ...]:
     """The trend of each series; those in which steps are looked for share one chance of a false step."""
     noises = [None if one.newest.exact else _noise(one) for one in series]
     family = sum(noise is not None and len(one.points) >= FEWEST for one, noise in zip(series, noises, strict=True))
@@ -97,22 +97,22 @@ def trends_of(series: Sequence[Series]) -> tuple[Trend, ...]:
     )
 
 
-def _values(series: Series) -> list[float]:
+def _values(series: TrendSeries) -> list[float]:
     return [float(point.figure.value) for point in series.points]
 
 
-def _noise(series: Series) -> Noise | None:
+def _noise(series: TrendSeries) -> Noise | None:
     return noise_of(_values(series), [point.figure.error for point in series.points])
 
 
-def _noisy(series: Series, noise: Noise | None, family: int) -> Trend:
+def _noisy(series: TrendSeries, noise: Noise | None, family: int) -> Trend:
     if noise is None:
         return Trend(series, None, searched=False)
     values = _values(series)
     found = find_levels(values, noise, family)
     change, reach = values[-1] - values[0], math.hypot(noise.reach(slice(1)), noise.reach(slice(-1, None)))
     steps = tuple(
-        Step(series, two.start, one.mean.value, two.mean.value, size, (one.end - one.start, two.end - two.start))
+        LevelStep(series, two.start, one.mean.value, two.mean.value, size, (one.end - one.start, two.end - two.start))
         for size, (one, two) in zip(found.steps, pairwise(found.levels), strict=True)
     )
     return Trend(
@@ -120,17 +120,17 @@ def _noisy(series: Series, noise: Noise | None, family: int) -> Trend:
     )
 
 
-def _exact(series: Series) -> Trend:
+def _exact(series: TrendSeries) -> Trend:
     first, last = series.points[0].figure.value, series.points[-1].figure.value
     return Trend(series, _difference(first, last), tuple(_changes(series)))
 
 
-def _changes(series: Series) -> Iterator[Step]:
+def _changes(series: TrendSeries) -> Iterator[LevelStep]:
     values = [point.figure.value for point in series.points]
     edges = [0, *(at for at in range(1, len(values)) if values[at] != values[at - 1]), len(values)]
     for start, at, end in zip(edges, edges[1:], edges[2:], strict=False):
         before, after = values[start], values[at]
-        yield Step(series, at, before, after, _difference(before, after), (at - start, end - at))
+        yield LevelStep(series, at, before, after, _difference(before, after), (at - start, end - at))
 
 
 def _difference(one: float | str, two: float | str) -> Estimate | None:
