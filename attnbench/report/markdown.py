@@ -10,6 +10,7 @@ from attnbench.core.units import bytes_text, seconds_text
 from attnbench.judge.verdicts import ABOUT, SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import Format, claims, npu, tables, trust
 from attnbench.report.frame import to_frame
+from attnbench.report.table import Table
 
 HOW_TO_READ = " ".join(
     (
@@ -32,25 +33,29 @@ def render(run: Run) -> str:
     return "\n\n".join(_sections(run)) + "\n"
 
 
-def table_text(table: pd.DataFrame) -> str:
-    """A DataFrame of text as a Markdown table."""
+def table_text(table: pd.DataFrame | Table) -> str:
+    """A table of text as a Markdown table; empty where it has no rows."""
+    if isinstance(table, Table):
+        return table.markdown() if table else ""
+    if table.empty:
+        return ""
     safe = table.map(lambda value: str(value).replace("|", "\\|"))
     return safe.to_markdown(index=False, disable_numparse=True)
 
 
-def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, pd.DataFrame]]) -> str:
+def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, pd.DataFrame | Table]]) -> str:
     """A page: what a reader must know first as a list, and then tables under their titles."""
     page = f"# {title}\n\n" + "\n".join(f"- {note}" for note in notes)
     body = sections_text((heading, "", table) for heading, table in tables)
     return f"{page}\n\n{body}".rstrip() + "\n"
 
 
-def sections_text(sections: Iterable[tuple[str, str, pd.DataFrame]]) -> str:
+def sections_text(sections: Iterable[tuple[str, str, pd.DataFrame | Table]]) -> str:
     """Headings, paragraphs and tables; a section without either of the latter is left out."""
     parts = (
-        "\n\n".join(filter(None, (f"## {title}", paragraph, "" if table.empty else table_text(table))))
-        for title, paragraph, table in sections
-        if paragraph or not table.empty
+        "\n\n".join(filter(None, (f"## {title}", paragraph, text)))
+        for title, paragraph, text in ((title, paragraph, table_text(table)) for title, paragraph, table in sections)
+        if paragraph or text
     )
     return "\n\n".join(parts) + "\n"
 

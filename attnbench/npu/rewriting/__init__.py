@@ -15,15 +15,14 @@ came along, and a view at the end of a vector. The result is a fixed point: rewr
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import Finding
 from attnbench.graph.canonicalise import tidy
-from attnbench.graph.load import first_line, parse, serialise, static_shape
-from attnbench.npu.rewriting.activations import CLIPS, hard_activations, hard_ops
+from attnbench.graph.load import first_line, serialise, static_shape
+from attnbench.npu.rewriting.activations import CLIPS, HARD_SIGMOIDS, HARD_SWISHES, hard_activations
 from attnbench.npu.rewriting.arithmetic import CONSTANTS, DIFFERENCES, QUOTIENTS, SUMS, expansions
 from attnbench.npu.rewriting.banded import CHANNEL_CONVOLUTIONS
 from attnbench.npu.rewriting.candidates import JudgedGraph, Outcome, apply_where_it_helps, judge
@@ -31,12 +30,14 @@ from attnbench.npu.rewriting.linear import LINEAR_LAYERS, POOLED_VECTORS, SOFTMA
 from attnbench.npu.rewriting.matching import Rewrite
 from attnbench.npu.rewriting.proof import Unproven, compare, excerpt
 from attnbench.npu.rewriting.reductions import CHANNEL_MEANS, GLOBAL_POOLINGS, channel_maxima, limit_of
+from attnbench.npu.rewriting.values import inputs_of
 from attnbench.targets import Target
 
 REWRITES: tuple[Rewrite, ...] = (
     GLOBAL_POOLINGS,
     hard_activations,
-    hard_ops,
+    HARD_SIGMOIDS,
+    HARD_SWISHES,
     CHANNEL_CONVOLUTIONS,
     LINEAR_LAYERS,
     POOLED_VECTORS,
@@ -102,7 +103,7 @@ def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> R
     start = judge(model, target)
     graph = judge(_prepared(model), target)
     limit = limit_of(target)
-    rewrites = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
+    rewrites: tuple[Rewrite, ...] = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
     changes: list[Change] = []
     obstacles: list[Obstacle] = []
     done = -1
@@ -116,10 +117,10 @@ def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> R
     before = tuple(start.findings.values())
     if not changes:
         return Rewritten(model, (), tuple(obstacles), before, before, 0.0)
-    result = _finished(graph.model, model)
+    result = graph.model
+    _validate(result, model)
     error = compare(original or _unnamed(model), serialise(result), inputs, "the whole graph")
-    after = tuple(judge(result, target).findings.values())
-    return Rewritten(result, tuple(changes), tuple(obstacles), before, after, error)
+    return Rewritten(result, tuple(changes), tuple(obstacles), before, tuple(graph.findings.values()), error)
 
 
 def input_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
@@ -165,7 +166,7 @@ def _proven(graph: JudgedGraph, outcome: Outcome) -> list[Change]:
     """What was rewritten, each match run before and after by itself, apart from the rest of the graph."""
     changes = []
     for match, new in outcome.taken:
-        names = [str(value.name) for value in match.inputs()]
+        names = [str(value.name) for value in inputs_of(match.nodes)]
         before, inputs = excerpt(graph.model, names, new.outputs)
         after, _ = excerpt(outcome.graph.model, names, new.outputs)
         error = compare(before, after, inputs, f"{match.rewrite} at {match.where}")
@@ -173,21 +174,16 @@ def _proven(graph: JudgedGraph, outcome: Outcome) -> list[Change]:
     return changes
 
 
-def _finished(model: ir.Model, given: ir.Model) -> ir.Model:
-    """The rewritten model with shapes inferred anew. Raises ``Unproven`` where the checker refuses it or its edges moved."""
-    proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
+def _validate(result: ir.Model, given: ir.Model) -> None:
+    """Raise ``Unproven`` where the checker refuses the rewritten model or its edges are not the given one's."""
     try:
-        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(proto, full_check=True)
+        common.CheckerPass(full_check=True)(result)
     except Exception as error:  # the checker raises ValidationError, InferenceError, RuntimeError and ValueError
         raise Unproven(f"the ONNX checker refuses the rewritten graph: {first_line(error)}") from error
-    result = parse(proto.SerializeToString())
     for old, new in ((given.graph.inputs, result.graph.inputs), (given.graph.outputs, result.graph.outputs)):
         wanted = [(v.name, v.dtype, v.shape) for v in old if not v.is_initializer()]
         if wanted != [(v.name, v.dtype, v.shape) for v in new]:
             raise Unproven(f"the rewritten graph's inputs or outputs are not {', '.join(str(name) for name, *_ in wanted)}")
-    return result
 
 
 def _ops(nodes: Iterable[ir.Node]) -> tuple[str, ...]:

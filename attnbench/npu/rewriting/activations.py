@@ -8,17 +8,54 @@ import numpy as np
 import onnx_ir as ir
 from onnxscript.rewriter.pattern import MatchResult, RewriteRule
 
-from attnbench.graph.composites import composites
+from attnbench.graph.composites import Composite, composites
 from attnbench.npu.rewriting.matching import LocalRewrite, Match
-from attnbench.npu.rewriting.values import constant_array, constant_floats, float_shape, nodes_of, opset_of
-from attnbench.npu.rewriting.writing import Tape, Writer, number
+from attnbench.npu.rewriting.values import constant_array, constant_floats, float_shape, inputs_of, opset_of
+from attnbench.npu.rewriting.writing import Writer, number
 
-Gate = Callable[[Any, ir.Value, ir.Node, float, float, Sequence[str] | int], ir.Value]
 ALPHA, BETA = 1 / 6, 0.5
 SWISH_SINCE = 14
 """The opset that brought HardSwish."""
 
 NEAR = 1e-6
+
+
+def _as_op(op: Any, x: Any, out: Any, outputs: Sequence[str] | int = 1) -> Any:
+    alpha, beta = (float(np.float32(value)) for value in _line(out.producer()))  # as a file would hold them
+    return op.HardSigmoid(x, alpha=alpha, beta=beta, _outputs=outputs)
+
+
+def _as_clip(op: Any, x: Any, out: Any, outputs: Sequence[str] | int = 1) -> Any:
+    """``clip(x + beta/alpha, 0, 1/alpha) * alpha``."""
+    (alpha, beta), rank = _line(out.producer()), len(out.shape)
+    raised, top = op.Add(x, number(op, _whole(beta / alpha), rank), _outputs=["raised"]), _whole(1 / alpha)
+    if opset_of(out.producer()) < 11:
+        clipped = op.Clip(raised, min=0.0, max=top, _outputs=["clipped"])
+    else:
+        clipped = op.Clip(raised, number(op, 0, 0), number(op, top, 0), _outputs=["clipped"])
+    return op.Mul(clipped, number(op, alpha, rank), _outputs=outputs)
+
+
+def _as_relus(op: Any, x: Any, out: Any, outputs: Sequence[str] | int = 1) -> Any:
+    """``1 - relu(1 - relu(alpha x + beta))``, exact to 6e-8 of 1 for any size of x, with sums for differences."""
+    alpha, beta, one, minus = (number(op, value, len(out.shape)) for value in (*_line(out.producer()), 1, -1))
+    raised = op.Add(op.Mul(x, alpha, _outputs=["scaled"]), beta, _outputs=["raised"])
+    negative = op.Mul(op.Relu(raised, _outputs=["from_0"]), minus, _outputs=["negative"])
+    above = op.Relu(op.Add(negative, one, _outputs=["below_1"]), _outputs=["to_1"])
+    return op.Add(op.Mul(above, minus, _outputs=["back"]), one, _outputs=outputs)
+
+
+def _as_swish(op: Any, x: Any, **_: Any) -> Any:
+    return op.HardSwish(x)
+
+
+def _gated(op: Any, x: Any, out: Any, gate: Callable[..., Any]) -> Any:
+    return op.Mul(x, gate(op, x, out, ["gate"]))
+
+
+SIGMOIDS: tuple[Callable[..., Any], ...] = (_as_op, _as_clip, _as_relus)
+SWISHES: tuple[Callable[..., Any], ...] = (_as_swish, *(partial(_gated, gate=gate) for gate in SIGMOIDS))
+"""How a hard sigmoid and a hard swish are written, the best first."""
 
 
 def hard_activations(model: ir.Model) -> list[Match]:
@@ -28,86 +65,39 @@ def hard_activations(model: ir.Model) -> list[Match]:
     HardSwish is ``x`` times that. Where the target takes no clipping, ``clip(y, 0, 1) = 1 - relu(1 - relu(y))``. Other
     constants than 3, 6 and 1/6 are left alone.
     """
-    return [
-        _spellings(one.op, one.nodes, one.inputs[0])
-        for one in composites(model)
-        if one.op in ("HardSigmoid", "HardSwish") and len(one.inputs) == 1 and _written_exactly(one.nodes)
-        if float_shape(one.output) is not None
-    ]
+    spellings = {"HardSigmoid": ("hard sigmoid", SIGMOIDS), "HardSwish": ("hard swish", SWISHES)}
+    found = []
+    for one in composites(model):
+        if one.op in spellings and len(one.inputs) == 1 and _written_exactly(one) and float_shape(one.output) is not None:
+            name, written = spellings[one.op]
+            new = [way for way in written if way is not _as_swish or opset_of(one.nodes[-1]) >= SWISH_SINCE]
+            found.append(Match(name, one.nodes, tuple(partial(_spelled, one, written=way) for way in new)))
+    return found
 
 
-def hard_ops(model: ir.Model) -> list[Match]:
-    """The ops HardSigmoid and HardSwish, replaced by the spelling that the target takes.
-
-    Exact as in ``hard_activations``, with any positive alpha for 1/6 and any beta for 1/2.
-    """
-    found = [(node, *_line(node)) for node in nodes_of(model.graph, "HardSigmoid")]
-    found += [(node, ALPHA, BETA) for node in nodes_of(model.graph, "HardSwish")]
-    return [
-        _spellings(node.op_type, (node,), node.inputs[0], alpha, beta)
-        for node, alpha, beta in found
-        if alpha > 0 and node.inputs[0] is not None and float_shape(node.outputs[0]) is not None
-    ]
-
-
-def _spellings(op_type: str, nodes: tuple[ir.Node, ...], x: Any, alpha: float = ALPHA, beta: float = BETA) -> Match:
-    swish = op_type == "HardSwish"
-    reader = next((node, index) for node in nodes for index, value in enumerate(node.inputs) if value is x)
-    gates: list[Gate | None] = [_as_op, _as_clip, _as_relus]
-    if swish and opset_of(nodes[-1]) >= SWISH_SINCE:
-        gates.insert(0, None)
-
-    def way(writer: Writer, gate: Gate | None) -> dict[ir.Value, ir.Value]:
-        entering = reader[0].inputs[reader[1]]  # by now: what makes it may have been rewritten
-
-        def written(op: Tape) -> ir.Value:
-            if gate is None:
-                return op.HardSwish(entering)
-            value = gate(op, entering, nodes[-1], alpha, beta, ["gate"] if swish else 1)
-            return op.Mul(entering, value) if swish else value
-
-        return {nodes[-1].outputs[0]: writer.write(nodes[-1], written)}
-
-    return Match("hard swish" if swish else "hard sigmoid", nodes, tuple(partial(way, gate=gate) for gate in gates))
-
-
-def _as_op(op: Any, x: Any, _: ir.Node, alpha: float, beta: float, outputs: Sequence[str] | int) -> Any:
-    return op.HardSigmoid(x, alpha=float(np.float32(alpha)), beta=float(np.float32(beta)), _outputs=outputs)
-
-
-def _as_clip(op: Any, x: Any, node: ir.Node, alpha: float, beta: float, outputs: Sequence[str] | int) -> Any:
-    """``clip(x + beta/alpha, 0, 1/alpha) * alpha``."""
-    rank, top = len(node.outputs[0].shape), _whole(1 / alpha)
-    raised = op.Add(x, number(op, _whole(beta / alpha), rank), _outputs=["raised"])
-    if opset_of(node) < 11:
-        clipped = op.Clip(raised, min=0.0, max=top, _outputs=["clipped"])
-    else:
-        clipped = op.Clip(raised, number(op, 0, 0), number(op, top, 0), _outputs=["clipped"])
-    return op.Mul(clipped, number(op, alpha, rank), _outputs=outputs)
-
-
-def _as_relus(op: Any, x: Any, node: ir.Node, alpha: float, beta: float, outputs: Sequence[str] | int) -> Any:
-    """``1 - relu(1 - relu(alpha x + beta))``, exact to 6e-8 of 1 for any size of x, with sums for differences."""
-    one, minus = (number(op, value, len(node.outputs[0].shape)) for value in (1, -1))
-    scaled = op.Mul(x, number(op, alpha, len(node.outputs[0].shape)), _outputs=["scaled"])
-    raised = op.Add(scaled, number(op, beta, len(node.outputs[0].shape)), _outputs=["raised"])
-    negative = op.Mul(op.Relu(raised, _outputs=["from_0"]), minus, _outputs=["negative"])
-    above = op.Relu(op.Add(negative, one, _outputs=["below_1"]), _outputs=["to_1"])
-    return op.Add(op.Mul(above, minus, _outputs=["back"]), one, _outputs=outputs)
+def _spelled(one: Composite, writer: Writer, written: Callable[..., Any]) -> dict[ir.Value, ir.Value]:
+    (x,) = inputs_of(one.nodes)
+    return {one.output: writer.write(one.nodes[-1], partial(written, x=x, out=one.output))}
 
 
 def _line(node: ir.Node) -> tuple[float, float]:
-    """The alpha and beta of a HardSigmoid."""
+    """The alpha and beta of a HardSigmoid, or of what is written out."""
+    if node.op_type != "HardSigmoid":
+        return ALPHA, BETA
     return node.attributes.get_float("alpha", 0.2) or 0.0, node.attributes.get_float("beta", 0.5) or 0.0
 
 
-def _written_exactly(nodes: Sequence[ir.Node]) -> bool:
+def _rises(_: Any, out: Any, **__: Any) -> MatchResult:
+    return MatchResult() if _line(out.producer())[0] > 0 else MatchResult().fail("alpha is not positive", out)
+
+
+def _written_exactly(one: Composite) -> bool:
     """Whether the constants of a composite, which is recognised from afar, are the definition's to float precision."""
 
     def near(value: float, *exact: float) -> bool:
-        return min(abs(value - one) for one in exact) <= NEAR * max(1.0, abs(value))
+        return min(abs(value - right) for right in exact) <= NEAR * max(1.0, abs(value))
 
-    for node in nodes:
+    for node in one.nodes:
         constants = [array for array in map(constant_array, node.inputs) if array is not None]
         if not all(array.size == 1 and near(float(array.item()), 0.0, ALPHA, 3.0, 6.0) for array in constants):
             return False
@@ -149,7 +139,9 @@ def _clipped(op: Any, x: Any, out: Any) -> Any:
     6e-8 of ``x`` at most, which is little as long as ``x`` is not hundreds of times the bound, or infinite. A bound below 0
     is met by the same with ``-x``.
     """
-    rank, (low, high) = len(out.shape), _bounds(out.producer())
+    rank, bounds = len(out.shape), _bounds(out.producer())
+    assert bounds is not None  # noqa: S101  they were checked
+    low, high = bounds
     more = op.Relu(x, _outputs=["above_0"])
     less = op.Relu(op.Add(x, number(op, -high, rank), _outputs=["from_high"]), _outputs=["above_high"])
     if low < 0:
@@ -160,6 +152,15 @@ def _clipped(op: Any, x: Any, out: Any) -> Any:
     return op.Add(more, op.Mul(less, number(op, -1, rank), _outputs=["negative"]))
 
 
+HARD_SIGMOIDS = LocalRewrite(
+    "hard sigmoid",
+    *(RewriteRule(lambda op, x: op.HardSigmoid(x, _outputs=["out"]), way, _rises) for way in SIGMOIDS),
+)
+"""Exact as in ``hard_activations``, with any positive alpha for 1/6 and any beta for 1/2."""
+
+HARD_SWISHES = LocalRewrite(
+    "hard swish", *(RewriteRule(lambda op, x: op.HardSwish(x, _outputs=["out"]), way) for way in SWISHES)
+)
 CLIPS = LocalRewrite(
     "clipping by Relu",
     RewriteRule(lambda op, x: op.Clip(x, _allow_other_inputs=True, _outputs=["out"]), _clipped, _is_around_zero),

@@ -63,7 +63,7 @@ def _multiplied(op: Any, x: Any, y: Any, out: Any) -> Any:
 
     Exact to one more rounding of the constant.
     """
-    inverse = (1 / constant_floats(y).astype(np.float64)).astype(np.float32)
+    inverse = (1 / np.asarray(constant_floats(y), np.float64)).astype(np.float32)
     return op.Mul(x, weight(op, f"{y.name}/reciprocal", full_rank(inverse, len(out.shape))))
 
 

@@ -98,8 +98,8 @@ LINEAR_LAYERS = RegionRewrite("linear layer as convolution", LIFTERS, lambda one
 """Linear layers on a pooled vector or a flattened map, replaced by convolutions at rank 4 throughout.
 
 Exact: a 1x1 convolution of ``[N, C, 1, 1]`` is the product with the same matrix, and a convolution of a map with a kernel as
-large as the map is the product of the flattened map with that matrix; the sums have the same terms. ``alpha`` and ``beta`` go
-into weights and bias. Where something that is no vector reads the result, one view remains there."""
+large as the map is the product of the flattened map with that matrix; the sums have the same terms. ``alpha`` and ``beta``
+go into weights and bias. Where something that is no vector reads the result, one view remains there."""
 
 POOLED_VECTORS = RegionRewrite("pooled vector at rank 4", LIFTERS, _computes)
 """Other work on pooled vectors, without views: poolings that drop the plane, activations and sums on ``[N, C]``.

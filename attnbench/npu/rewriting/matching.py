@@ -1,11 +1,11 @@
 """Nodes that a rewrite could replace, and the ways to write them.
 
-Local patterns are rewrite rules of onnxscript: a pattern, a rewrite, and a check that says why not. Each file of them ends in
-a tuple of rewrites; to add one, add a rule there. Matching, binding and writing are the rewriter's.
+Local patterns are rewrite rules of onnxscript: a pattern, a rewrite, and a check that says why not. They stand at the foot
+of their file; to add one, add a rule there. Matching, binding and writing are the rewriter's.
 
-Rejected: ``RewriteRuleSet`` to apply them. It takes every match at once and in place, one rule a node; here a target decides,
-in a copy, between the ways to write a node, and each match is run before and after. It also inserts what it wrote behind the
-match's last node and calls it ``val_7``; users should find their own names again.
+Rejected: ``RewriteRuleSet`` to apply them. It takes every match at once, in place, by one rule a node; here a target
+decides, in a copy, between the ways to write a node, and each match is run before and after. It also inserts what it wrote
+behind the match's last node and calls it ``val_7``; users should find their own names again.
 
 Rejected: rules for what no pattern can say. A pattern has as many nodes and outputs as it is written with. Lifting a region
 has any number of both (``regions``); an Expand goes only with all of its readers (``arithmetic``), since a rule for one
@@ -19,7 +19,7 @@ from functools import partial
 import onnx_ir as ir
 from onnxscript.rewriter.pattern import RewriteRule
 
-from attnbench.npu.rewriting.values import constant_array, float_shape
+from attnbench.npu.rewriting.values import float_shape, inputs_of
 from attnbench.npu.rewriting.writing import Writer
 
 Way = Callable[[Writer], Mapping[ir.Value, ir.Value]]
@@ -46,15 +46,9 @@ class Match:
         names = [node.name or node.op_type for node in self.nodes]
         return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
-    def inputs(self) -> list[ir.Value]:
-        """The tensors that come in, weights apart."""
-        own = set(self.nodes)
-        read = (value for node in self.nodes for value in node.inputs if value is not None)
-        return list(dict.fromkeys(v for v in read if v.producer() not in own and constant_array(v) is None))
-
     def provable(self) -> bool:
         """Whether the nodes can be run by themselves: all that comes in is float32 and of static shape."""
-        return all(float_shape(value) is not None for value in self.inputs())
+        return all(float_shape(value) is not None for value in inputs_of(self.nodes))
 
     def replace(self, way: Way, writer: Writer) -> list[str]:
         """Write the nodes in one of the ways, in the graph; the names of the tensors that come out."""

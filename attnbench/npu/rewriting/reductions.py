@@ -55,7 +55,7 @@ def _takes_the_channels(_: Any, x: Any, out: Any, more_than: int = 0) -> MatchRe
     return MatchResult()
 
 
-def _weighed(op: Any, x: Any, out: Any) -> Any:
+def _weighed(op: Any, x: Any, **_: Any) -> Any:
     """A mean over the channels, replaced by a 1x1 convolution to one channel with weights 1/C.
 
     Exact: the same terms are added, each divided first.

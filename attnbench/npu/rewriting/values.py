@@ -1,6 +1,6 @@
 """Readings of a graph's tensors and nodes that rewrites share: constants, static shapes, the opset."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -32,6 +32,13 @@ def float_shape(value: ir.Value | None) -> Shape | None:
     if value is None or value.dtype != ir.DataType.FLOAT or value.shape is None or not value.shape.is_static():
         return None
     return tuple(value.shape.numpy())
+
+
+def inputs_of(nodes: Sequence[ir.Node]) -> list[ir.Value]:
+    """The tensors that come into some nodes, constants apart."""
+    own = set(nodes)
+    read = (value for node in nodes for value in node.inputs if value is not None)
+    return list(dict.fromkeys(v for v in read if v.producer() not in own and constant_array(v) is None))
 
 
 def sole_output(node: ir.Node) -> ir.Value | None:

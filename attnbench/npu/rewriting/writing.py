@@ -17,7 +17,7 @@ import onnx_ir as ir
 from attnbench.npu.rewriting.values import Shape, constant_array, opset_of
 
 CARRIED, VIEW = "carried", "view"
-"""What a new node's ``meta`` says of it: the old node whose op it repeats on other inputs, or that it only changes a shape."""
+"""What a new node's ``meta`` says: which old node's op it repeats on other inputs, or that it only changes a shape."""
 
 
 class Tape(ir.tape.Tape):
@@ -65,9 +65,9 @@ class Writer:
 
     def _add(self, weight: ir.Value) -> None:
         """Register a weight, or use the one of that name which already holds the same."""
-        known, array = self.model.graph.initializers.get(str(weight.name)), constant_array(weight)
-        old = constant_array(known)
-        if known is not None and old is not None and old.dtype == array.dtype and np.array_equal(old, array):  # type: ignore[union-attr]
+        known = self.model.graph.initializers.get(str(weight.name))
+        old, new = constant_array(known), constant_array(weight)
+        if known and old is not None and new is not None and old.dtype == new.dtype and np.array_equal(old, new):
             ir.convenience.replace_all_uses_with(weight, known)
             return
         weight.name = _fresh(str(weight.name), self._values)
