@@ -7,7 +7,7 @@ came along, and a view at the end of a vector. The result is a fixed point: rewr
 
     matching, writing, values            matches by onnxscript's rewriter, and what is written in their place
     reductions, activations, arithmetic  local rewrites: rules, at the foot of each file
-    regions, lifters, linear, banded     vectors of rank 2 and 3 brought back to rank 4, a region at a time
+    regions, lifters, linear             vectors of rank 2 and 3 brought back to rank 4, a region at a time
     candidates                           matches replaced in a copy that the target judges
     proof                                before and after, run and compared
 """
@@ -24,9 +24,8 @@ from attnbench.graph.canonicalise import tidy
 from attnbench.graph.load import first_line, serialise, static_shape
 from attnbench.npu.rewriting.activations import CLIPS, HARD_SIGMOIDS, HARD_SWISHES, hard_activations
 from attnbench.npu.rewriting.arithmetic import CONSTANTS, DIFFERENCES, QUOTIENTS, SUMS, expansions
-from attnbench.npu.rewriting.banded import CHANNEL_CONVOLUTIONS
 from attnbench.npu.rewriting.candidates import JudgedGraph, Outcome, apply_where_it_helps, judge
-from attnbench.npu.rewriting.linear import LINEAR_LAYERS, POOLED_VECTORS, SOFTMAXES_OF_VECTORS
+from attnbench.npu.rewriting.linear import CHANNEL_CONVOLUTIONS, LINEAR_LAYERS, POOLED_VECTORS, SOFTMAXES_OF_VECTORS
 from attnbench.npu.rewriting.matching import Rewrite
 from attnbench.npu.rewriting.proof import Unproven, compare, excerpt
 from attnbench.npu.rewriting.reductions import CHANNEL_MEANS, GLOBAL_POOLINGS, channel_maxima, limit_of

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnxscript.rewriter.pattern import MatchResult, RewriteRule
 
 from attnbench.npu.rewriting.matching import LocalRewrite, Match
-from attnbench.npu.rewriting.values import constant_floats, float_shape, nodes_of
+from attnbench.npu.rewriting.values import constant_floats, float_shape
 from attnbench.npu.rewriting.writing import Writer, carry, number, weight
 
 SMALL = 1e-30
@@ -48,7 +48,7 @@ def _negative_added(op: Any, x: Any, y: Any, out: Any) -> Any:
     constant = constant_floats(y)
     if constant is None:
         return op.Add(x, op.Mul(y, number(op, -1, len(y.shape or ())), _outputs=["negative"]))
-    return op.Add(x, weight(op, f"{y.name}/negative", full_rank(-constant, len(out.shape))))
+    return op.Add(x, weight(op, f"{y.name}/negative", np.array(-constant, ndmin=len(out.shape))))
 
 
 def _is_invertible(_: Any, y: Any, **__: Any) -> MatchResult:
@@ -64,7 +64,7 @@ def _multiplied(op: Any, x: Any, y: Any, out: Any) -> Any:
     Exact to one more rounding of the constant.
     """
     inverse = (1 / np.asarray(constant_floats(y), np.float64)).astype(np.float32)
-    return op.Mul(x, weight(op, f"{y.name}/reciprocal", full_rank(inverse, len(out.shape))))
+    return op.Mul(x, weight(op, f"{y.name}/reciprocal", np.array(inverse, ndmin=len(out.shape))))
 
 
 def _lacks_axes(_: Any, out: Any) -> MatchResult:
@@ -85,14 +85,9 @@ def _ranked(op: Any, out: Any) -> Any:
         array = constant_floats(value)
         if array is None or array.ndim >= rank:
             return value
-        return weight(op, f"{value.name}/rank_{rank}", full_rank(array, rank))
+        return weight(op, f"{value.name}/rank_{rank}", np.array(array, ndmin=rank))
 
     return carry(op, node, [ranked(value) for value in node.inputs])
-
-
-def full_rank(array: np.ndarray, rank: int) -> np.ndarray:
-    """An array with axes of 1 before its own."""
-    return array.reshape((1,) * (rank - array.ndim) + array.shape)
 
 
 def expansions(model: ir.Model) -> list[Match]:
@@ -102,10 +97,9 @@ def expansions(model: ir.Model) -> list[Match]:
     """
     found = []
     order = {node: index for index, node in enumerate(model.graph)}
-    for node in nodes_of(model.graph, "Expand"):
-        value = node.outputs[0]
-        readers = {use.node for use in value.uses()}
-        if float_shape(node.inputs[0]) is None or value.is_graph_output() or not readers:
+    for node in order:
+        value, readers = node.outputs[0], {use.node for use in node.outputs[0].uses()}
+        if node.op_type != "Expand" or float_shape(node.inputs[0]) is None or value.is_graph_output() or not readers:
             continue
         if all(reader in order and _broadcasts(reader, value) for reader in readers):
             ordered = sorted(readers, key=order.__getitem__)

@@ -72,15 +72,11 @@ class Replacement:
 
 @dataclass(frozen=True)
 class CandidateGraph:
-    """A copy of a graph with matches replaced in it, and findings on other nodes that are worse than before."""
+    """A copy of a graph with matches replaced in it, and all that speaks against it, beside them first."""
 
     graph: JudgedGraph
     replaced: Mapping[Key, Replacement]
-    beside: tuple[Finding, ...]
-
-    def harm(self) -> tuple[Finding, ...]:
-        """All that speaks against it."""
-        return (*self.beside, *(finding for one in self.replaced.values() for finding in one.against))
+    harm: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -107,13 +103,13 @@ def apply_where_it_helps(find: Rewrite, graph: JudgedGraph, target: Target) -> O
     left = [(matches[key], best[key].why_not()) for key in matches if key not in helps]
     taken: list[tuple[Match, Replacement]] = []
     together = _replace(find, graph, target, {key: choice[key] for key in matches if key in helps}) if helps else None
-    if together is not None and not together.harm():
+    if together is not None and not together.harm:
         return Outcome(together.graph, tuple((matches[key], r) for key, r in together.replaced.items()), tuple(left))
     now = graph
     for key in (key for key in matches if key in helps):
         candidate = _replace(find, now, target, {key: choice[key]})
-        if candidate.harm():
-            left.append((matches[key], _harmful(candidate.harm()[0])))
+        if candidate.harm:
+            left.append((matches[key], _harmful(candidate.harm[0])))
         else:
             now = candidate.graph
             taken.append((matches[key], candidate.replaced[key]))
@@ -185,4 +181,4 @@ def _replace(find: Rewrite, graph: JudgedGraph, target: Target, choice: Mapping[
     beside = worse(node for node in after.findings if node not in new)
     for node in new:
         node.meta.clear()  # a later copy is compared with this graph
-    return CandidateGraph(after, replaced, beside)
+    return CandidateGraph(after, replaced, (*beside, *(finding for one in replaced.values() for finding in one.against)))

@@ -1,6 +1,5 @@
 """How ops that work on each element or each channel are lifted to rank 4: as they are, on another shape."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -182,16 +181,11 @@ def kept_pool(node: ir.Node, known: Known) -> Lift | None:
     return Lift(lift.gives, lambda op, _: carry(op, node, node.inputs, keepdims=1))
 
 
-def lifters(ops: Sequence[str], lifter: Lifter) -> dict[str, Lifter]:
-    """The same lifter for several ops."""
-    return dict.fromkeys(ops, lifter)
-
-
 BASIC: dict[str, Lifter] = {
-    **lifters(("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"), view),
-    **lifters(ELEMENTWISE, elementwise),
-    **lifters(("Add", "Div", "Max", "Min", "Mul", "Pow", "PRelu", "Sub"), two_operands),
-    **lifters(tuple(GLOBAL_POOLS), pool),
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"), view),
+    **dict.fromkeys(ELEMENTWISE, elementwise),
+    **dict.fromkeys(("Add", "Div", "Max", "Min", "Mul", "Pow", "PRelu", "Sub"), two_operands),
+    **dict.fromkeys(GLOBAL_POOLS, pool),
     "BatchNormalization": batch_norm,
     "Concat": concat,
 }

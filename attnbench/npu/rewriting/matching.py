@@ -76,8 +76,7 @@ class LocalRewrite:
         for node in model.graph:
             matched = [(rule, match) for rule in self.rules if (match := rule.match(model, model.graph, node))]
             if matched and float_shape(node.outputs[0]) is not None:
-                inside = set(matched[0][1].nodes)
-                nodes = tuple(one for one in model.graph if one in inside) if len(inside) > 1 else (node,)
+                nodes = tuple(one for one in model.graph if one in matched[0][1].nodes)
                 found.append(Match(self.name, nodes, tuple(partial(_by_rule, rule, node) for rule, _ in matched)))
         return found
 

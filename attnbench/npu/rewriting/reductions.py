@@ -100,9 +100,8 @@ def _pairs(op: Any, x: Any, channels: int, *, grouped: bool) -> Any:
             kernel = np.tile(np.array([first, second], np.float32).reshape(1, 2, 1, 1), (half, 1, 1, 1))
         else:
             kernel = np.zeros((half, channels, 1, 1), np.float32)
-            for pair in range(half):
-                left = min(2 * pair, channels - 2)
-                kernel[pair, left : left + 2, 0, 0] = first, second
+            left = np.minimum(2 * np.arange(half), channels - 2)
+            kernel[np.arange(half), left, 0, 0], kernel[np.arange(half), left + 1, 0, 0] = first, second
         name = f"{what}s_of_{channels}_channels{'' if grouped else '_dense'}"
         return conv(op, x, weight(op, name, kernel), None, [f"{what}_of_{channels}"], half if grouped else 1)
 

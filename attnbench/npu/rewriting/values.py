@@ -1,6 +1,6 @@
 """Readings of a graph's tensors and nodes that rewrites share: constants, static shapes, the opset."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -44,11 +44,6 @@ def inputs_of(nodes: Sequence[ir.Node]) -> list[ir.Value]:
 def sole_output(node: ir.Node) -> ir.Value | None:
     """A node's first output, where nothing reads another one."""
     return node.outputs[0] if all(not v.uses() and not v.is_graph_output() for v in node.outputs[1:]) else None
-
-
-def nodes_of(nodes: Iterable[ir.Node], *ops: str) -> list[ir.Node]:
-    """The nodes that are one of these ops of ONNX."""
-    return [node for node in nodes if node.op_type in ops and node.domain == ""]
 
 
 def opset_of(node: ir.Node) -> int:

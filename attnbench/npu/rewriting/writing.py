@@ -74,50 +74,45 @@ class Writer:
         self.model.graph.register_initializer(weight)
 
 
-def weight(op: Any, name: str, array: np.ndarray) -> ir.Value:
+def weight(op: Any, name: str, array: np.ndarray) -> Any:
     """A new weight on a tape."""
-    value: ir.Value = op.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
-    return value
+    return op.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
 
 
-def number(op: Any, value: float, rank: int) -> ir.Value:
+def number(op: Any, value: float, rank: int) -> Any:
     """One number of this rank: some targets take a constant only where it has all axes."""
     return weight(op, f"number_{value:.9g}_rank_{rank}", np.full([1] * rank, value, np.float32))
 
 
-def carry(op: Any, node: ir.Node, inputs: Sequence[ir.Value | None], **changed: Any) -> ir.Value:
+def carry(op: Any, node: ir.Node, inputs: Sequence[ir.Value | None], **changed: Any) -> Any:
     """The same op as an old node, with its attributes, on other inputs."""
-    value: ir.Value = getattr(op, node.op_type)(*inputs, **{**node.attributes, **changed})
-    value.producer().meta[CARRIED] = node  # type: ignore[union-attr]
+    value = getattr(op, node.op_type)(*inputs, **{**node.attributes, **changed})
+    value.producer().meta[CARRIED] = node
     return value
 
 
 def conv(
     op: Any, x: ir.Value, kernel: ir.Value, bias: ir.Value | None = None, outputs: Sequence[str] | int = 1, group: int = 1
-) -> ir.Value:
+) -> Any:
     """A convolution without padding at every position."""
     inputs = [x, kernel] if bias is None else [x, kernel, bias]
     window = {"kernel_shape": list(kernel.shape or ())[2:], "strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1]}
-    value: ir.Value = op.Conv(*inputs, **window, group=group, _outputs=outputs)
-    return value
+    return op.Conv(*inputs, **window, group=group, _outputs=outputs)
 
 
-def view(op: Any, node: ir.Node, x: ir.Value, before: Shape, how: str) -> ir.Value:
+def view(op: Any, node: ir.Node, x: ir.Value, before: Shape, how: str) -> Any:
     """A tensor in the shape that an old node gives: by Flatten or Squeeze where they can, else by Reshape."""
     after = tuple(node.outputs[0].shape or ())
-    inputs, attributes = [x], dict[str, Any]()
     if how == "Flatten" and after == (before[0], prod(before[1:])):
-        attributes = {"axis": 1}
+        value = op.Flatten(x, axis=1, _outputs=["flatten"])
+    elif how == "Squeeze" and (*after, 1, 1) == before and opset_of(node) < 13:
+        value = op.Squeeze(x, axes=[2, 3], _outputs=["squeeze"])
     elif how == "Squeeze" and (*after, 1, 1) == before:
-        if opset_of(node) < 13:
-            attributes = {"axes": [2, 3]}
-        else:
-            inputs.append(weight(op, "axes_of_the_plane", np.array([2, 3], np.int64)))
+        value = op.Squeeze(x, weight(op, "axes_of_the_plane", np.array([2, 3], np.int64)), _outputs=["squeeze"])
     else:
-        how = "Reshape"
-        inputs.append(weight(op, f"shape_{'x'.join(map(str, after))}", np.array(after, np.int64)))
-    value: ir.Value = getattr(op, how)(*inputs, **attributes, _outputs=[how.lower()])
-    value.producer().meta[VIEW] = True  # type: ignore[union-attr]
+        shape = weight(op, f"shape_{'x'.join(map(str, after))}", np.array(after, np.int64))
+        value = op.Reshape(x, shape, _outputs=["reshape"])
+    value.producer().meta[VIEW] = True
     return value
 
 
