@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript.rewriter.pattern import RewriteRule
 from test_graph import model_of
 from test_targets import GOOD
 from torch import nn
@@ -24,7 +25,7 @@ from attnbench.modules.eca import ECA, NpuECA
 from attnbench.modules.se import LinearSE
 from attnbench.npu import rewriting
 from attnbench.npu.rewriting import REWRITES, rewrite
-from attnbench.npu.rewriting.place import Place
+from attnbench.npu.rewriting.matching import LocalRewrite
 from attnbench.npu.rewriting.proof import BOUND, Unproven, compare
 from attnbench.npu.targets import load_target
 
@@ -489,13 +490,7 @@ class TestArithmetic:
         assert npu_verdict(done.after) == "ok"
 
 
-def wrong(model: ir.Model) -> list[Place]:
-    """A sigmoid as a Relu, which is not the same."""
-    found = [node for node in model.graph if node.op_type == "Tanh"]
-    return [
-        Place("wrong", (n,), (lambda maker, n=n: {n.outputs[0]: maker.node(n, "Relu", [n.inputs[0]], n.outputs[0].shape)},))
-        for n in found
-    ]
+wrong = LocalRewrite("wrong", RewriteRule(lambda op, x: op.Tanh(x), lambda op, x: op.Relu(x)))
 
 
 def tanh() -> ir.Model:

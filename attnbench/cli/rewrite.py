@@ -25,20 +25,16 @@ def rewrite(
     from attnbench.graph.foreign import read_model  # noqa: PLC0415
     from attnbench.npu import rewriting  # noqa: PLC0415
     from attnbench.npu.check import check  # noqa: PLC0415
-    from attnbench.npu.rewriting import files, tables  # noqa: PLC0415
+    from attnbench.npu.rewriting import files  # noqa: PLC0415
     from attnbench.npu.targets import load_target  # noqa: PLC0415
+    from attnbench.report.rewriting import improved, sections  # noqa: PLC0415
 
     profile = load_target(target)
     given = read_model(model, parse_size(size) if size else None)
-    files.hold_apart(model, output)
-    done = rewriting.rewrite(given, profile, files.file_at(model, rewriting.input_shapes(given)))
+    files.check_output(model, output)
+    done = rewriting.rewrite(given, profile, files.read_original(model, rewriting.input_shapes(given)))
     if done.changes:
-        files.write(done.model, output)
-    sections = [
-        ("Rewritten", tables.headline(done, given, model, profile.name), tables.changes(done.changes)),
-        ("Does not help here", "", tables.obstacles(done.obstacles)),
-        ("What remains", "", tables.remaining(check(done.model, profile, model))),
-    ]
-    give_sections(sections, None, markdown=False)
-    if not tables.improved(done):
+        files.write_model(done.model, output)
+    give_sections(sections(done, given, model, check(done.model, profile, model)), None, markdown=False)
+    if not improved(done):
         raise typer.Exit(1)

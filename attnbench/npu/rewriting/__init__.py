@@ -1,55 +1,55 @@
 """Rewrites a graph exactly for a target: where the target needs it, only if it helps, and never without a proof.
 
-A rewrite finds *places*, each with one or more ways to write it (see ``place``). A place is taken up if the target does not
-take all its nodes; a way is accepted if the target takes every new node, judged in the whole graph, and nothing else comes
-off worse. Two kinds of new nodes may stay unsound if fewer remain than before: those that were there already and only came
-along, and a view at the end of a vector. The result is a fixed point: rewriting it again changes nothing.
+A rewrite finds *matches*, each with one or more ways to write it (see ``matching``). A match is replaced if the target does
+not take all its nodes; a way is accepted if the target takes every new node, judged in the whole graph, and nothing else
+comes off worse. Two kinds of new nodes may stay unsound if fewer remain than before: those that were there already and only
+came along, and a view at the end of a vector. The result is a fixed point: rewriting it again changes nothing.
 
-    vectors, lifters, linear, banded     vectors of rank 2 and 3 brought back to rank 4
-    pools, reductions                    reductions of the plane and of many channels
-    activations, arithmetic              ops spelled with others
-    trial                                places written in a copy that the target judges
+    matching, writing, values            matches by onnxscript's rewriter, and what is written in their place
+    reductions, activations, arithmetic  local rewrites: rules, at the foot of each file
+    regions, lifters, linear             vectors of rank 2 and 3 brought back to rank 4, a region at a time
+    candidates                           matches replaced in a copy that the target judges
     proof                                before and after, run and compared
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import Finding
 from attnbench.graph.canonicalise import tidy
-from attnbench.graph.load import first_line, parse, serialise, static_shape
-from attnbench.npu.rewriting.activations import clips, hard_activations, hard_ops
-from attnbench.npu.rewriting.arithmetic import constants, differences, expansions, quotients, sums
-from attnbench.npu.rewriting.banded import channel_convolutions
-from attnbench.npu.rewriting.linear import linear_layers, pooled_vectors, softmaxes
-from attnbench.npu.rewriting.pools import global_pools
+from attnbench.graph.load import first_line, serialise, static_shape
+from attnbench.npu.rewriting.activations import CLIPS, HARD_SIGMOIDS, HARD_SWISHES, hard_activations
+from attnbench.npu.rewriting.arithmetic import CONSTANTS, DIFFERENCES, QUOTIENTS, SUMS, expansions
+from attnbench.npu.rewriting.candidates import JudgedGraph, Outcome, apply_where_it_helps, judge
+from attnbench.npu.rewriting.linear import CHANNEL_CONVOLUTIONS, LINEAR_LAYERS, POOLED_VECTORS, SOFTMAXES_OF_VECTORS
+from attnbench.npu.rewriting.matching import Rewrite
 from attnbench.npu.rewriting.proof import Unproven, compare, excerpt
-from attnbench.npu.rewriting.reductions import channel_maxima, channel_means, limit_of
-from attnbench.npu.rewriting.trial import Judged, Outcome, Rewrite, attempt, judge
+from attnbench.npu.rewriting.reductions import CHANNEL_MEANS, GLOBAL_POOLINGS, channel_maxima, limit_of
+from attnbench.npu.rewriting.values import inputs_of
 from attnbench.targets import Target
 
 REWRITES: tuple[Rewrite, ...] = (
-    global_pools,
+    GLOBAL_POOLINGS,
     hard_activations,
-    hard_ops,
-    channel_convolutions,
-    linear_layers,
-    pooled_vectors,
-    softmaxes,
-    channel_means,
+    HARD_SIGMOIDS,
+    HARD_SWISHES,
+    CHANNEL_CONVOLUTIONS,
+    LINEAR_LAYERS,
+    POOLED_VECTORS,
+    SOFTMAXES_OF_VECTORS,
+    CHANNEL_MEANS,
     expansions,
-    sums,
-    differences,
-    quotients,
-    clips,
-    constants,
+    SUMS,
+    DIFFERENCES,
+    QUOTIENTS,
+    CLIPS,
+    CONSTANTS,
 )
-"""Each finds its places in a graph; ``channel_maxima`` joins them for a target that names a limit."""
+"""Each finds its matches in a graph; ``channel_maxima`` joins them for a target that names a limit."""
 
 QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
 SELF_CONTAINED = 4
@@ -69,7 +69,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A place that the target does not take as it is, where a rewrite would not help, and why."""
+    """Nodes that the target does not take as they are, where a rewrite would not help, and why."""
 
     rewrite: str
     where: str
@@ -93,7 +93,7 @@ class Rewritten:
 
 
 def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> Rewritten:
-    """The model for a target; the given one is left as it is. ``original`` is what the result is held against, if not that.
+    """The model for a target; the given one is left as it is. ``original`` is what the result is compared with, if not that.
 
     Raises ``InputError`` for a model that is not float32 or not static, and ``Unproven`` where the result is not shown to
     compute the same.
@@ -102,24 +102,24 @@ def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> R
     start = judge(model, target)
     graph = judge(_prepared(model), target)
     limit = limit_of(target)
-    rewrites = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
+    rewrites: tuple[Rewrite, ...] = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
     changes: list[Change] = []
     obstacles: list[Obstacle] = []
     done = -1
     while done < len(changes):
         done, obstacles = len(changes), []
         for find in rewrites:
-            outcome = attempt(find, graph, target)
+            outcome = apply_where_it_helps(find, graph, target)
             changes += _proven(graph, outcome)
-            obstacles += [Obstacle(place.rewrite, place.where, why) for place, why in outcome.left]
+            obstacles += [Obstacle(match.rewrite, match.where, why) for match, why in outcome.left]
             graph = outcome.graph
     before = tuple(start.findings.values())
     if not changes:
         return Rewritten(model, (), tuple(obstacles), before, before, 0.0)
-    result = _finished(graph.model, model)
+    result = graph.model
+    _validate(result, model)
     error = compare(original or _unnamed(model), serialise(result), inputs, "the whole graph")
-    after = tuple(judge(result, target).findings.values())
-    return Rewritten(result, tuple(changes), tuple(obstacles), before, after, error)
+    return Rewritten(result, tuple(changes), tuple(obstacles), before, tuple(graph.findings.values()), error)
 
 
 def input_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
@@ -161,33 +161,28 @@ def _unnamed(model: ir.Model) -> bytes:
     return serialise(copy)
 
 
-def _proven(graph: Judged, outcome: Outcome) -> list[Change]:
-    """The places that were rewritten, each run before and after by itself, apart from the rest of the graph."""
+def _proven(graph: JudgedGraph, outcome: Outcome) -> list[Change]:
+    """What was rewritten, each match run before and after by itself, apart from the rest of the graph."""
     changes = []
-    for place, written in outcome.taken:
-        names = [str(value.name) for value in place.inputs()]
-        before, inputs = excerpt(graph.model, names, written.outputs)
-        after, _ = excerpt(outcome.graph.model, names, written.outputs)
-        error = compare(before, after, inputs, f"{place.rewrite} at {place.where}")
-        changes.append(Change(place.rewrite, place.where, _ops(place.nodes), _ops(written.made), error))
+    for match, new in outcome.taken:
+        names = [str(value.name) for value in inputs_of(match.nodes)]
+        before, inputs = excerpt(graph.model, names, new.outputs)
+        after, _ = excerpt(outcome.graph.model, names, new.outputs)
+        error = compare(before, after, inputs, f"{match.rewrite} at {match.where}")
+        changes.append(Change(match.rewrite, match.where, _ops(match.nodes), _ops(new.made), error))
     return changes
 
 
-def _finished(model: ir.Model, given: ir.Model) -> ir.Model:
-    """The rewritten model with shapes inferred anew. Raises ``Unproven`` where the checker refuses it or its edges moved."""
-    proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
+def _validate(result: ir.Model, given: ir.Model) -> None:
+    """Raise ``Unproven`` where the checker refuses the rewritten model or its edges are not the given one's."""
     try:
-        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(proto, full_check=True)
+        common.CheckerPass(full_check=True)(result)
     except Exception as error:  # the checker raises ValidationError, InferenceError, RuntimeError and ValueError
         raise Unproven(f"the ONNX checker refuses the rewritten graph: {first_line(error)}") from error
-    result = parse(proto.SerializeToString())
     for old, new in ((given.graph.inputs, result.graph.inputs), (given.graph.outputs, result.graph.outputs)):
         wanted = [(v.name, v.dtype, v.shape) for v in old if not v.is_initializer()]
         if wanted != [(v.name, v.dtype, v.shape) for v in new]:
             raise Unproven(f"the rewritten graph's inputs or outputs are not {', '.join(str(name) for name, *_ in wanted)}")
-    return result
 
 
 def _ops(nodes: Iterable[ir.Node]) -> tuple[str, ...]:

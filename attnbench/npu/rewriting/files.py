@@ -10,7 +10,7 @@ from attnbench.core.errors import InputError
 from attnbench.graph.load import external_weights, serialise
 
 
-def hold_apart(model: str, output: Path) -> None:
+def check_output(model: str, output: Path) -> None:
     """Raise ``InputError`` where the result would overwrite the model or its weights, or could not be written at all."""
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"cannot write {output}: {'it is a folder' if output.is_dir() else 'there is no such folder'}")
@@ -24,7 +24,7 @@ def hold_apart(model: str, output: Path) -> None:
         raise InputError(f"cannot write {output}: it holds the model's weights; give another file")
 
 
-def file_at(path: str, inputs: Mapping[str, Sequence[int]]) -> bytes:
+def read_original(path: str, inputs: Mapping[str, Sequence[int]]) -> bytes:
     """A user's file as it is, with its weights inside and its inputs fixed to these shapes."""
     proto = onnx.load(path)
     for value in proto.graph.input:
@@ -41,7 +41,7 @@ def file_at(path: str, inputs: Mapping[str, Sequence[int]]) -> bytes:
         raise InputError(f"model '{path}': over protobuf's limit of 2 GB with its weights inside") from error
 
 
-def write(model: ir.Model, output: Path) -> None:
+def write_model(model: ir.Model, output: Path) -> None:
     """A model as a file, in one step: nobody sees half of it."""
     part = output.with_name(f"{output.name}.part")
     try:

@@ -1,4 +1,4 @@
-"""Whether two graphs compute the same, held against each other by ONNX Runtime on random inputs.
+"""Whether two graphs compute the same: ONNX Runtime runs both on random inputs.
 
 The runtime optimises neither graph, so that it is the graphs that are compared. The bound is 1e-5 of an output's largest
 element. A single float32 operation is off by 6e-8 at most, and a sum of n terms in another order typically by some sqrt(n)

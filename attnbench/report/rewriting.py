@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
-import pandas as pd
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import ON_NPU
@@ -12,6 +11,16 @@ from attnbench.core.units import MISSING, bytes_text, count, scaled
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.check import Checked, causes
 from attnbench.npu.rewriting import Change, Obstacle, Rewritten
+from attnbench.report.table import Section, Table
+
+
+def sections(done: Rewritten, model: ir.Model, name: str, checked: Checked) -> list[Section]:
+    """What the command prints of a model, by its name, and of what became of it, checked against the target."""
+    return [
+        Section("Rewritten", headline(done, model, name, checked.target.name), changes(done.changes)),
+        Section("Does not help here", "", obstacles(done.obstacles)),
+        Section("What remains", "", remaining(checked)),
+    ]
 
 
 def headline(done: Rewritten, model: ir.Model, name: str, target: str) -> str:
@@ -25,12 +34,12 @@ def headline(done: Rewritten, model: ir.Model, name: str, target: str) -> str:
     return f"{name} on {target}: {before} -> {after}; outputs within {error}e-6 of their scale; {weights}."
 
 
-def changes(made: Iterable[Change]) -> pd.DataFrame:
-    """One row for places that were alike: the rewrite, where, the nodes before and after, and the largest error of any."""
+def changes(made: Iterable[Change]) -> Table:
+    """One row for changes that were alike: the rewrite, where, the nodes before and after, and the largest error of any."""
     groups: dict[tuple[object, ...], list[Change]] = {}
     for change in made:
         groups.setdefault((change.rewrite, change.before, change.after), []).append(change)
-    return pd.DataFrame(
+    return Table.of(
         {
             "rewrite": group[0].rewrite,
             "where": _some([change.where for change in group]),
@@ -42,18 +51,18 @@ def changes(made: Iterable[Change]) -> pd.DataFrame:
     )
 
 
-def obstacles(found: Iterable[Obstacle]) -> pd.DataFrame:
+def obstacles(found: Iterable[Obstacle]) -> Table:
     """What was tried and does not help on this target, and why."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in found:
         groups.setdefault((one.rewrite, one.why), []).append(one.where)
-    return pd.DataFrame({"rewrite": r, "where": _some(places), "does not help here": w} for (r, w), places in groups.items())
+    return Table.of({"rewrite": r, "where": _some(where), "does not help here": w} for (r, w), where in groups.items())
 
 
-def remaining(checked: Checked) -> pd.DataFrame:
+def remaining(checked: Checked) -> Table:
     """What the target still does not take for certain, by op and reason, the worst first."""
     found = [cause for cause in causes(checked.nodes) if cause.level not in ON_NPU]
-    return pd.DataFrame(
+    return Table.of(
         {
             "level": f"{cause.level} to {cause.device}" if cause.device else cause.level,
             "op": ", ".join(cause.ops) + (f" (as {cause.composite})" if cause.composite else ""),
@@ -67,7 +76,7 @@ def remaining(checked: Checked) -> pd.DataFrame:
 
 
 def improved(done: Rewritten) -> bool:
-    """Whether there was something to write, or nothing to be mended."""
+    """Whether something was rewritten, or nothing needed it."""
     return bool(done.changes) or _sound(npu_verdict(done.before))
 
 

@@ -1,28 +1,31 @@
-"""Vectors that a graph squeezed out of maps, put back at rank 4: where they are, and how a whole stretch is written anew.
+"""Vectors that a graph squeezed out of maps, put back at rank 4: where they are, and how a whole region is written anew.
 
 A gate or a classifier head takes the means ``[N, C, 1, 1]`` of a map, drops the two sides of 1, computes on ``[N, C]`` (or
 ``[N, 1, C]``, or ``[N, 1, 1, C]``) and brings the sides back. As long as all that is done to such a tensor keeps the order
-of its elements, the same numbers stand in the same order in a tensor of rank 4, and no view is needed. A *stretch* is a
+of its elements, the same numbers stand in the same order in a tensor of rank 4, and no view is needed. A *region* is a
 connected part of a graph all of whose tensors are such vectors; its *lift* is the same at rank 4. A map that is flattened
 whole is a vector of ``C * H * W`` elements, whose rank-4 form is the map itself.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import onnx_ir as ir
 
-from attnbench.npu.rewriting.place import Maker, Way, sides, sole_output
+from attnbench.npu.rewriting.matching import Way
+from attnbench.npu.rewriting.values import Shape, float_shape, sole_output
+from attnbench.npu.rewriting.writing import Writer, view
 
-Shape = tuple[int, ...]
 Made = Mapping[ir.Value, ir.Value]
 VIEWS = ("Flatten", "Squeeze", "Reshape")
-"""How a vector leaves a stretch where a view remains, tried in this order."""
+"""How a vector leaves a region where a view remains, tried in this order."""
 
 
 @dataclass(frozen=True)
 class Vector:
-    """A tensor of a stretch: its shape at rank 4, and whether anything was computed since it left the map."""
+    """A tensor of a region: its shape at rank 4, and whether anything was computed since it left the map."""
 
     shape: Shape
     computed: bool = True
@@ -35,10 +38,10 @@ class Vector:
 
 @dataclass(frozen=True)
 class Lift:
-    """How a node is written at rank 4: the vector it gives, and what makes it from what its inputs were lifted to."""
+    """How a node is written at rank 4: the vector it gives, and what writes it on a tape from its lifted inputs."""
 
     gives: Vector
-    make: Callable[[Maker, Made], ir.Value]
+    make: Callable[[Any, Made], ir.Value]
 
 
 Known = Mapping[ir.Value, Vector]
@@ -47,7 +50,7 @@ Lifter = Callable[[ir.Node, Known], Lift | None]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Region:
     """Connected nodes on vectors, in the graph's order, each with its lift."""
 
     nodes: tuple[ir.Node, ...]
@@ -63,55 +66,51 @@ class Stretch:
         values = [node.outputs[0] for node in self.nodes]
         return [v for v in values if v.is_graph_output() or any(use.node not in self.lifts for use in v.uses())]
 
-    def comes_home(self) -> bool:
+    def returns_a_map(self) -> bool:
         """Whether a tensor leaves it at rank 4 again, without a view."""
-        return any(self.home(value) for value in self.outputs())
+        return any(self.is_lifted(value) for value in self.outputs())
 
-    def home(self, value: ir.Value) -> bool:
+    def is_lifted(self, value: ir.Value) -> bool:
         """Whether a tensor has its rank-4 shape already."""
         node = value.producer()
-        return node is not None and sides(value) == self.lifts[node].gives.shape
+        return node is not None and float_shape(value) == self.lifts[node].gives.shape
 
     def ways(self) -> tuple[Way, ...]:
-        """The stretch at rank 4, once for each kind of view that could remain."""
-        if all(self.home(value) for value in self.outputs()):
-            return (self._way("Reshape"),)
-        return tuple(map(self._way, VIEWS))
+        """The region at rank 4, once for each kind of view that could remain."""
+        views = ("Reshape",) if all(self.is_lifted(value) for value in self.outputs()) else VIEWS
+        return tuple(partial(self._write, how=how) for how in views)
 
-    def _way(self, view: str) -> Way:
-        def way(maker: Maker) -> dict[ir.Value, ir.Value]:
-            made: dict[ir.Value, ir.Value] = {}
-            outputs: dict[ir.Value, ir.Value] = {}
-            wanted = self.outputs()
-            for node in self.nodes:
-                value = node.outputs[0]
-                lifted = made[value] = self.lifts[node].make(maker, made)
-                if value in wanted:
-                    own = self.home(value) and lifted not in outputs.values()
-                    outputs[value] = lifted if own else maker.view(node, lifted, sides(value) or (), view)
-            return outputs
-
-        return way
+    def _write(self, writer: Writer, how: str) -> dict[ir.Value, ir.Value]:
+        made: dict[ir.Value, ir.Value] = {}
+        outputs: dict[ir.Value, ir.Value] = {}
+        wanted = self.outputs()
+        for node in self.nodes:
+            value, lift = node.outputs[0], self.lifts[node]
+            lifted = made[value] = writer.write(node, lift.make, made)
+            if value in wanted:
+                own = self.is_lifted(value) and lifted not in outputs.values()
+                outputs[value] = lifted if own else writer.write(node, view, node, lifted, lift.gives.shape, how)
+        return outputs
 
 
-def stretches(model: ir.Model, lifters: Mapping[str, Lifter]) -> list[Stretch]:
-    """The stretches of a graph that these lifters can lift, in the graph's order."""
+def regions(model: ir.Model, lifters: Mapping[str, Lifter]) -> list[Region]:
+    """The regions of a graph that these lifters can lift, in the graph's order."""
     known: dict[ir.Value, Vector] = {}
     lifts: dict[ir.Node, Lift] = {}
     for node in model.graph:
-        lifter = lifters.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        lifter = lifters.get(node.op_type) if node.domain == "" else None
         value = sole_output(node)
-        lift = lifter(node, known) if lifter is not None and value is not None and sides(value) is not None else None
+        lift = lifter(node, known) if lifter is not None and float_shape(value) is not None else None
         if lift is None or value is None:
             continue
         lifts[node] = lift
-        if sides(value) != lift.gives.shape:
+        if float_shape(value) != lift.gives.shape:
             known[value] = lift.gives
-    return [Stretch(nodes, {node: lifts[node] for node in nodes}) for nodes in _connected(lifts, known)]
+    return [Region(nodes, {node: lifts[node] for node in nodes}) for nodes in _connected(lifts, known)]
 
 
 def _connected(lifts: Mapping[ir.Node, Lift], known: Known) -> list[tuple[ir.Node, ...]]:
-    """The nodes in groups that vectors hold together."""
+    """The nodes in groups that vectors join."""
     groups: dict[ir.Node, list[ir.Node]] = {}
     for node in lifts:
         joined = [node]
