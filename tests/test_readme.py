@@ -215,13 +215,26 @@ def test_the_study_and_the_target_that_are_shown_are_ones(tmp_path):
     assert [rule.ops for rule in load_target(str(path)).rules] == [("Conv",), ("GlobalAveragePool",)]
 
 
-def test_the_settings_that_are_shown_are_all_with_their_defaults():
-    from dataclasses import asdict
+def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_are_all():
+    from msgspec.structs import asdict
 
-    from attnbench.core.records import Settings
+    from attnbench.core.columns import CLAIMABLE
+    from attnbench.core.records import Effort, Protocol
 
     rows = re.findall(r"^\| `(\w+)` +\| `?([^|`]+?)`? +\| (protocol|effort) ", PAGES["docs/studies.md"], re.MULTILINE)
-    assert {name: json.loads(default) for name, default, _ in rows} == json.loads(json.dumps(asdict(Settings())))
+    for part, kind in (("protocol", Protocol), ("effort", Effort)):
+        shown_ones = {name: json.loads(default) for name, default, of in rows if of == part}
+        assert shown_ones == json.loads(json.dumps(asdict(kind())))
+    (claimed,) = re.findall(r"^\| `metric` +\| a column of `cases.csv`: (.+?) +\|$", PAGES["docs/studies.md"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", claimed)) == set(CLAIMABLE)
+
+
+@pytest.mark.parametrize("name", ["report", "quick", "literature"])
+def test_every_study_that_comes_with_it_plans(name):
+    from attnbench.study.file import find_study, read_study
+    from attnbench.study.plan import plan
+
+    assert plan(read_study(find_study(name))).name == name
 
 
 @pytest.mark.parametrize("page", PAGES)
