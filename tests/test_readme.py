@@ -1,4 +1,4 @@
-"""What the README says is true when pasted."""
+"""What the README, `docs/` and CONTRIBUTING say is true when pasted."""
 
 import json
 import os
@@ -14,14 +14,30 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    """The fenced blocks of all pages; one that two pages show comes once."""
+    found = [block for text in PAGES.values() for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)]
+    return list(dict.fromkeys(found))
 
 
 def commands(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in text.splitlines() if line.startswith(("attnbench ", "python "))]
+
+
+SHOWN = list({shlex.join(command): command for block in blocks("sh") for command in commands(block)}.values())
+"""Every command of every page, once."""
+
+
+def shown(*names: str) -> list[list[str]]:
+    found = [command for command in SHOWN if command[1] in names]
+    assert {command[1] for command in found} == set(names)
+    return found
 
 
 def paste(command: list[str], folder: Path) -> subprocess.CompletedProcess:
@@ -34,7 +50,7 @@ def paste(command: list[str], folder: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with every file the README shows."""
+    """A folder with every file that the pages show."""
     folder = tmp_path_factory.mktemp("readme")
     for block in blocks("python"):
         name = re.match(r"# (\w+\.py)\n", block)
@@ -58,7 +74,7 @@ def test_each_worked_example_runs(workplace, block):
 
 
 def test_the_counting_examples_run(workplace):
-    for command in commands(next(block for block in blocks("sh") if "--per-op" in block))[:2]:
+    for command in (command for command in shown("count") if command[2] != "literature"):
         done = paste(command, workplace)
         assert done.returncode == 0, done.stderr
 
@@ -66,7 +82,10 @@ def test_the_counting_examples_run(workplace):
 def test_the_checking_examples_run_on_a_model_of_ones_own(workplace):
     """On the ONNX file of the other example, at its own size."""
     paste(["python", "export_net.py"], workplace)
-    for command in commands(next(block for block in blocks("sh") if "attnbench check" in block)):
+    for command in (
+        *shown("check", "rewrite"),
+        ["attnbench", "list", "targets", "--ops", "--target", "nvidia-orin-dla-trt10"],
+    ):
         own = ["my_net.onnx" if word == "model.onnx" else "64x96" if word == "384x640" else word for word in command]
         done = paste(own, workplace)
         assert done.returncode in (0, 1), done.stderr
@@ -79,7 +98,8 @@ def test_numbers_of_things_are_those_of_the_registries():
 
     assert f"({len(MODULES.names())} of them" in README
     words = {11: "Eleven"}
-    assert f"{words[len(target_names())]} targets come with it" in README
+    for page in ("README.md", "docs/targets.md"):
+        assert f"{words[len(target_names())]} targets come with it" in PAGES[page]
 
 
 def test_the_entry_example_is_one(workplace):
@@ -100,10 +120,11 @@ def test_the_watching_commands_run_on_two_runs(tmp_path):
         folder = tmp_path / "results" / name
         folder.mkdir(parents=True)
         (folder / "run.jsonl").write_text(json.dumps(json.loads(header) | {"started": moment}) + "\n" + rest)
-    for command in commands(next(block for block in blocks("sh") if "baseline set" in block)):
+    for command in shown("baseline", "compare", "track", "report", "explain", "recommend"):
         done = paste(command, tmp_path)
         assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "bench.json").read_text())
+    assert (tmp_path / "junit.xml").exists()
 
 
 PREPARED = """
@@ -151,22 +172,110 @@ def test_the_workflow_runs_as_written_for_a_pull_request(tmp_path):
 def test_the_notebook_example_runs(workplace):
     done = paste(["python", "notebook.py"], workplace)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "a script without a guard for its main part is not run again by a child"
+    assert "None" not in done.stdout
     assert "encoder.layer3=eca" in done.stdout
 
 
-def test_the_other_commands_parse():
-    """Every command of the tour names options, modules, places and sizes that exist."""
-    from attnbench.study.flags import from_flags
+def test_every_sweep_names_modules_places_and_sizes_that_exist():
+    from attnbench.study.flags import from_flags, host_from_flags
     from attnbench.study.plan import plan
 
-    tour = next(block for block in blocks("sh") if "attnbench explain" in block)
-    for command in commands(tour):
-        if command[1] == "sweep":
-            taken = {
-                flag: [b for a, b in pairwise(command) if a == flag]
-                for flag in ("--module", "--place", "--variant", "--size")
-            }
-            plan(from_flags(None, [], *taken.values(), [], None))
+    for command in shown("sweep"):
+        taken = {
+            flag: [b for a, b in pairwise(command) if a == flag]
+            for flag in ("--host", "--module", "--place", "--variant", "--size")
+        }
+        if not any(".py" in word or ".onnx" in word for word in command):  # those of the worked examples are run
+            hosts = [host_from_flags(spec, [], 3) for spec in taken.pop("--host")]
+            plan(from_flags(None, hosts, *taken.values(), [], None))
+
+
+def test_every_command_has_the_options_that_it_is_given():
+    from typer.main import get_command
+
+    from attnbench.cli.app import app
+
+    for command in SHOWN:
+        if command[0] == "attnbench":
+            found, words = get_command(app), command[1:]
+            while hasattr(found, "commands"):
+                found, words = found.commands[words[0]], words[1:]
+            found.make_context(command[1], words).close()
+
+
+def test_the_study_and_the_target_that_are_shown_are_ones(tmp_path):
+    from attnbench.npu.targets import load_target
+    from attnbench.study.file import read_study
+    from attnbench.study.plan import plan
+
+    path = tmp_path / "shown.toml"
+    kinds = {"study": "[[matrix]]", "target": "[target]"}
+    found = {kind: block for block in blocks("toml") for kind, mark in kinds.items() if mark in block}
+    path.write_text(found["study"])
+    assert len(plan(read_study(path)).cases) == 2 * 3 + 1
+    path.write_text(found["target"])
+    assert [rule.ops for rule in load_target(str(path)).rules] == [("Conv",), ("GlobalAveragePool",)]
+
+
+def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_are_all():
+    from msgspec.structs import asdict
+
+    from attnbench.core.columns import CLAIMABLE
+    from attnbench.core.records import Effort, Protocol
+
+    rows = re.findall(r"^\| `(\w+)` +\| `?([^|`]+?)`? +\| (protocol|effort) ", PAGES["docs/studies.md"], re.MULTILINE)
+    for part, kind in (("protocol", Protocol), ("effort", Effort)):
+        shown_ones = {name: json.loads(default) for name, default, of in rows if of == part}
+        assert shown_ones == json.loads(json.dumps(asdict(kind())))
+    (claimed,) = re.findall(r"^\| `metric` +\| a column of `cases.csv`: (.+?) +\|$", PAGES["docs/studies.md"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", claimed)) == set(CLAIMABLE)
+
+
+@pytest.mark.parametrize("name", ["report", "quick", "literature"])
+def test_every_study_that_comes_with_it_plans(name):
+    from attnbench.study.file import find_study, read_study
+    from attnbench.study.plan import plan
+
+    assert plan(read_study(find_study(name))).name == name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_path_of_a_page_leads_somewhere(page):
+    """Links to files and their headings, paths in backticks, and the files of the list that follows a case."""
+    folder = (ROOT / page).parent
+    for path, mark in re.findall(r"\]\(([^)#:]+)(?:#([\w-]+))?\)", PAGES[page]):
+        assert (folder / path).exists(), path
+        headings = re.findall(r"^#+ (.+)$", (folder / path).read_text(), re.MULTILINE) if mark else []
+        assert not mark or mark in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for path in re.findall(r"`((?:attnbench|benchmarks|results|tests|docs)/[\w./-]+)`", PAGES[page]):
+        assert (ROOT / path).exists() or path.startswith("results/base") or "/x." in path, path
+    for path in re.findall(r"(?<![\w/.])([a-z]+/[a-z_]+\.py)(?![\w:])", PAGES[page]):
+        if not path.startswith("path/") and not path.endswith("/x.py"):
+            assert (ROOT / "attnbench" / path).exists() or (ROOT / path).exists(), path
+
+
+def test_the_readme_is_one_page_with_a_picture():
+    assert len(README.splitlines()) <= 150
+    assert "](docs/overhead.svg)" in README
+
+
+def test_the_picture_is_drawn_from_the_committed_run(monkeypatch):
+    from attnbench import load_run
+
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from overhead_map import PICTURE, svg
+
+    assert svg(load_run(ROOT / "results" / "report")) == PICTURE.read_text()
+
+
+def test_the_workflow_of_this_project_and_its_hooks_call_what_ci_runs():
+    (job,) = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    ran = (ROOT / ".ci" / "run").read_text()
+    for hook in local["hooks"]:
+        assert hook["entry"].removesuffix(" --force-exclude") in ran
 
 
 def test_the_test_command_is_the_one_ci_runs():

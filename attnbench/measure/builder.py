@@ -7,14 +7,16 @@ child alone; the case gets its reason and the next case a new child.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from attnbench.core.catalogue import is_reference, load_object, merge_options
@@ -104,7 +106,8 @@ class Builder:
     def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)
-        return self._pool.submit(function, *arguments)
+        with _without_main():
+            return self._pool.submit(function, *arguments)
 
     def _wait(self, future: Future[Any], timeout: float) -> Any:
         try:
@@ -123,6 +126,16 @@ class Builder:
             for process in children if kill else ():
                 process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the caller's script: a spawned process would run it again, and with it the study that it asks for."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _start() -> None:
