@@ -47,7 +47,7 @@ def run_study(
     """Run a study and return it with its records; what an earlier, interrupted call recorded in ``out`` is kept.
 
     ``study`` is a TOML file, the name of a packaged study, or a mapping with a study's keys. ``settings`` are fields of
-    ``records.Protocol`` and ``records.Effort`` and hold for every case. Without ``wait`` a machine that is being measured on
+    ``core.protocol.Protocol`` and ``Effort`` and hold for every case. Without ``wait`` a machine that is being measured on
     is an ``InputError``. Failed cases are records with a reason; bad input raises ``InputError``.
     """
     from attnbench.measure.observer import Silent  # noqa: PLC0415

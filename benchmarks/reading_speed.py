@@ -21,15 +21,8 @@ from typing import Any
 from msgspec.structs import asdict
 
 from attnbench.core.metrics import measurement
-from attnbench.core.records import (
-    BASELINE,
-    Case,
-    Check,
-    Effort,
-    Finding,
-    Protocol,
-    RunHeader,
-)
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import BASELINE, Case, Check, Finding, RunHeader
 from attnbench.core.units import bytes_text, fixed
 from attnbench.core.versions import version
 from attnbench.measure import machine as environment

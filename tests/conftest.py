@@ -6,20 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from attnbench.core.records import (
-    Case,
-    Check,
-    Effort,
-    Failure,
-    Finding,
-    Measurement,
-    NodeShare,
-    Protocol,
-    Record,
-    Run,
-    RunHeader,
-    split_settings,
-)
+from attnbench.core.protocol import Effort, Protocol, split_settings
+from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
 
 USER_CODE = '''
 import torch

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from attnbench.core.errors import CaseFailure, InputError, UnknownName
-from attnbench.core.records import Case, Effort, Protocol
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Case
 from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
 from attnbench.measure import bench as benches

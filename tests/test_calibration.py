@@ -60,6 +60,7 @@ def test_these_are_the_experiments():
         "linearity",
         "neighbour",
         "peers",
+        "steps",
         "wall",
     ]
 

@@ -17,7 +17,8 @@ from scipy.stats import ttest_ind
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.metrics import METRICS as MEASURED
-from attnbench.core.records import Effort, Failure, Level, Measurement, Protocol, Record
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Failure, Level, Measurement, Record
 from attnbench.core.statistics import difference_interval
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS

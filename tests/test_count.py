@@ -30,7 +30,7 @@ def test_a_count_equals_what_a_sweep_counts(tmp_path):
 
 def test_the_derivation_adds_up_to_the_count():
     counted = count_plan(plan(study("encoder.layer3=cbam")), per_op=True)
-    rows = counts.derivation(counted.derived)
+    rows = pd.DataFrame(list(map(dict, counted.derived)))
     for case, own in rows.groupby("variant"):
         total = own[own["part"] == "total"].iloc[0]
         parts = own[own["part"] != "total"]

@@ -222,7 +222,7 @@ def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_
     from msgspec.structs import asdict
 
     from attnbench.core.columns import CLAIMABLE
-    from attnbench.core.records import Effort, Protocol
+    from attnbench.core.protocol import Effort, Protocol
 
     rows = re.findall(r"^\| `(\w+)` +\| `?([^|`]+?)`? +\| (protocol|effort) ", PAGES["docs/studies.md"], re.MULTILINE)
     for part, kind in (("protocol", Protocol), ("effort", Effort)):
@@ -286,7 +286,5 @@ def test_the_test_command_is_the_one_ci_runs():
 def test_the_matrix_is_the_committed_runs():
     from attnbench import load_run
     from attnbench.report.claims import priorities
-    from attnbench.report.markdown import table_text
 
-    stored = load_run(ROOT / "results" / "report")
-    assert table_text(priorities(stored.run, stored.to_frame())) in README
+    assert priorities(load_run(ROOT / "results" / "report").run).markdown() in README

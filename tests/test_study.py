@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from attnbench.api import run_study
 from attnbench.core.errors import InputError
-from attnbench.core.records import Effort, Protocol
+from attnbench.core.protocol import Effort, Protocol
 from attnbench.hosts import declared_planes
 from attnbench.modules import MODULES
 from attnbench.study.file import StudyHost, find_study, packaged_study, read_settings, read_study

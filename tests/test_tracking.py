@@ -16,7 +16,8 @@ from conftest import finding, with_settings
 from msgspec.structs import asdict
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.records import Case, Effort, Failure, Measurement, NodeShare, Protocol, Record, RunHeader
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Case, Failure, Measurement, NodeShare, Record, RunHeader
 from attnbench.core.statistics import replicate_interval
 from attnbench.judge.track import track
 from attnbench.judge.track.gate import NEWEST, read_limit

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from attnbench.core.records import Run
-    from attnbench.report.table import Shown
-
-Section = tuple[str, str, "Shown"]
-"""A heading, a paragraph, and a table, the last two of which may be empty."""
+    from attnbench.report.table import Section, Table
 
 
 class AnswerFormat(StrEnum):
@@ -52,11 +49,8 @@ def answer(
         give(texts[format_](), output)
 
 
-def show_table(table: "Shown", title: str = "") -> None:
+def show_table(table: "Table", title: str = "") -> None:
     """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
-    from attnbench.report.table import text_table  # noqa: PLC0415
-
-    table = text_table(table)
     if not table:
         return
     if not sys.stdout.isatty():
@@ -82,13 +76,13 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def show_tables(tables: "Iterable[tuple[str, Shown]]") -> None:
+def show_tables(tables: "Iterable[tuple[str, Table]]") -> None:
     """Tables with their titles on the screen; empty ones are left out."""
     for title, table in tables:
         show_table(table, title)
 
 
-def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, Shown]]") -> None:
+def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, Table]]") -> None:
     """What a reader must know first, a sentence a line, and then the tables."""
     typer.echo("\n".join(notes))
     show_tables(tables)

@@ -1,15 +1,12 @@
 """The command that counts: ``count``. It loads torch, runs no clock and writes no graph."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_tables
 from attnbench.cli.app import app
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @app.command()
@@ -31,10 +28,11 @@ def count(
 
     Exit codes: 0 all counted or refused for a reason, 1 some cases failed, 2 bad input.
     """
+    from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
-    from attnbench.report.frame import to_frame  # noqa: PLC0415
     from attnbench.report.markdown import sections_text  # noqa: PLC0415
+    from attnbench.report.table import plain_csv  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
@@ -43,22 +41,20 @@ def count(
     variants = ["baseline"] if alone else variant or []
     plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
     counted = count_plan(plan, per_op=per_op)
-    frame = to_frame(counted.run)
     claims = counts.claims(counted.run, counted.readings)
-    shown = counts.derivation(counted.derived) if per_op else frame[list(counts.COLUMNS)]
-    plain = {"cases": _plain(shown), **({"claims": claims.records()} if claims else {})}
-    tables = (("Counts", counts.readable(shown) if per_op else counts.cases(counted.run)), ("Claims", claims))
+    rows = [{name: row.get(name) for name in counts.COLUMNS} for row in rows_of(counted.run)]
+    plain = list(map(dict, counted.derived)) if per_op else rows
+    columns = tuple(plain[0]) if per_op and plain else counts.COLUMNS
+    document = {"cases": plain, **({"claims": claims.records()} if claims else {})}
+    shown = counts.derivation(counted.derived) if per_op else counts.cases(counted.run)
+    tables = (("Counts", shown), ("Claims", claims))
     answer(
         format_,
         output,
         screen=lambda: show_tables(tables),
         md=lambda: sections_text([(title, "", table) for title, table in tables]),
-        csv=lambda: shown.to_csv(index=False),
-        json=lambda: json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
+        csv=lambda: plain_csv(columns, plain),
+        json=lambda: json.dumps(document, indent=1, ensure_ascii=False) + "\n",
     )
     if any(record.status == "failed" for record in counted.run.records):
         raise typer.Exit(1)
-
-
-def _plain(table: "pd.DataFrame") -> list[dict[str, object]]:
-    return json.loads(table.to_json(orient="records"))

@@ -12,14 +12,13 @@ def doctor() -> None:
 
     Exit codes: 0 fit or usable, 1 not fit to measure.
     """
-    import pandas as pd  # noqa: PLC0415
-
     from attnbench.core.units import fixed, significant  # noqa: PLC0415
     from attnbench.measure.doctor import examine  # noqa: PLC0415
+    from attnbench.report.table import Table  # noqa: PLC0415
 
     found = examine()
     rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]
-    show_table(pd.DataFrame(rows), "What may disturb a measurement")
+    show_table(Table.of(rows), "What may disturb a measurement")
     if found.difference is not None:
         typer.echo(
             f"\nAt 96x160 ({fixed(found.latency_ms, 1)} ms) this machine resolves overheads from "

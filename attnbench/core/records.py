@@ -9,20 +9,15 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from msgspec import Meta
-
-from attnbench.core.validation import Strict
+from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
 
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
-
-AtLeastOne = Annotated[int, Meta(ge=1)]
-AtLeastZero = Annotated[int, Meta(ge=0)]
 
 LEVELS: tuple[Level, ...] = ("supported", "constrained", "efficiency", "unknown", "fallback", "refused")
 """What a target can say of a node, from the best to the worst."""
@@ -198,48 +193,6 @@ class Record:
             pending=data.get("pending", 0),
             sources=dict(data.get("sources", {})),
         )
-
-
-class Protocol(Strict, frozen=True):
-    """What makes two overheads comparable. It is the same for all cases of a study, and stands in the run's header.
-
-    ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
-    level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
-    orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
-    """
-
-    warmup: AtLeastOne = 3
-    threads: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1)] = (1,)
-    provider: str = "cpu"
-    optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
-    seed: AtLeastZero = 0
-    canonical: bool = True
-
-
-class Effort(Strict, frozen=True):
-    """How much is measured of a case. It may differ from case to case: the interval knows.
-
-    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs; more follow, ``max_processes`` at
-    most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved pairs of baseline and
-    variant, spread over the first ``processes`` replicates, are the cross-check. ``memory`` has the peak of one inference
-    measured. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
-    ``timeout_seconds``.
-    """
-
-    processes: AtLeastOne = 5
-    max_processes: AtLeastOne = 10
-    precision: str = "0.05,5%"
-    repeat: AtLeastOne = 10
-    rounds: AtLeastZero = 20
-    memory: bool = True
-    step_seconds: Annotated[float, Meta(ge=1)] = 60.0
-    timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
-
-
-def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings that were asked for together, as those of the protocol and those of the effort."""
-    names = Protocol.__struct_fields__
-    return {k: v for k, v in settings.items() if k in names}, {k: v for k, v in settings.items() if k not in names}
 
 
 @dataclass(frozen=True)

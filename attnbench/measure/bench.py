@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from attnbench.core.errors import CaseFailure
-from attnbench.core.records import Case, Effort, Protocol
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Case
 from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.builder import Builder, Built
 from attnbench.measure.schedule import TimingStep, pair_rounds

@@ -22,7 +22,8 @@ from typing import Any, Self
 from attnbench.core.catalogue import is_reference, load_object, merge_options
 from attnbench.core.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant
-from attnbench.core.records import Check, Finding, Measurement, Protocol
+from attnbench.core.protocol import Protocol
+from attnbench.core.records import Check, Finding, Measurement
 from attnbench.hosts import HOSTS, declared_placements, declared_planes, modules_by_site
 from attnbench.modules import MODULES
 from attnbench.study.plan import PlannedCase

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import median
 
 from attnbench.core.errors import CaseFailure
-from attnbench.core.records import Case, Effort, Protocol
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Case
 from attnbench.core.units import seconds_text
 from attnbench.measure.bench import timing_job
 from attnbench.measure.builder import Builder
@@ -22,7 +23,7 @@ def estimate(plan: Plan) -> list[tuple[str, str]]:
 
     Each baseline is built and timed briefly, and modules count by their closed-form MACs.
     """
-    speeds: dict[Case, tuple[float, float]] = {}
+    speeds = dict[Case, tuple[float, float]]()
     rows, whole = [], 0.0
     with (
         tempfile.TemporaryDirectory(prefix="attnbench-") as scratch,

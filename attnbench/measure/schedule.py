@@ -12,7 +12,8 @@ one variant of each host and size measured twice. What its two figures differ by
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from attnbench.core.records import Case, Effort, Protocol, RunHeader
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import Case, RunHeader
 from attnbench.runs.facts import AnyFact, BuiltFact, LatencyFact, Ledger, MemoryFact, PairsFact, ProfileFact
 from attnbench.runs.fold import CaseFacts, repeated_variant, repeats_wanted, replicates_wanted, variants_of
 from attnbench.study.plan import Plan, PlannedCase

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from attnbench.core.columns import COUNTS
 from attnbench.core.records import Case, Run
 from attnbench.core.units import MISSING, count, scaled, significant
@@ -42,23 +40,15 @@ def cases(run: Run) -> Table:
     )
 
 
-def derivation(derived: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def derivation(derived: Iterable[Mapping[str, Any]]) -> Table:
     """How counts come about, a row an op of a layer: the shapes it reads and writes, and what that comes to."""
-    shown = pd.DataFrame([dict(row) for row in derived])
-    return shown.astype({name: "Int64" for name in ("params", "macs", "flops", "elementwise_ops") if name in shown})
-
-
-def readable(derived: pd.DataFrame) -> pd.DataFrame:
-    """A derivation for a reader: the case in one column, whole numbers with separators, nothing for what is not there."""
-    numbers = ("params", "macs", "elementwise_ops")
-    rows = derived.to_dict("records")
-    return pd.DataFrame(
+    return Table.of(
         {
             "case": f"{row['host']} {row['size']} {row['variant']}",
             **{name: row[name] for name in ("part", "layer", "op", "inputs", "output")},
-            **{name: "" if pd.isna(row[name]) else count(row[name]) for name in numbers},
+            **{name: "" if row[name] is None else count(row[name]) for name in ("params", "macs", "elementwise_ops")},
         }
-        for row in rows
+        for row in derived
     )
 
 

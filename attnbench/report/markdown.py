@@ -9,7 +9,7 @@ from attnbench.judge.claims import ABOUT
 from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
-from attnbench.report.table import Section, Shown, text_table
+from attnbench.report.table import Section, Table
 
 HOW_TO_READ = " ".join(
     (
@@ -32,16 +32,16 @@ def render(run: Run) -> str:
     return "\n\n".join(filter(None, _sections(run))) + "\n"
 
 
-def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, Shown]]) -> str:
+def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, Table]]) -> str:
     """A page: what a reader must know first as a list, and then tables under their titles."""
     page = f"# {title}\n\n" + "\n".join(f"- {note}" for note in notes)
     body = sections_text((heading, "", table) for heading, table in tables)
     return f"{page}\n\n{body}".rstrip() + "\n"
 
 
-def sections_text(sections: Iterable[tuple[str, str, Shown]]) -> str:
+def sections_text(sections: Iterable[tuple[str, str, Table]]) -> str:
     """Headings, paragraphs and tables; a section without either of the latter is left out."""
-    parts = ((f"## {title}", paragraph, text_table(table).markdown()) for title, paragraph, table in sections)
+    parts = ((f"## {title}", paragraph, table.markdown()) for title, paragraph, table in sections)
     return "\n\n".join("\n\n".join(filter(None, part)) for part in parts if any(part[1:])) + "\n"
 
 
@@ -79,10 +79,12 @@ def _tables(run: Run) -> Iterator[Section]:
 
 def _machine(run: Run) -> str:
     header = run.header
-    machine, software, settings = header.machine, header.software, header.settings
+    machine, software = header.machine, header.software
     spent = {stage: sum(record.seconds.get(stage, 0.0) for record in run.records) for stage in ("build", "lint", "ort")}
     rest = sum(record.seconds.get("total", 0.0) for record in run.records) - sum(spent.values())
-    chosen = ", ".join(f"{key} {value}" for key, value in settings.items())
+    protocol, effort = (
+        ", ".join(f"{key} {value}" for key, value in asked.items()) for asked in (header.protocol, header.effort)
+    )
     commit = f", commit {software['commit']}" if software.get("commit") else ""
     lines = (
         f"Run of {header.started} with attnbench {header.attnbench}{commit};",
@@ -92,7 +94,8 @@ def _machine(run: Run) -> str:
         f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
         f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
         f"canonical pass {software['canonical_pass']}, protocol {software.get('protocol', 1)} (id {software['id']})",
-        f"\n- Settings, unless a case has its own: {chosen}",
+        f"\n- Protocol: {protocol}",
+        f"\n- Effort, unless a case asks for another: {effort}",
         f"\n- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])},",
         f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
     )

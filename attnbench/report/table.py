@@ -67,20 +67,9 @@ class Section(NamedTuple):
     table: Table = Table()
 
 
-Shown = Any
-"""A ``Table``, or a DataFrame of text, as some commands still make them: it goes with the last, as does ``text_table``."""
-
-
-def text_table(found: Shown) -> Table:
-    """What is shown, as a table."""
-    if isinstance(found, Table):
-        return found
-    return Table(tuple(map(str, found.columns)), tuple(tuple(map(str, row)) for row in found.to_numpy().tolist()))
-
-
 def plain_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV for a program, numbers unrounded: what is missing is empty, and the items of a list are joined."""
-    return Table(tuple(columns), tuple(tuple(_cell(row[column]) for column in columns) for row in rows)).csv()
+    return Table(tuple(columns), tuple(tuple(_cell(row.get(column)) for column in columns) for row in rows)).csv()
 
 
 def _cell(value: Any) -> str:

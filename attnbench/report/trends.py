@@ -10,11 +10,10 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
-
 from attnbench.core.metrics import SHARES
 from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.report.markdown import noted_text
+from attnbench.report.table import Table, plain_csv
 
 if TYPE_CHECKING:
     from attnbench.core.statistics import Estimate
@@ -62,15 +61,15 @@ class Shown(NamedTuple):
     text: Callable[..., str]
 
 
-def sections(found: "History") -> Iterator[tuple[str, pd.DataFrame]]:
+def sections(found: "History") -> Iterator[tuple[str, Table]]:
     """The tables with their titles; empty ones are left out."""
-    return ((title, table) for title, table in ((STEPS, steps(found)), (TRENDS, trends(found))) if not table.empty)
+    return ((title, table) for title, table in ((STEPS, steps(found)), (TRENDS, trends(found))) if table)
 
 
-def steps(found: "History") -> pd.DataFrame:
+def steps(found: "History") -> Table:
     """Each step: from where to where, its size, between which commits, and what it may come from; those that fail first."""
     ordered = sorted(found.steps, key=lambda step: step not in found.failing)
-    return pd.DataFrame(
+    return Table.of(
         {
             **({"fails": "yes" if step in found.failing else ""} if found.failing else {}),
             **_where(found, step.series),
@@ -86,9 +85,9 @@ def steps(found: "History") -> pd.DataFrame:
     )
 
 
-def trends(found: "History") -> pd.DataFrame:
+def trends(found: "History") -> Table:
     """Each series: its first and last figure, the change between them, and how it went."""
-    return pd.DataFrame(
+    return Table.of(
         {
             **_where(found, trend.series),
             "first": _figure(trend.series, trend.series.points[0]),
@@ -115,15 +114,9 @@ def sparkline(values: Sequence[float | str]) -> str:
     return "".join(BARS[round((height - low) / span * (len(BARS) - 1)) if span else 0] for height in heights)
 
 
-def table(found: "History") -> pd.DataFrame:
-    """Every point of every series, in the columns of ``COLUMNS``."""
-    rows = [row for trend in found.trends for row in _rows(found, trend)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
 def as_csv(found: "History") -> str:
-    """Every point as CSV."""
-    return table(found).to_csv(index=False)
+    """Every point of every series as CSV, in the columns of ``COLUMNS``."""
+    return plain_csv(tuple(COLUMNS), (row for trend in found.trends for row in _rows(found, trend)))
 
 
 def as_json(found: "History") -> str:

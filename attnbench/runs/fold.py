@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from attnbench.core.metrics import measurement
+from attnbench.core.protocol import Effort
 from attnbench.core.quantities import parse_precision
-from attnbench.core.records import Case, Effort, Failure, Measurement, Record, Run, RunHeader, Status
+from attnbench.core.records import Case, Failure, Measurement, Record, Run, RunHeader, Status
 from attnbench.core.statistics import (
     noise_floor,
     replicates_needed,

@@ -1,7 +1,7 @@
 """A study as it is asked for, as typed structs. Files, flags and mappings are all checked alike.
 
     name, title, hosts, sizes, batch, targets     what the study is about
-    [settings]                                    the fields of ``records.Protocol`` and ``records.Effort``
+    [settings]                                    the fields of ``core.protocol.Protocol`` and ``Effort``
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
                 priority, place, module, stage    where it stands in the report's tables, and under which words
@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from attnbench.core.columns import CLAIMABLE, COUNTS
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
+from attnbench.core.protocol import AtLeastOne, Effort, Protocol, split_settings
 from attnbench.core.quantities import parse_precision
-from attnbench.core.records import AtLeastOne, Effort, Protocol, split_settings
 from attnbench.core.validation import Strict, validate
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)

@@ -13,7 +13,8 @@ from msgspec import UNSET, UnsetType, to_builtins
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant, quote
-from attnbench.core.records import BASELINE, Case, Effort, Protocol
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import BASELINE, Case
 from attnbench.hosts import (
     HostReference,
     check_host,

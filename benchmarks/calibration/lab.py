@@ -9,15 +9,14 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from scipy.stats import binomtest
 
-from attnbench.core.records import BASELINE, Case, Settings
+from attnbench.core.protocol import Effort, Protocol, split_settings
+from attnbench.core.records import BASELINE, Case
 from attnbench.core.statistics import Estimate
 from attnbench.hosts import HostReference
 from attnbench.measure import machine as environment
@@ -26,7 +25,7 @@ from attnbench.measure.bench import timing_job
 from attnbench.measure.builder import Builder
 from attnbench.measure.disturbance import Watch
 from attnbench.measure.timing import time_in_process
-from attnbench.report.markdown import table_text
+from attnbench.report.table import Table
 from attnbench.study.plan import PlannedCase
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "calibration"
@@ -41,22 +40,22 @@ TIMEOUT = 600.0
 class Lab:
     """Builds variants of the host and times them as a sweep does."""
 
-    def __init__(self, builder: Builder, settings: Settings) -> None:
+    def __init__(self, builder: Builder, effort: Effort) -> None:
         self.builder = builder
-        self.settings = settings
+        self.effort = effort
         self.paths: dict[tuple[str, str], str] = {}
 
     def graph(self, variant: str, size: str) -> str:
         """The path of a variant's graph; ``baseline`` is the host alone."""
         key = variant, size
         if key not in self.paths:
-            planned = PlannedCase(Case(HOST.spec, variant, size), HOST, self.settings)
+            planned = PlannedCase(Case(HOST.spec, variant, size), HOST, self.effort)
             self.paths[key] = self.builder.build(planned).path
         return self.paths[key]
 
     def profile(self, path: str) -> Profile:
         """A profile from a fresh process."""
-        job = {"kind": "profile", "model": path, "repeat": self.settings.repeat, "chain": self.builder.chain()}
+        job = {"kind": "profile", "model": path, "repeat": self.effort.repeat, "chain": self.builder.chain()}
         return Profile.from_result(self.job(job))
 
     def baseline(self, size: str) -> Profile:
@@ -78,15 +77,18 @@ class Lab:
 
     def job(self, job: dict[str, Any]) -> dict[str, Any]:
         """Any timing job, in a fresh process."""
-        return time_in_process(timing_job(job, self.settings), TIMEOUT)
+        return time_in_process(timing_job(job, self.builder.protocol, self.effort), TIMEOUT)
 
 
 @contextmanager
 def open_lab(**settings: Any) -> Iterator[Lab]:
-    """A lab with a builder of its own and the default settings of a sweep but for those given."""
-    chosen = replace(Settings(), timeout_seconds=TIMEOUT, **settings)
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as folder, Builder(Path(folder), ()) as builder:
-        yield Lab(builder, chosen)
+    """A lab with a builder of its own, and the default protocol and effort of a sweep but for the settings given."""
+    protocol, effort = split_settings(settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="attnbench-") as folder,
+        Builder(Path(folder), (), Protocol(**protocol)) as builder,
+    ):
+        yield Lab(builder, Effort(timeout_seconds=TIMEOUT, **effort))
 
 
 def experiment(title: str, run: Callable[[bool], tuple[str, dict[str, Any]]]) -> None:
@@ -113,7 +115,7 @@ def experiment(title: str, run: Callable[[bool], tuple[str, dict[str, Any]]]) ->
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows of text as a Markdown table."""
-    return table_text(pd.DataFrame(rows))
+    return Table.of(rows).markdown()
 
 
 def percent(estimate: Estimate, decimals: int = 3) -> str:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
-from attnbench.core.records import Case, Protocol, Record, Run, RunHeader
+from attnbench.core.protocol import Protocol
+from attnbench.core.records import Case, Record, Run, RunHeader
 from attnbench.judge.compare.rows import (
     ADDED,
     BETTER,

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attnbench.core.errors import InputError
-from attnbench.core.records import RENAMED, Case, Effort, Finding, Measurement, Protocol, Record, RunHeader
+from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.records import RENAMED, Case, Finding, Measurement, Record, RunHeader
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict

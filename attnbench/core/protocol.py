@@ -1,0 +1,57 @@
+"""What a study asks of measuring: the protocol, which makes its figures comparable, and the effort, which makes them narrow.
+
+Rejected: one table of settings that a case may change. A case measured by another protocol was compared with a baseline
+measured by the study's, and nothing told.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from attnbench.core.validation import Strict
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+AtLeastZero = Annotated[int, Meta(ge=0)]
+
+
+class Protocol(Strict, frozen=True):
+    """What makes two overheads comparable. It is the same for all cases of a study, and stands in the run's header.
+
+    ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
+    level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
+    orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
+    """
+
+    warmup: AtLeastOne = 3
+    threads: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1)] = (1,)
+    provider: str = "cpu"
+    optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
+    seed: AtLeastZero = 0
+    canonical: bool = True
+
+
+class Effort(Strict, frozen=True):
+    """How much is measured of a case. It may differ from case to case: the interval knows.
+
+    ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs; more follow, ``max_processes`` at
+    most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved pairs of baseline and
+    variant, spread over the first ``processes`` replicates, are the cross-check. ``memory`` has the peak of one inference
+    measured. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
+    ``timeout_seconds``.
+    """
+
+    processes: AtLeastOne = 5
+    max_processes: AtLeastOne = 10
+    precision: str = "0.05,5%"
+    repeat: AtLeastOne = 10
+    rounds: AtLeastZero = 20
+    memory: bool = True
+    step_seconds: Annotated[float, Meta(ge=1)] = 60.0
+    timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
+
+
+def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings that were asked for together, as those of the protocol and those of the effort."""
+    names = Protocol.__struct_fields__
+    return {k: v for k, v in settings.items() if k in names}, {k: v for k, v in settings.items() if k not in names}
