@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,29 @@ def test_the_reading_side_loads_no_torch_and_no_runtime(code):
     assert not loaded_after(code) & {"torch", "onnxruntime", "fvcore"}
 
 
-def test_listing_targets_loads_no_onnx():
-    assert not loaded_after("from attnbench.report import listing; listing.targets()") & {
-        "torch",
-        "onnx",
-        "onnx_ir",
-        "pandas",
-    }
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "RUN"),
+        ("report", "RUN", "--format", "csv"),
+        ("explain", "RUN", "encoder.layer3=cbam_npu"),
+        ("recommend", "RUN"),
+        ("compare", "RUN", "RUN"),
+        ("track", "RUN"),
+        ("list", "targets"),
+    ],
+)
+def test_reading_commands_load_no_onnx_and_no_pandas(command):
+    run = str(PACKAGE.parent / "results" / "report")
+    asked = [run if word == "RUN" else word for word in command]
+    code = f"sys.argv[1:] = {asked!r}\nfrom attnbench.cli import main\ntry: main()\nexcept SystemExit: pass"
+    assert not loaded_after(code) & {"torch", "onnxruntime", "onnx", "onnx_ir", "pandas"}
+
+
+def test_no_class_name_stands_twice():
+    trees = [ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")]
+    names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_help_loads_no_pandas_and_no_scipy():
