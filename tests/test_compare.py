@@ -27,7 +27,7 @@ from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.compare.noisy import AMONG, SHOWN, UNRESOLVED, ReplicateSeries, holm, judged, verdict_of, welch
 from attnbench.judge.compare.rows import ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
-from attnbench.report.comparison import COLUMNS, as_csv, as_json, as_markdown, sections
+from attnbench.report.comparison import COLUMNS, answer, sections
 from attnbench.runs.reference import BASELINE_FILE
 from attnbench.runs.store import RUN_FILE, load_run, open_run
 from attnbench.study.plan import plan
@@ -928,9 +928,9 @@ def test_every_column_is_explained_and_empty_comparisons_render(make):
     empty = replace(make(), records=(), header=replace(make().header, cases=()))
     found = compare(empty, empty)
     assert found.exit_code == 3
-    assert as_csv(found).strip() == ",".join(COLUMNS)
-    assert json.loads(as_json(found))["rows"] == []
-    assert "Nothing could be compared" in as_markdown(found, everything=True)
+    assert answer(found).csv().strip() == ",".join(COLUMNS)
+    assert json.loads(answer(found).json())["rows"] == []
+    assert "Nothing could be compared" in answer(found, everything=True).markdown()
 
 
 # --- files: bad, old and torn ones

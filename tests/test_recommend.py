@@ -18,7 +18,7 @@ from attnbench.core.records import Failure, Measurement, Record
 from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Requirements, recommend
 from attnbench.judge.recommend.pareto import ParetoPoint, dominates, doubts, pareto_front, told_apart
 from attnbench.judge.recommend.requirements import read_latency, read_metrics, read_overhead
-from attnbench.report.recommendation import COLUMNS, as_csv, fell_out, ranking
+from attnbench.report.recommendation import COLUMNS, answer, fell_out, ranking
 from attnbench.runs.store import open_run
 
 BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
@@ -662,7 +662,7 @@ def test_a_file_gets_markdown(command, stored, tmp_path):
 
 def test_every_column_is_explained(make):
     assert all(COLUMNS.values())
-    assert as_csv(recommend(make(), Requirements())).strip() == ",".join(COLUMNS)
+    assert answer(recommend(make(), Requirements())).csv().strip() == ",".join(COLUMNS)
 
 
 @pytest.mark.parametrize("format_", ["table", "csv", "json"])

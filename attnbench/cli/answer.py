@@ -13,9 +13,10 @@ import typer
 from attnbench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from attnbench.core.records import Run
+    from attnbench.report.answer import Answer
     from attnbench.report.table import Section, Table
 
 
@@ -35,18 +36,16 @@ OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A fil
 def answer(
     format_: AnswerFormat,
     output: Path | None,
-    *,
-    screen: "Callable[[], None]",
-    md: "Callable[[], str]",
-    csv: "Callable[[], str]",
-    json: "Callable[[], str]",
+    found: "Answer",
 ) -> None:
-    """Answer in the format asked for, by whichever of these makes it."""
+    """Answer in the format asked for; on the screen the notes, a sentence a line, and then the tables."""
     if format_ is AnswerFormat.table and output is None:
-        screen()
+        typer.echo("\n".join(found.notes), nl=bool(found.notes))
+        for title, table in found.sections:
+            show_table(table, title)
     else:
-        texts = {AnswerFormat.table: md, AnswerFormat.md: md, AnswerFormat.csv: csv, AnswerFormat.json: json}
-        give(texts[format_](), output)
+        texts = {AnswerFormat.csv: found.csv, AnswerFormat.json: found.json}
+        give(texts.get(format_, found.markdown)(), output)
 
 
 def show_table(table: "Table", title: str = "") -> None:
@@ -76,18 +75,6 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def show_tables(tables: "Iterable[tuple[str, Table]]") -> None:
-    """Tables with their titles on the screen; empty ones are left out."""
-    for title, table in tables:
-        show_table(table, title)
-
-
-def show_noted(notes: "Sequence[str]", tables: "Iterable[tuple[str, Table]]") -> None:
-    """What a reader must know first, a sentence a line, and then the tables."""
-    typer.echo("\n".join(notes))
-    show_tables(tables)
-
-
 def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdown: bool) -> None:
     """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
     if not markdown and output is None:
@@ -96,7 +83,7 @@ def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdow
                 typer.echo(f"\n{paragraph}")
             show_table(table, "" if paragraph else title)
         return
-    from attnbench.report.markdown import sections_text  # noqa: PLC0415
+    from attnbench.report.answer import sections_text  # noqa: PLC0415
 
     give(sections_text(sections), output)
 

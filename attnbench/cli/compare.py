@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, stored_run, uncollected
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, stored_run, uncollected
 from attnbench.cli.app import app
 
 if TYPE_CHECKING:
@@ -48,14 +48,7 @@ def compare(
     with uncollected():
         (before, base), (after, new) = _run(base, results), _run(new, results)
         found = comparing.compare(before, after, gates, across_machines=across_machines, names=(base, new))
-    answer(
-        format_,
-        output,
-        screen=lambda: show_noted(found.notes, shown.sections(found, everything=all_)),
-        md=lambda: shown.as_markdown(found, everything=all_),
-        csv=lambda: shown.as_csv(found),
-        json=lambda: shown.as_json(found),
-    )
+    answer(format_, output, shown.answer(found, everything=all_))
     raise typer.Exit(found.exit_code)
 
 

@@ -1,11 +1,10 @@
 """The command that counts: ``count``. It loads torch, runs no clock and writes no graph."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_tables
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer
 from attnbench.cli.app import app
 
 
@@ -31,8 +30,7 @@ def count(
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
-    from attnbench.report.markdown import sections_text  # noqa: PLC0415
-    from attnbench.report.table import plain_csv  # noqa: PLC0415
+    from attnbench.report.answer import Answer  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
@@ -47,14 +45,6 @@ def count(
     columns = tuple(plain[0]) if per_op and plain else counts.COLUMNS
     document = {"cases": plain, **({"claims": claims.records()} if claims else {})}
     shown = counts.derivation(counted.derived) if per_op else counts.cases(counted.run)
-    tables = (("Counts", shown), ("Claims", claims))
-    answer(
-        format_,
-        output,
-        screen=lambda: show_tables(tables),
-        md=lambda: sections_text([(title, "", table) for title, table in tables]),
-        csv=lambda: plain_csv(columns, plain),
-        json=lambda: json.dumps(document, indent=1, ensure_ascii=False) + "\n",
-    )
+    answer(format_, output, Answer((("Counts", shown), ("Claims", claims)), columns, plain, document))
     if any(record.status == "failed" for record in counted.run.records):
         raise typer.Exit(1)

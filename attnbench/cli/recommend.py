@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, stored_run
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, stored_run
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
 
@@ -54,13 +54,6 @@ def recommend(
         size=size,
     )
     found = deciding.recommend(stored_run(run, results), asked)
-    answer(
-        format_,
-        output,
-        screen=lambda: show_noted(found.notes, shown.sections(found)),
-        md=lambda: shown.as_markdown(found),
-        csv=lambda: shown.as_csv(found),
-        json=lambda: shown.as_json(found),
-    )
+    answer(format_, output, shown.answer(found))
     if not found.left:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, show_noted, uncollected
+from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, uncollected
 from attnbench.cli.app import app
 
 
@@ -41,13 +41,6 @@ def track(
         found = tracking.track(
             results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
         )
-    answer(
-        format_,
-        output,
-        screen=lambda: show_noted(found.notes, shown.sections(found)),
-        md=lambda: shown.as_markdown(found),
-        csv=lambda: shown.as_csv(found),
-        json=lambda: shown.as_json(found),
-    )
+    answer(format_, output, shown.answer(found))
     if found.failing:
         raise typer.Exit(1)

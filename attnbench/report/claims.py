@@ -4,21 +4,21 @@ from attnbench.core.columns import CLAIMABLE
 from attnbench.core.records import Run
 from attnbench.core.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
 from attnbench.judge.claims import Claim, JudgedClaim, judge_claim, last_digit
-from attnbench.judge.rows import asked_rows, rows_of
-from attnbench.report.table import Table
-from attnbench.report.tables import npu_text, overhead_text, places
+from attnbench.judge.rows import asked_rows
+from attnbench.report.table import Table, places
+from attnbench.report.tables import npu_text, overhead_text
 
 
 def priorities(run: Run) -> Table:
     """The priority/cost matrix: the study's cases that have a priority, each claim beside what was measured."""
-    shown, where = [], places(rows_of(run))
+    shown, where = [], places(record.case for record in run.records)
     for case, row in asked_rows(run):
         if "priority" not in case:
             continue
         judged = [judge_claim(claim, row) for claim in case["claims"]]
         shown.append(
             {
-                **where(row),
+                **where(row.case),
                 "priority": case["priority"],
                 "place": case.get("place", case["variant"].partition("=")[0]),
                 "module": case.get("module", case["variant"].partition("=")[2]),
@@ -37,10 +37,10 @@ def priorities(run: Run) -> Table:
 
 def claims(run: Run) -> Table:
     """Every claim of the study, with the interval it was judged by and where it was made."""
-    where = places(rows_of(run))
+    where = places(record.case for record in run.records)
     return Table.of(
         {
-            **where(row),
+            **where(row.case),
             "claim": claim_text(claim),
             "of": case["variant"],
             "measured": judged_text(result),
@@ -55,14 +55,14 @@ def claims(run: Run) -> Table:
 
 def stages(run: Run) -> Table:
     """The experiment's stages, each on top of the one before, with what it adds in time and whether that was promised."""
-    shown, where = [], places(rows_of(run))
+    shown, where = [], places(record.case for record in run.records)
     for case, row in asked_rows(run):
         if "stage" not in case:
             continue
         promised = [judge_claim(claim, row) for claim in case["claims"] if claim["metric"] == "overhead_ms"]
         shown.append(
             {
-                **where(row),
+                **where(row.case),
                 "stage": case["stage"],
                 "variant": case["variant"],
                 "latency median (ms)": fixed(row.number("latency_median_ms"), 1),

@@ -4,7 +4,6 @@ For a program, every row unrounded, as CSV or JSON: overheads in % (their change
 bytes and counts as they are.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from attnbench.core.records import RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
-from attnbench.report.markdown import noted_text
-from attnbench.report.table import Table, plain_csv
+from attnbench.report.answer import Answer
+from attnbench.report.table import Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -25,6 +24,8 @@ UNRESOLVED = "Not resolved: a change may be there, and may be noise"
 CASES = "Cases of one run alone"
 INCOMPARABLE = "Incomparable, by reason"
 EVERYTHING = "Every figure"
+TITLES = (REGRESSIONS, WORSE, BETTER, UNRESOLVED, CASES, INCOMPARABLE, EVERYTHING)
+"""In the order of their weight."""
 
 COLUMNS = {
     "host": "host with its options",
@@ -51,51 +52,9 @@ SCALES = {"overhead": (100.0, "%"), "latency": (1e3, "ms")}
 """What the base units of a noisy metric are multiplied by for a reader, and the unit that makes."""
 
 
-def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
-    """The tables with their titles, in the order of their weight; empty ones are left out."""
-    several = _several(found)
-    by_verdict: dict[str | None, list[ComparisonRow]] = {}
-    for row in found.rows:
-        by_verdict.setdefault(row.verdict, []).append(row)
-    tables: dict[str, list[dict[str, str]]] = {
-        REGRESSIONS: [{**_change(row, several), "fails": ", ".join(row.fails)} for row in found.regressions],
-        WORSE: [_change(row, several) for row in by_verdict.get("worse", ()) if not row.fails],
-        BETTER: [_change(row, several) for row in by_verdict.get("better", ())],
-        UNRESOLVED: [_change(row, several) for row in by_verdict.get("incomparable", ()) if row.p is not None],
-        CASES: [
-            {
-                **_where(row, several),
-                "verdict": row.verdict,
-                "why": row.why,
-                "status": str(row.after or row.before or MISSING),
-            }
-            for row in found.rows
-            if row.verdict in ("added", "removed")
-        ],
-        INCOMPARABLE: incomparable(by_verdict.get("incomparable", ())),
-        EVERYTHING: [
-            {**_where(row, several), **_figures(row), "verdict": row.verdict or MISSING, "why": row.why}
-            for row in found.rows
-            if everything
-        ],
-    }
-    return ((title, Table.of(rows)) for title, rows in tables.items() if rows)
-
-
-def incomparable(rows: Iterable[ComparisonRow]) -> list[dict[str, str]]:
-    """Why figures could not be compared: a row a reason and metric, with the number of cases, the most frequent first."""
-    reasons = Counter((row.why, row.family) for row in rows)
-    return [{"metric": metric, "figures": count(number), "reason": why} for (why, metric), number in reasons.most_common()]
-
-
-def as_csv(found: Comparison) -> str:
-    """Every row as CSV, unrounded."""
-    return plain_csv(tuple(COLUMNS), map(_row, found.rows))
-
-
-def as_json(found: Comparison) -> str:
-    """The runs, what was asked, the sum, the exit code and every row as JSON; what is missing is null."""
-    answer = {
+def answer(found: Comparison, *, everything: bool = False) -> Answer:
+    """The tables; every row; and the runs, what was asked, the sum, the exit code and every row as a document."""
+    document = {
         "schema": SCHEMA,
         "base": _header(found.base.header),
         "new": _header(found.new.header),
@@ -103,32 +62,46 @@ def as_json(found: Comparison) -> str:
         "threshold_points": 100 * found.threshold,
         "exit_code": found.exit_code,
         "regressions": len(found.regressions),
-        "figures": dict(Counter(row.verdict or "told" for row in found.rows)),
-        "not_compared": list(found.not_compared),
-        "notes": list(found.notes),
-        "rows": [_row(row) for row in found.rows],
+        "figures": Counter(row.verdict or "told" for row in found.rows),
+        "not_compared": found.not_compared,
+        "notes": found.notes,
+        "rows": map(_row, found.rows),
     }
-    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    tables = sections(found, everything=everything)
+    return Answer(tables, tuple(COLUMNS), map(_row, found.rows), document, "Comparison", found.notes)
 
 
-def as_markdown(found: Comparison, *, everything: bool = False) -> str:
-    """The notes as a list, and the tables."""
-    return noted_text("Comparison", found.notes, sections(found, everything=everything))
+def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
+    """The tables with their titles, in the order of their weight; empty ones are left out."""
+    where = places((row.case for row in found.rows), ("host", "size", "batch"))
+    rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
+    unlike: list[ComparisonRow] = []
+    for row in found.rows:
+        place = {**where(row.case), "variant": row.case.variant}
+        change = {**place, **_figures(row), "why": row.why}
+        if row.causes:
+            change["may come from"] = "; ".join(cause.text for cause in row.causes)
+        if row.fails:
+            rows[REGRESSIONS].append({**change, "fails": ", ".join(row.fails)})
+        elif row.verdict in ("worse", "better"):
+            rows[WORSE if row.verdict == "worse" else BETTER].append(change)
+        elif row.verdict in ("added", "removed"):
+            status = row.after or row.before or MISSING
+            rows[CASES].append({**place, "verdict": row.verdict, "why": row.why, "status": status})
+        elif row.verdict == "incomparable":
+            unlike.append(row)
+            if row.p is not None:
+                rows[UNRESOLVED].append(change)
+        if everything:
+            rows[EVERYTHING].append({**place, **_figures(row), "verdict": row.verdict or MISSING, "why": row.why})
+    rows[INCOMPARABLE] = incomparable(unlike)
+    return ((title, Table.of(listed)) for title, listed in rows.items() if listed)
 
 
-def _change(row: ComparisonRow, several: list[str]) -> dict[str, str]:
-    causes = {"may come from": "; ".join(cause.text for cause in row.causes)} if row.causes else {}
-    return {**_where(row, several), **_figures(row), "why": row.why, **causes}
-
-
-def _several(found: Comparison) -> list[str]:
-    """What tells cases apart beside the variant: host, size and batch, each only where there are several."""
-    cases = {row.case for row in found.rows}
-    return [key for key in ("host", "size", "batch") if len({getattr(case, key) for case in cases}) > 1]
-
-
-def _where(row: ComparisonRow, several: list[str]) -> dict[str, str]:
-    return {**{key: str(getattr(row.case, key)) for key in several}, "variant": row.case.variant}
+def incomparable(rows: Iterable[ComparisonRow]) -> list[dict[str, str]]:
+    """Why figures could not be compared: a row a reason and metric, with the number of cases, the most frequent first."""
+    reasons = Counter((row.why, row.family) for row in rows)
+    return [{"metric": metric, "figures": count(number), "reason": why} for (why, metric), number in reasons.most_common()]
 
 
 def _figures(row: ComparisonRow) -> dict[str, str]:

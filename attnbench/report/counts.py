@@ -9,8 +9,7 @@ from attnbench.core.units import MISSING, count, scaled, significant
 from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, JudgedClaim, judge_claim
 from attnbench.judge.rows import Row, asked_rows, rows_of
 from attnbench.report.claims import claim_text, judged_text
-from attnbench.report.table import Table
-from attnbench.report.tables import places
+from attnbench.report.table import Table, places
 
 COLUMNS = (
     "host", "variant", "size", "batch", "status", "reason", "params", "params_delta", "params_delta_pct", "macs",
@@ -61,10 +60,10 @@ def claims(run: Run, readings: Mapping[Case, Mapping[str, int]]) -> Table:
 
     ``readings`` are what other counters take for a case's MACs, by the counter.
     """
-    where = places(rows_of(run))
+    where = places(record.case for record in run.records)
     return Table.of(
         {
-            **where(row),
+            **where(row.case),
             "variant": case["variant"],
             "printed": claim_text(claim),
             "counted": judged_text(result),

@@ -1,6 +1,6 @@
 """The report a person reads: the machine, the baseline, the claims beside what was measured, and everything behind them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attnbench.core.records import Run
@@ -9,7 +9,8 @@ from attnbench.judge.claims import ABOUT
 from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
-from attnbench.report.table import Section, Table
+from attnbench.report.answer import sections_text
+from attnbench.report.table import Section
 
 HOW_TO_READ = " ".join(
     (
@@ -30,19 +31,6 @@ HOW_TO_READ = " ".join(
 def render(run: Run) -> str:
     """The run as one Markdown page."""
     return "\n\n".join(filter(None, _sections(run))) + "\n"
-
-
-def noted_text(title: str, notes: Sequence[str], tables: Iterable[tuple[str, Table]]) -> str:
-    """A page: what a reader must know first as a list, and then tables under their titles."""
-    page = f"# {title}\n\n" + "\n".join(f"- {note}" for note in notes)
-    body = sections_text((heading, "", table) for heading, table in tables)
-    return f"{page}\n\n{body}".rstrip() + "\n"
-
-
-def sections_text(sections: Iterable[tuple[str, str, Table]]) -> str:
-    """Headings, paragraphs and tables; a section without either of the latter is left out."""
-    parts = ((f"## {title}", paragraph, table.markdown()) for title, paragraph, table in sections)
-    return "\n\n".join("\n\n".join(filter(None, part)) for part in parts if any(part[1:])) + "\n"
 
 
 def _sections(run: Run) -> Iterator[str]:

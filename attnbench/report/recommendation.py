@@ -1,13 +1,13 @@
 """A recommendation as tables: what is left by rank, what fell out and why; for a reader, and unrounded for a program."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
-from attnbench.report.markdown import noted_text
-from attnbench.report.table import Table, plain_csv
+from attnbench.report.answer import Answer
+from attnbench.report.table import Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -44,60 +44,13 @@ COLUMNS = {
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
 
-def ranking(found: Recommendation) -> Table:
-    """What is left, a row a variant, the best first within each host and size."""
-    return Table.of(
-        {
-            "rank": str(one.rank),
-            **place,
-            "Pareto front": _front_text(one),
-            "overhead (%)": with_interval(one.overhead, one.low, one.high),
-            "(ms)": fixed(one.added_ms, 2),
-            "params (+)": count(one.params),
-            "MACs (+M)": significant(None if one.macs is None else one.macs / 1e6, 2),
-            "memory (+MB)": scaled(one.memory, 1e6, 1),
-            "NPU": _npu_text(one),
-            **_metrics_text(found, one),
-            "remark": "; ".join(one.remarks),
-        }
-        for one, place in _places(found)
-        if not one.reasons
-    )
-
-
-def fell_out(found: Recommendation) -> Table:
-    """What fell out, a row a variant: the reason that decided, the others, and how far it is from the budget."""
-    return Table.of(
-        {
-            **place,
-            "why": _reasons_text(one.reasons[:1]),
-            "and": _reasons_text(one.reasons[1:]) or MISSING,
-            "overhead (%)": with_interval(one.overhead, one.low, one.high),
-            "from the budget": _beyond_text(one),
-            **_metrics_text(found, one),
-        }
-        for one, place in _places(found)
-        if one.reasons
-    )
-
-
-def as_csv(found: Recommendation) -> str:
-    """Every variant as CSV, unrounded, first what is left: the columns of ``COLUMNS`` and one for each metric."""
-    metrics = {f"metric_{name}": name for name in found.asked.metrics}
-    rows = (
-        {**_row(one), **{column: one.metrics.get(name) for column, name in metrics.items()}}
-        for one in (*found.left, *found.fallen)
-    )
-    return plain_csv((*COLUMNS, *metrics), rows)
-
-
-def as_json(found: Recommendation) -> str:
-    """The question, the notes and every variant as JSON: the columns are keys, and what is missing is null."""
+def answer(found: Recommendation) -> Answer:
+    """Both tables, every variant as a row with a column for each metric, and all with the question as a document."""
     asked = found.asked
-    answer = {
+    document = {
         "schema": SCHEMA,
         "asked": {
-            "targets": list(found.targets),
+            "targets": found.targets,
             "max_overhead_pct": asked.max_overhead.to("%") if asked.max_overhead else None,
             "max_latency_ms": asked.max_latency.to("ms") if asked.max_latency else None,
             "allow_unknown": asked.allow_unknown,
@@ -105,21 +58,56 @@ def as_json(found: Recommendation) -> str:
             "host": asked.host,
             "size": asked.size,
         },
-        "notes": list(found.notes),
+        "notes": found.notes,
         "left": [_row(one) | {"metrics": dict(one.metrics)} for one in found.left],
         "fell_out": [_row(one) | {"metrics": dict(one.metrics)} for one in found.fallen],
     }
-    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    columns = (*COLUMNS, *(f"metric_{name}" for name in asked.metrics))
+    rows = (
+        _row(one) | {f"metric_{name}": one.metrics.get(name) for name in asked.metrics}
+        for one in (*found.left, *found.fallen)
+    )
+    tables = ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
+    return Answer(tables, columns, rows, document, "Recommendation", found.notes)
 
 
-def as_markdown(found: Recommendation) -> str:
-    """The notes as a list, and both tables."""
-    return noted_text("Recommendation", found.notes, sections(found))
+def ranking(found: Recommendation) -> Table:
+    """What is left, a row a variant, the best first within each host and size."""
+    where = _places(found)
+    return Table.of(
+        {
+            "rank": one.rank,
+            **where(one.case),
+            "variant": one.case.variant,
+            "Pareto front": _front_text(one),
+            "overhead (%)": with_interval(one.overhead, one.low, one.high),
+            "(ms)": fixed(one.added_ms, 2),
+            "params (+)": count(one.params),
+            "MACs (+M)": significant(None if one.macs is None else one.macs / 1e6, 2),
+            "memory (+MB)": scaled(one.memory, 1e6, 1),
+            "NPU": _npu_text(one),
+            **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
+            "remark": "; ".join(one.remarks),
+        }
+        for one in found.left
+    )
 
 
-def sections(found: Recommendation) -> Iterator[tuple[str, Table]]:
-    """The tables with their titles; empty ones are left out."""
-    return ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
+def fell_out(found: Recommendation) -> Table:
+    """What fell out, a row a variant: the reason that decided, the others, and how far it is from the budget."""
+    where = _places(found)
+    return Table.of(
+        {
+            **where(one.case),
+            "variant": one.case.variant,
+            "why": _reasons_text(one.reasons[:1]),
+            "and": _reasons_text(one.reasons[1:]) or MISSING,
+            "overhead (%)": with_interval(one.overhead, one.low, one.high),
+            "from the budget": _beyond_text(one),
+            **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
+        }
+        for one in found.fallen
+    )
 
 
 def _row(one: Candidate) -> dict[str, Any]:
@@ -135,15 +123,8 @@ def _row(one: Candidate) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _places(found: Recommendation) -> list[tuple[Candidate, dict[str, str]]]:
-    """Each candidate with what its row begins with: its variant, after host and size where there are several of them."""
-    every = (*found.left, *found.fallen)
-    keys = [key for key in ("host", "size") if len({getattr(one.case, key) for one in every}) > 1]
-    return [(one, {key: getattr(one.case, key) for key in (*keys, "variant")}) for one in every]
-
-
-def _metrics_text(found: Recommendation, one: Candidate) -> dict[str, str]:
-    return {name: significant(one.metrics.get(name), 4) for name in found.asked.metrics}
+def _places(found: Recommendation) -> Callable[[Case], dict[str, str]]:
+    return places(one.case for one in (*found.left, *found.fallen))
 
 
 def _reasons_text(reasons: Sequence[tuple[str, str]]) -> str:

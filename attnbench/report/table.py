@@ -5,12 +5,13 @@ No pandas: that is for users, at the edge (``frame.to_frame``).
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from tabulate import tabulate
 
+from attnbench.core.records import Case
 from attnbench.core.units import MISSING
 
 
@@ -67,13 +68,11 @@ class Section(NamedTuple):
     table: Table = Table()
 
 
-def plain_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV for a program, numbers unrounded: what is missing is empty, and the items of a list are joined."""
-    return Table(tuple(columns), tuple(tuple(_cell(row.get(column)) for column in columns) for row in rows)).csv()
-
-
-def _cell(value: Any) -> str:
-    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+def places(cases: Iterable[Case], keys: Sequence[str] = ("host", "size")) -> Callable[[Case], dict[str, str]]:
+    """Gives of a case what tells it apart: those of ``keys`` of which the cases have several."""
+    seen = set(cases)
+    several = [key for key in keys if len({getattr(case, key) for case in seen}) > 1]
+    return lambda case: {key: str(getattr(case, key)) for key in several}
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.rows import Row, rows_of
-from attnbench.report.table import Table
+from attnbench.report.table import Table, places
 
 
 def baselines(rows: Sequence[Row]) -> Table:
@@ -91,9 +91,9 @@ def _check_text(check: Check) -> str:
 
 def failures(rows: Sequence[Row]) -> Table:
     """Cases without figures, and why."""
-    where = places(rows)
+    where = places(row.case for row in rows)
     return Table.of(
-        {**where(row), "variant": row.variant, "status": row.status, "reason": row.reason}
+        {**where(row.case), "variant": row.variant, "status": row.status, "reason": row.reason}
         for row in rows
         if row.status != "ok"
     )
@@ -161,10 +161,10 @@ def node_findings(record: Record) -> Table:
 
 def cases_table(rows: Sequence[Row]) -> Table:
     """One line a case, for a terminal."""
-    where = places(rows)
+    where = places(row.case for row in rows)
     return Table.of(
         {
-            **where(row),
+            **where(row.case),
             "variant": row.variant,
             "status": row.status,
             "overhead (%)": overhead_text(row),
@@ -178,12 +178,6 @@ def cases_table(rows: Sequence[Row]) -> Table:
         }
         for row in rows
     )
-
-
-def places(rows: Sequence[Row]) -> Callable[[Row], dict[str, str]]:
-    """Gives host and size of a row, each only where the rows have several: else the baseline's table says them."""
-    several = [name for name in ("host", "size") if len({getattr(row, name) for row in rows}) > 1]
-    return lambda row: {name: getattr(row, name) for name in several}
 
 
 def named_variants(run: Run) -> set[str]:

@@ -3,8 +3,8 @@
 Shares (overheads) are in %, their differences in percentage points; times in ms, bytes and counts as they are.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attnbench.core.metrics import SHARES
 from attnbench.core.units import MISSING, count, significant, with_interval
-from attnbench.report.markdown import noted_text
-from attnbench.report.table import Table, plain_csv
+from attnbench.report.answer import Answer
+from attnbench.report.table import Table, places
 
 if TYPE_CHECKING:
     from attnbench.core.statistics import Estimate
@@ -61,18 +61,29 @@ class Shown(NamedTuple):
     text: Callable[..., str]
 
 
-def sections(found: "History") -> Iterator[tuple[str, Table]]:
-    """The tables with their titles; empty ones are left out."""
-    return ((title, table) for title, table in ((STEPS, steps(found)), (TRENDS, trends(found))) if table)
+def answer(found: "History") -> Answer:
+    """Both tables; a row for every point; and the question, the notes, what was left out and each series as a document."""
+    document = {
+        "schema": SCHEMA,
+        "asked": {**found.query._asdict(), "fail_on_step_pct": found.limit.value if found.limit else None},
+        "notes": found.notes,
+        "runs": len(found.archive.runs),
+        "left_out": [left._asdict() for left in found.archive.left_out],
+        "failing": len(found.failing),
+        "series": (_series(found, trend) for trend in found.trends),
+    }
+    rows = (row for trend in found.trends for row in _rows(found, trend))
+    tables = ((title, table) for title, make in ((STEPS, steps), (TRENDS, trends)) if (table := make(found)))
+    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes)
 
 
 def steps(found: "History") -> Table:
     """Each step: from where to where, its size, between which commits, and what it may come from; those that fail first."""
-    ordered = sorted(found.steps, key=lambda step: step not in found.failing)
+    where, ordered = _where(found), sorted(found.steps, key=lambda step: step not in found.failing)
     return Table.of(
         {
             **({"fails": "yes" if step in found.failing else ""} if found.failing else {}),
-            **_where(found, step.series),
+            **where(step.series),
             "from": _text(step.series, step.before),
             "to": _text(step.series, step.after),
             "size": _size(step.series, step.size),
@@ -87,9 +98,10 @@ def steps(found: "History") -> Table:
 
 def trends(found: "History") -> Table:
     """Each series: its first and last figure, the change between them, and how it went."""
+    where = _where(found)
     return Table.of(
         {
-            **_where(found, trend.series),
+            **where(trend.series),
             "first": _figure(trend.series, trend.series.points[0]),
             "last": _figure(trend.series, trend.series.points[-1]),
             "change": _size(trend.series, trend.change),
@@ -114,34 +126,6 @@ def sparkline(values: Sequence[float | str]) -> str:
     return "".join(BARS[round((height - low) / span * (len(BARS) - 1)) if span else 0] for height in heights)
 
 
-def as_csv(found: "History") -> str:
-    """Every point of every series as CSV, in the columns of ``COLUMNS``."""
-    return plain_csv(tuple(COLUMNS), (row for trend in found.trends for row in _rows(found, trend)))
-
-
-def as_json(found: "History") -> str:
-    """The question, the notes, what was left out, and each series with its points and steps; what is missing is null."""
-    answer = {
-        "schema": SCHEMA,
-        "asked": {
-            **found.query._asdict(),
-            "metrics": list(found.query.metrics),
-            "fail_on_step_pct": found.limit.value if found.limit else None,
-        },
-        "notes": list(found.notes),
-        "runs": len(found.archive.runs),
-        "left_out": [left._asdict() for left in found.archive.left_out],
-        "failing": len(found.failing),
-        "series": [_series(found, trend) for trend in found.trends],
-    }
-    return json.dumps(answer, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def as_markdown(found: "History") -> str:
-    """The notes as a list, and the tables."""
-    return noted_text("History", found.notes, sections(found))
-
-
 def _shown(series: "TrendSeries") -> Shown:
     figure = series.newest
     if isinstance(figure.value, str):
@@ -152,18 +136,17 @@ def _shown(series: "TrendSeries") -> Shown:
     return units.get(figure.unit, Shown("1", 1.0, count if figure.exact else significant))
 
 
-def _where(found: "History", series: "TrendSeries") -> dict[str, str]:
-    """What tells the series apart from the others shown: machine, host, size and batch only where there are several."""
-    case = series.case
-    cases = [trend.series.case for trend in found.trends]
-    facts = {"host": case.host, "size": case.size, "batch": count(case.batch)}
-    unit = _shown(series).unit
-    return {
-        **({"machine": found.kinds[series.kind]} if len(found.kinds) > 1 else {}),
-        **{key: fact for key, fact in facts.items() if len({getattr(one, key) for one in cases}) > 1},
-        "variant": case.variant,
-        "metric": series.metric if unit in ("1", "verdict") else f"{series.metric} ({unit})",
-    }
+def _where(found: "History") -> Callable[["TrendSeries"], dict[str, str]]:
+    """Gives what tells a series apart from the others shown: machine, host, size and batch only where there are several."""
+    where = places((trend.series.case for trend in found.trends), ("host", "size", "batch"))
+
+    def told(series: "TrendSeries") -> dict[str, str]:
+        unit = _shown(series).unit
+        metric = series.metric if unit in ("1", "verdict") else f"{series.metric} ({unit})"
+        machine = {"machine": found.kinds[series.kind]} if len(found.kinds) > 1 else {}
+        return {**machine, **where(series.case), "variant": series.case.variant, "metric": metric}
+
+    return told
 
 
 def _text(series: "TrendSeries", value: float | str) -> str:
@@ -209,55 +192,53 @@ def _time(time: datetime) -> str:
 
 
 def _facts(found: "History", series: "TrendSeries") -> dict[str, Any]:
-    case = series.case
-    return {
-        "machine": found.kinds[series.kind], "host": case.host, "size": case.size, "batch": case.batch,
-        "variant": case.variant, "metric": series.metric, "unit": _shown(series).unit,
-    }  # fmt: skip
+    facts = {
+        "machine": found.kinds[series.kind],
+        **asdict(series.case),
+        "metric": series.metric,
+        "unit": _shown(series).unit,
+    }
+    return {name: facts[name] for name in COLUMNS if name in facts}
 
 
 def _rows(found: "History", trend: "Trend") -> Iterator[dict[str, Any]]:
-    facts = _facts(found, trend.series)
-    first = {step.at: step for step in trend.steps}
+    facts, steps = _facts(found, trend.series), {step.at: step for step in trend.steps}
     for at, point in enumerate(_points(trend)):
-        step = first.get(at)
-        yield facts | point | (_step(found, step) if step else {}) | {"causes": "; ".join(step.causes) if step else ""}
+        step = steps.get(at)
+        yield facts | point | (_step(found, step) | {"causes": "; ".join(step.causes)} if step else {})
 
 
 def _points(trend: "Trend") -> Iterator[dict[str, Any]]:
     scale = _shown(trend.series).scale
     levels = {at: level.mean.value for level in trend.levels for at in range(level.start, level.end)}
     for at, point in enumerate(trend.series.points):
-        figure = point.figure
+        run, figure = point.run, point.figure
         level: float | str | None = figure.value if figure.exact else levels.get(at)
+        values = {"value": figure.value, "low": figure.low, "high": figure.high, "level": level}
         yield {
-            "run": point.run.path,
-            "time": point.run.time.isoformat(),
-            "commit": point.run.commit,
-            "value": _scaled(figure.value, scale),
-            "low": _scaled(figure.low, scale),
-            "high": _scaled(figure.high, scale),
-            "level": _scaled(level, scale),
+            "run": run.path,
+            "time": run.time.isoformat(),
+            "commit": run.commit,
+            **{name: _scaled(value, scale) for name, value in values.items()},
             "apart": at in trend.apart,
         }
 
 
 def _step(found: "History", step: "LevelStep") -> dict[str, Any]:
-    scale, size = _shown(step.series).scale, step.size
-    ends = (None, None, None) if size is None else (size.value, size.low, size.high)
-    names = ("step", "step_low", "step_high")
-    return {
-        **{name: _scaled(end, scale) for name, end in zip(names, ends, strict=True)},
-        "fails": step in found.failing,
-    }
+    return {**_ends("step", step.size, _shown(step.series).scale), "fails": step in found.failing}
+
+
+def _ends(name: str, size: "Estimate | None", scale: float) -> dict[str, float | str | None]:
+    """A difference and the ends of its interval under three names; what is missing is ``None``."""
+    ends = (size.value, size.low, size.high) if size else (None, None, None)
+    return {f"{name}{end}": _scaled(value, scale) for end, value in zip(("", "_low", "_high"), ends, strict=True)}
 
 
 def _series(found: "History", trend: "Trend") -> dict[str, Any]:
-    change, scale = trend.change, _shown(trend.series).scale
-    ends: Mapping[str, float | None] = {} if change is None else {"": change.value, "_low": change.low, "_high": change.high}
+    scale = _shown(trend.series).scale
     return {
         **_facts(found, trend.series),
-        **{f"change{name}": _scaled(ends.get(name), scale) for name in ("", "_low", "_high")},
+        **_ends("change", trend.change, scale),
         "searched": trend.searched,
         "lacking": [run.path for run in trend.series.lacking],
         "points": list(_points(trend)),

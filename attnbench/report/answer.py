@@ -1,0 +1,46 @@
+"""What a command answers that tells of figures: notes and tables for a reader, plain rows and a document for a program."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from attnbench.report.table import Table
+
+
+class Answer(NamedTuple):
+    """One answer, in whichever form it is asked for; tables and rows may be generators, made for that one form alone.
+
+    ``notes`` are what a reader must know first. ``sections`` are tables under their titles, the empty ones left out.
+    ``columns`` and ``rows`` are the CSV, numbers unrounded; ``document`` is the JSON.
+    """
+
+    sections: Iterable[tuple[str, Table]]
+    columns: Sequence[str]
+    rows: Iterable[Mapping[str, Any]]
+    document: Mapping[str, Any]
+    title: str = ""
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """The notes as a list, and the tables."""
+        head = f"# {self.title}\n\n" + "".join(f"- {note}\n" for note in self.notes) + "\n" if self.title else ""
+        return f"{head}{sections_text((title, '', table) for title, table in self.sections)}".rstrip() + "\n"
+
+    def csv(self) -> str:
+        """The rows for a program: what is missing is empty, and the items of a list are joined."""
+        cells = tuple(tuple(_cell(row.get(column)) for column in self.columns) for row in self.rows)
+        return Table(tuple(self.columns), cells).csv()
+
+    def json(self) -> str:
+        """The document; what is missing is null."""
+        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False, default=list) + "\n"
+
+
+def sections_text(sections: Iterable[tuple[str, str, Table]]) -> str:
+    """Headings, paragraphs and tables; a section without either of the latter is left out."""
+    parts = ((f"## {title}", paragraph, table.markdown()) for title, paragraph, table in sections)
+    return "\n\n".join("\n\n".join(filter(None, part)) for part in parts if any(part[1:])) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
