@@ -474,7 +474,8 @@ def test_what_is_no_run_is_left_out_with_the_reason(tmp_path, command):
         "empty": "the file is empty",
         "torn": "torn within its first line",
         **dict.fromkeys(("list", "words", "deep", "other", "types", "bytes"), "its first line is not the header of a run"),
-        "broken": "not a run to its end: line 3 is not a record",
+        "broken": "not a run to its end: line 3 is not a record: JSONDecodeError: Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1)",
         "notime": "says neither of when its commit is nor when it started",
         "pipe": "is not a file",
         "link": "is not a file",

@@ -5,7 +5,7 @@ Claims are judged in ``claims``, comparisons in ``compare``.
 
 from collections.abc import Iterable
 
-from attnbench.core.records import Finding
+from attnbench.core.records import Finding, Record
 
 SYSTEMATIC_RELATIVE = 0.10
 SYSTEMATIC_POINTS = 0.15
@@ -43,3 +43,13 @@ def npu_verdict(findings: Iterable[Finding]) -> str:
         if worst in levels:
             return worst
     return "ok with constraint" if levels & {"constrained", "efficiency"} else "ok"
+
+
+def own_findings(record: Record) -> dict[str, list[Finding]]:
+    """By target the findings on a variant's own nodes, which may be none; on all nodes for the host alone."""
+    found: dict[str, list[Finding]] = {}
+    for finding in record.findings:
+        own = found.setdefault(finding.target, [])
+        if finding.inserted or record.case.is_baseline:
+            own.append(finding)
+    return found

@@ -23,7 +23,7 @@ from attnbench.core.records import Case, Finding, Record, Run
 from attnbench.core.units import significant
 from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, judge_claim
 from attnbench.judge.rows import Row, asked_rows
-from attnbench.judge.verdicts import npu_verdict
+from attnbench.judge.verdicts import npu_verdict, own_findings
 from attnbench.report import ReportFormat
 from attnbench.report.claims import claim_text, judged_text
 
@@ -61,10 +61,10 @@ def render(run: Run) -> str:
 def _tests(record: Record, targets: Iterable[str]) -> Iterator[Test]:
     yield _measured(record)
     yield from _parity(record)
+    findings = own_findings(record)
     for target in targets:
-        findings = [finding for finding in record.findings if finding.target == target]
-        if findings:
-            yield _npu(target, [f for f in findings if f.inserted or record.case.is_baseline])
+        if target in findings:
+            yield _npu(target, findings[target])
 
 
 def _measured(record: Record) -> Test:

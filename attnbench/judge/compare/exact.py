@@ -12,7 +12,7 @@ from attnbench.core.records import Case, Finding, Level, Measurement, Record
 from attnbench.core.units import count
 from attnbench.judge.compare.match import Pair
 from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, ComparisonRow, Verdict
-from attnbench.judge.verdicts import VERDICTS, npu_verdict
+from attnbench.judge.verdicts import VERDICTS, npu_verdict, own_findings
 
 NPU, NPU_OPS, NODES = "npu", "npu_ops", "nodes"
 
@@ -28,7 +28,7 @@ def exact_rows(pair: Pair) -> Iterator[ComparisonRow]:
     before, after = _measured(pair.before), _measured(pair.after)
     for metric in dict.fromkeys((*before, *after)):
         yield from _exact(pair.case, metric, before.get(metric), after.get(metric))
-    one, two = _findings(pair.before), _findings(pair.after)
+    one, two = own_findings(pair.before), own_findings(pair.after)
     for target in dict.fromkeys((*one, *two)):
         if target in one and target in two:
             yield from _npu(pair.case, target, one[target], two[target])
@@ -63,16 +63,6 @@ def _compared(case: Case, metric: str, before: float, after: float, unit: str, b
     rose = after > before
     verdict: Verdict = BETTER if rose == (better == "higher") else WORSE
     return ComparisonRow(case, metric, verdict, f"exact: {'more' if rose else 'less'}", before, after, unit, after - before)
-
-
-def _findings(record: Record) -> dict[str, list[Finding]]:
-    """By target the findings on a variant's own nodes, which may be none; on all nodes for the host alone."""
-    found: dict[str, list[Finding]] = {}
-    for finding in record.findings:
-        own = found.setdefault(finding.target, [])
-        if finding.inserted or record.case.is_baseline:
-            own.append(finding)
-    return found
 
 
 def _npu(case: Case, target: str, one: list[Finding], two: list[Finding]) -> Iterator[ComparisonRow]:

@@ -9,7 +9,7 @@ from attnbench.core.quantities import Quantity
 from attnbench.core.records import Case, Record, Run
 from attnbench.core.units import fixed, percent, significant, with_interval
 from attnbench.judge.recommend.requirements import Requirements
-from attnbench.judge.verdicts import CROWDED, agreement, npu_verdict, systematic_points
+from attnbench.judge.verdicts import CROWDED, agreement, npu_verdict, own_findings, systematic_points
 
 TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
 """Kinds of reasons, in the order in which they decide."""
@@ -122,10 +122,9 @@ def _added(record: Record, baseline: Record | None, metric: str) -> int | None:
 
 def _verdict(record: Record, target: str) -> TargetVerdict:
     """A target's word, with those ops first that most of its nodes are."""
-    of_target = [finding for finding in record.findings if finding.target == target]
-    if not of_target:
+    added = own_findings(record).get(target)
+    if added is None:
         return TargetVerdict(target, "")
-    added = [finding for finding in of_target if finding.inserted]
     word = npu_verdict(added)
     levels = ("constrained", "efficiency") if word == "ok with constraint" else (word,)
     decisive = [finding for finding in added if finding.level in levels]

@@ -93,7 +93,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Stretches:
+class SeriesLevels:
     """A series as stretches, with a step from each to the next; ``apart`` are runs that lie apart from their neighbours."""
 
     levels: tuple[Stretch, ...]
@@ -142,16 +142,16 @@ def differences(series: Array, unit: Array, span: int) -> Array:
     return np.abs(found)
 
 
-def find_levels(values: Sequence[float], noise: Noise, family: int) -> Stretches:
+def find_levels(values: Sequence[float], noise: Noise, family: int) -> SeriesLevels:
     """The stretches of a series that is one of ``family`` in which steps are looked for."""
     series = np.asarray(values, float)
     if len(series) < FEWEST:
-        return Stretches((_stretch(series, noise, 0, len(series)),), (), frozenset())
+        return SeriesLevels((_stretch(series, noise, 0, len(series)),), (), frozenset())
     cuts = cut(near_neighbours(series, noise.deviations, REACH), noise.deviations, penalty(len(series), noise, family))
     used = near_neighbours(series, noise.deviations, APART)
     levels = tuple(_stretch(used, noise, start, end) for start, end in pairwise(edges(cuts)))
     apart = frozenset(np.flatnonzero(used != series).tolist())
-    return Stretches(levels, tuple(_step(noise, one, two) for one, two in pairwise(levels)), apart)
+    return SeriesLevels(levels, tuple(_step(noise, one, two) for one, two in pairwise(levels)), apart)
 
 
 def near_neighbours(series: Array, deviations: Array, reach: float) -> Array:
