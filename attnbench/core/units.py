@@ -44,6 +44,11 @@ def count(value: float | None, sign: bool = False) -> str:
     return fixed(value, 0, sign)
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 case``, ``2 cases``: a whole number of things."""
+    return f"{count(number)} {thing}{'s' * (number != 1 and not thing.endswith('s'))}"
+
+
 def scaled(value: float | None, scale: float, decimals: int = 2, sign: bool = False) -> str:
     """A number divided by the scale its column header names (1e6 for M, 1e9 for G, 2**20 for MiB)."""
     return MISSING if value is None else fixed(value / scale, decimals, sign)

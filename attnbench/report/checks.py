@@ -9,7 +9,7 @@ from msgspec import structs
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import LEVELS
-from attnbench.core.units import MISSING, count, fixed
+from attnbench.core.units import MISSING, count, counted, fixed
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.report.table import Table
 
@@ -41,10 +41,12 @@ def summary(checked: "Checked") -> Table:
 def headline(checked: "Checked") -> str:
     """What the target says of the whole, how the graph would be cut up, and where its rules were read."""
     target, verdict = checked.target, npu_verdict(checked.findings)
-    parts = f"{_many(checked.cut.islands, 'island')} on the NPU, {_many(checked.cut.crossings, 'crossing')}"
+    parts = f"{counted(checked.cut.islands, 'island')} on the NPU, {counted(checked.cut.crossings, 'crossing')}"
     if checked.cut != checked.cut_if_unknown_runs:
         other = checked.cut_if_unknown_runs
-        parts += f" ({_many(other.islands, 'island')} and {_many(other.crossings, 'crossing')} if all unknown ops run there)"
+        parts += (
+            f" ({counted(other.islands, 'island')} and {counted(other.crossings, 'crossing')} if all unknown ops run there)"
+        )
     text = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
     return f"{text} Rules restated from: {target.source}."
 
@@ -135,10 +137,6 @@ def _plain(checked: "Checked", groups: Sequence["CheckCause"]) -> dict[str, Any]
 
 def _percent(share: float | None) -> str:
     return MISSING if share is None else fixed(100 * share, 1)
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _some(texts: Sequence[str], most: int = 3) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from attnbench.core.records import Case, Record, Run
 from attnbench.report import ReportFormat
+from attnbench.report.json import present
 from attnbench.report.series import SeriesFigure, figures
 
 
@@ -20,8 +21,8 @@ def render(run: Run) -> str:
     """The run as one JSON document; a case without a latency is left out."""
     header = run.header
     document = {
-        "machine_info": _present(_machine(run)),
-        "commit_info": _present(_commit(run)),
+        "machine_info": present(_machine(run)),
+        "commit_info": present(_commit(run)),
         "benchmarks": [
             _benchmark(record, figure)
             for record in run.records
@@ -108,7 +109,7 @@ def _machine(run: Run) -> dict[str, Any]:
         "python_version": software.get("python"),
         "system": system,
         "release": release,
-        "cpu": _present({"brand_raw": machine.get("cpu"), "count": machine.get("cores")}),
+        "cpu": present({"brand_raw": machine.get("cpu"), "count": machine.get("cores")}),
     }
 
 
@@ -120,10 +121,6 @@ def _commit(run: Run) -> dict[str, Any]:
         "dirty": commit.endswith("-dirty"),
         "project": run.header.study.get("name"),
     }
-
-
-def _present(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if value not in (None, "")}
 
 
 ENTRIES = (

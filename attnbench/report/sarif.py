@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from attnbench.core.naming import display_name
+from attnbench.core.units import counted
 
 if TYPE_CHECKING:
     from attnbench.npu.check import CheckCause, Checked
@@ -56,7 +57,7 @@ def _result(checked: "Checked", cause: "CheckCause", index: int) -> dict[str, An
     limit = f" Limit: {cause.limit}." if cause.limit else ""
     instead = f" {cause.substitute} computes the same and is taken." if cause.substitute else ""
     where = f" to {cause.device}" if cause.device else ""
-    many = f"{len(cause.nodes)} node{'' if len(cause.nodes) == 1 else 's'}"
+    many = counted(len(cause.nodes), "node")
     text = f"{', '.join(cause.ops)}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{instead}"
     return {
         "ruleId": _rule_id(checked, cause),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from attnbench.core.records import Run
-from attnbench.core.units import count, fixed, significant
+from attnbench.core.units import count, counted, fixed, significant
 from attnbench.judge.compare.match import unlike
 from attnbench.judge.compare.noisy import OVERHEAD
 from attnbench.judge.compare.rows import ADDED, BETTER, CASE, COMPARED, INCOMPARABLE, REMOVED, SAME, WORSE
@@ -33,33 +33,28 @@ def notes(found: "Comparison") -> Iterator[str]:
 
 def _side(word: str, run: Run, name: str) -> str:
     header = run.header
-    commit = f"commit {header.software['commit']}" if header.software.get("commit") else "of no known commit"
-    when = f" of {header.software['commit_time']}" if header.software.get("commit_time") else ""
+    commit, time = (header.software.get(name) for name in ("commit", "commit_time"))
     machine = f"{header.machine.get('cpu', 'unknown machine')} (id {header.machine.get('id', 'unknown')})"
     unfinished = "" if finished(run) else "; the run is not finished"
-    cases = f"{count(len(run.records))} of {_number(len(header.cases), 'case')}"
-    called = f" {name}" if name else ""
-    return f"{word}{called}: {header.started}, {commit}{when}, on {machine}, {cases}{unfinished}."
+    cases = f"{count(len(run.records))} of {counted(len(header.cases), 'case')}"
+    made = f"{f'commit {commit}' if commit else 'of no known commit'}{f' of {time}' if time else ''}"
+    return f"{' '.join(filter(None, (word, name)))}: {header.started}, {made}, on {machine}, {cases}{unfinished}."
 
 
 def _summary(found: "Comparison") -> str:
     figures = Counter(row.verdict for row in found.rows)
     cases = len({row.case for row in found.rows if row.verdict in COUNTED})
     sums = ", ".join(f"{count(figures[verdict])} {verdict}" for verdict in COUNTED)
-    lone = ", ".join(f"{_number(figures[verdict], 'case')} {verdict}" for verdict in (ADDED, REMOVED) if figures[verdict])
+    lone = ", ".join(f"{counted(figures[verdict], 'case')} {verdict}" for verdict in (ADDED, REMOVED) if figures[verdict])
     whole = sum(figures[verdict] for verdict in COUNTED)
-    return f"Of {_number(whole, 'figure')} of {_number(cases, 'case')}: {sums}{f'; {lone}' if lone else ''}."
-
-
-def _number(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'s' * (number != 1)}"
+    return f"Of {counted(whole, 'figure')} of {counted(cases, 'case')}: {sums}{f'; {lone}' if lone else ''}."
 
 
 def _outcome(found: "Comparison") -> Iterator[str]:
     asked = f"--fail-on {found.fail_on.text}" + ("" if found.fail_on.asked else " (the default)")
     if found.regressions:
         cases = len({row.case for row in found.regressions})
-        yield f"{_number(len(found.regressions), 'regression')} in {_number(cases, 'case')} by {asked}."
+        yield f"{counted(len(found.regressions), 'regression')} in {counted(cases, 'case')} by {asked}."
     elif found.nothing_compared:
         yield "Nothing could be compared: the reasons stand below."
     else:
@@ -89,7 +84,7 @@ def _crowded(found: "Comparison") -> Iterator[str]:
         shares = [share for record in run.records if (share := record.value("core_share")) is not None and share < CROWDED]
         if shares:
             yield (
-                f"{word} was not alone: in {_number(len(shares), 'case')} other processes left a timing process as little "
+                f"{word} was not alone: in {counted(len(shares), 'case')} other processes left a timing process as little "
                 f"as {fixed(100 * min(shares), 0)} % of its core. Overheads tend to read lower then, so that a change may "
                 "hide, or come from that alone: measure again on an idle machine before you rely on it."
             )

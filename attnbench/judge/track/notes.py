@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from attnbench.core.units import count
+from attnbench.core.units import count, counted
 from attnbench.judge.track.gate import NEWEST, StepLimit
 from attnbench.judge.track.history import Archive
 from attnbench.judge.track.reading import RunKind
@@ -39,7 +39,7 @@ def notes(
 def _read(folder: Path, archive: Archive) -> str:
     runs = archive.runs
     span = f"of {_day(runs[0].time)}" if len(runs) == 1 else f"from {_day(runs[0].time)} to {_day(runs[-1].time)}"
-    return f"Read {_number(len(runs), 'run')} below {folder}, {span}."
+    return f"Read {counted(len(runs), 'run')} below {folder}, {span}."
 
 
 def _left_out(archive: Archive) -> Iterator[str]:
@@ -50,7 +50,7 @@ def _left_out(archive: Archive) -> Iterator[str]:
         paths_by_reason.setdefault(reason, []).append(f"{path}: {detail}" if detail else path)
     for reason, paths in sorted(paths_by_reason.items(), key=lambda item: -len(item[1])):
         more = f", and {count(len(paths) - NAMED)} more" if len(paths) > NAMED else ""
-        yield f"Left out {_number(len(paths), 'file')}, {reason} ({', '.join(paths[:NAMED])}{more})."
+        yield f"Left out {counted(len(paths), 'file')}, {reason} ({', '.join(paths[:NAMED])}{more})."
 
 
 def _order(archive: Archive) -> str:
@@ -60,7 +60,7 @@ def _order(archive: Archive) -> str:
     if started == len(archive.runs):
         return "Ordered by when each run started: none knows the time of its commit."
     return (
-        f"Ordered by the time of the commit that each run was made from; {_number(started, 'run')} without one by when it "
+        f"Ordered by the time of the commit that each run was made from; {counted(started, 'run')} without one by when it "
         "started, which may be long after its commit."
     )
 
@@ -69,7 +69,7 @@ def _kinds(archive: Archive, kinds: Mapping[RunKind, str]) -> Iterator[str]:
     if len(kinds) < 2:
         return
     runs, cpus = Counter(run.kind for run in archive.runs), {run.kind: run.header.machine.get("cpu") for run in archive.runs}
-    each = (f"{label} ({cpus[kind] or 'unknown CPU'}, {_number(runs[kind], 'run')})" for kind, label in kinds.items())
+    each = (f"{label} ({cpus[kind] or 'unknown CPU'}, {counted(runs[kind], 'run')})" for kind, label in kinds.items())
     yield f"Runs of another machine, protocol, major version or settings are series of their own: {'; '.join(each)}."
 
 
@@ -78,14 +78,14 @@ def _outcome(trends: Sequence[Trend]) -> str:
     stepped = sum(bool(trend.steps) for trend in trends)
     worse = sum(step.worse for step in steps)
     found = (
-        f"{_number(len(steps), 'step')} in {count(stepped)} of them, {count(worse)} for the worse" if steps else "no step"
+        f"{counted(len(steps), 'step')} in {count(stepped)} of them, {count(worse)} for the worse" if steps else "no step"
     )
-    return f"Of {_number(len(trends), 'series')}: {found}."
+    return f"Of {counted(len(trends), 'series')}: {found}."
 
 
 def _gate(limit: StepLimit | None, failing: Sequence[LevelStep]) -> Iterator[str]:
     if limit is not None:
-        found = f"{_number(len(failing), 'step')}" if failing else "no step"
+        found = counted(len(failing), "step") if failing else "no step"
         yield (
             f"By --fail-on-step {limit.text}: {found} for the worse whose interval reaches that size, among the "
             f"last {NEWEST} runs of a series."
@@ -98,18 +98,14 @@ def _rule(trends: Sequence[Trend]) -> Iterator[str]:
     if searched:
         yield (
             f"A noisy figure has a step where two levels of {SHORTEST} runs at least differ by more than noise explains: "
-            f"over all {_number(searched, 'series')} and all places in them, noise alone shows a step in at most one of "
+            f"over all {counted(searched, 'series')} and all places in them, noise alone shows a step in at most one of "
             f"{count(1 / FALSE_RATE)} reports. A step is found with its third run; one or two runs that differ are none."
         )
     if len(noisy) > searched:
-        yield f"{_number(len(noisy) - searched, 'series')} of fewer than {FEWEST} runs: no step is looked for there."
+        yield f"{counted(len(noisy) - searched, 'series')} of fewer than {FEWEST} runs: no step is looked for there."
     if len(noisy) < len(trends):
         yield "An exact figure has a step wherever it changes."
 
 
 def _day(time: datetime) -> str:
     return time.date().isoformat()
-
-
-def _number(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'s' * (number != 1 and not what.endswith('s'))}"
