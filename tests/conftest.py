@@ -1,5 +1,7 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from msgspec.structs import asdict
 
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
+from attnbench.runs.store import open_run
 
 USER_CODE = '''
 import torch
@@ -118,6 +121,34 @@ def command(monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def refused(command):
+    """A command line that must end with 2 and one line on standard error; it returns that line."""
+
+    def call(*arguments: object) -> str:
+        code, out, err = command(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("attnbench: ")
+        return err
+
+    return call
+
+
+HEAVY = {"torch", "onnx", "onnxruntime", "onnx_ir", "fvcore", "matplotlib"}
+
+
+def loaded_by(*arguments: object, code: int = 0) -> set[str]:
+    """The top-level modules in memory after a command line that ends with ``code``, in a fresh interpreter."""
+    script = (
+        "import sys\nfrom attnbench.cli import main\n"
+        f"sys.argv = ['attnbench', *{[str(argument) for argument in arguments]!r}]\n"
+        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or 0) == {code}\n"
+        "print('\\n' + ' '.join({m.split('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
 BASELINE = Case("resnetsan01", "baseline", "384x640")
 
 
@@ -193,3 +224,40 @@ def run() -> Run:
     protocol = {**asdict(Protocol()), "threads": [1]}
     header = RunHeader(1, "0.1.0", "2026-01-01T00:00:00+00:00", study, protocol, asdict(Effort()), machine, software, cases)
     return Run(header, records)
+
+
+FIGURES = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
+
+
+@pytest.fixture
+def make(run):
+    """A run of a baseline of 100 ms and the records given; keywords change its header, ``floor`` is in points."""
+
+    def made(*records, floor=None, machine="m", settings=None, software=None, planned=(), targets=("aimotive",)):
+        figures = {**FIGURES, "latency": 0.1, **({"floor_difference": floor / 100} if floor else {})}
+        own = (finding("Conv", "supported"),)
+        every = (Record(BASELINE, "ok", measurements(**figures), own, sources={"resnetsan01": "h0"}), *records)
+        header = replace(
+            with_settings(run.header, {**run.header.settings, **(settings or {})}),
+            study={**run.header.study, "targets": list(targets), "matrix": [], "cases": []},
+            machine={**run.header.machine, "id": machine},
+            software={**run.header.software, **(software or {})},
+            cases=(*(record.case for record in every), *planned),
+        )
+        return replace(run, header=header, records=every)
+
+    return made
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Writes a run to a folder of its own and returns that."""
+
+    def stored(run: Run, name: str = "one") -> Path:
+        folder = tmp_path / "results" / name
+        with open_run(folder, run.header) as writer:
+            for record in run.records:
+                writer.append(record)
+        return folder
+
+    return stored

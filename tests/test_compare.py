@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from conftest import BASELINE, case, finding, measurements, with_settings
+from conftest import BASELINE, HEAVY, case, finding, loaded_by, measurements, with_settings
+from conftest import FIGURES as BASE
 from scipy.stats import ttest_ind
 
 from attnbench.core.errors import InputError, UnknownName
@@ -29,11 +30,10 @@ from attnbench.judge.compare.rows import ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.comparison import COLUMNS, answer, sections
 from attnbench.runs.reference import BASELINE_FILE
-from attnbench.runs.store import RUN_FILE, load_run, open_run
+from attnbench.runs.store import RUN_FILE, load_run
 from attnbench.study.plan import plan
 
 ROOT = Path(__file__).parent.parent
-BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
 HASHES = {"resnetsan01": "h0", "se_npu": "m0"}
 PATTERN = (-1.0, 0.5, 1.0, -0.5, 0.0)
 """Five replicates about their mean, in units of their scatter (standard deviation 0.79)."""
@@ -48,7 +48,9 @@ def overhead(samples):
     return Measurement("overhead", fmean(samples) if samples else None, samples=tuple(samples))
 
 
-def variant(name="a", pct=1.0, *, samples=None, scatter=0.05, figures=None, findings=None, latency=None, **more):
+def variant(
+    name="a", pct=1.0, *, samples=None, scatter=0.05, figures=None, findings=None, latency=None, core_share=None, **more
+):
     """A measured variant: an overhead in %, exact figures beside those of ``BASE``, findings of its own."""
     found = [
         *measurements(**{**BASE, **(figures or {})}),
@@ -56,46 +58,13 @@ def variant(name="a", pct=1.0, *, samples=None, scatter=0.05, figures=None, find
     ]
     if latency is not None:
         found.append(Measurement("latency", sorted(latency)[len(latency) // 2], "s", samples=tuple(latency)))
+    found += [] if core_share is None else [Measurement("core_share", core_share)]
     own = (ours("Mul", "supported"),) if findings is None else findings
     return Record(case(name), "ok", tuple(found), own, **{"sources": HASHES, **more})
 
 
 def ours(op, level="supported", node="n", **more):
     return finding(op, level, f"@encoder.layer3@0.a@/{node}", **more)
-
-
-@pytest.fixture
-def make(run):
-    """A run of a baseline and the variants given; keywords change its header."""
-
-    def made(*records, floor=None, machine="m", settings=None, software=None, planned=(), targets=("aimotive",)):
-        figures = {**BASE, "latency": 0.1, **({"floor_difference": floor / 100} if floor else {})}
-        base = Record(
-            BASELINE, "ok", measurements(**figures), (finding("Conv", "supported"),), sources={"resnetsan01": "h0"}
-        )
-        every = (base, *records)
-        header = replace(
-            with_settings(run.header, {**run.header.settings, **(settings or {})}),
-            study={**run.header.study, "targets": list(targets), "matrix": [], "cases": []},
-            machine={**run.header.machine, "id": machine},
-            software={**run.header.software, **(software or {})},
-            cases=(*(r.case for r in every), *planned),
-        )
-        return replace(run, header=header, records=every)
-
-    return made
-
-
-@pytest.fixture
-def store(tmp_path):
-    def stored(run, name="one") -> Path:
-        folder = tmp_path / "results" / name
-        with open_run(folder, run.header) as writer:
-            for record in run.records:
-                writer.append(record)
-        return folder
-
-    return stored
 
 
 def row(found, metric="overhead", name="a"):
@@ -159,11 +128,7 @@ def test_what_a_target_says_is_compared_by_its_verdict_and_by_its_findings(make,
     one, two = row(found, "npu@aimotive"), row(found, "npu_ops@aimotive")
     assert (one.verdict, two.verdict) == verdicts
     assert (one.before, one.after) == words
-    if before != after:
-        assert (
-            two.why
-            == f"{'equal in levels: ' if two.verdict == 'same' else ''}more: 1 Mul {after} (mul); fewer: 1 Mul {before} (mul)"
-        )
+    assert two.why == ("equal" if before == after else f"more: 1 Mul {after} (mul); fewer: 1 Mul {before} (mul)")
 
 
 def test_findings_are_a_multiset_of_op_level_and_rule(make):
@@ -174,10 +139,8 @@ def test_findings_are_a_multiset_of_op_level_and_rule(make):
     more = make(variant(findings=(ours("Mul", "refused", "x"), ours("Mul", "refused", "z"))))
     fewer = make(variant(findings=(ours("Mul", "refused", "x"), ours("Mul", "supported", "z"))))
     assert row(compare(one, renamed), "npu_ops@aimotive").why == "equal"
-    assert (
-        row(compare(one, other), "npu_ops@aimotive").why
-        == "equal in levels: more: 1 Sub supported (sub); fewer: 1 Add supported (add)"
-    )
+    told = "equal in levels: more: 1 Sub supported (sub); fewer: 1 Add supported (add)"
+    assert row(compare(one, other), "npu_ops@aimotive").why == told
     assert "wide-add" in row(compare(one, ruled), "npu_ops@aimotive").why
     found = compare(fewer, more)
     assert (row(found, "npu@aimotive").verdict, row(found, "npu_ops@aimotive").verdict) == ("same", "worse")
@@ -329,12 +292,8 @@ def outcomes(seed, families, cases, *, number, scatter, change):
         return [chance.gauss(mean, scatter) / 100 for _ in range(number)]
 
     for _ in range(families):
-        series = [
-            ReplicateSeries(
-                ComparisonRow(case(str(i)), "overhead", None, ""), drawn(2.0), drawn(2.0 + change * (i == 0)), 0.01
-            )
-            for i in range(cases)
-        ]
+        rows = [ComparisonRow(case(str(number)), "overhead", None, "") for number in range(cases)]
+        series = [ReplicateSeries(one, drawn(2.0), drawn(2.0 + change * (one is rows[0])), 0.01) for one in rows]
         found = [one.verdict for one in judged(series)]
         verdicts[found[0]] += 1
         alarms += any(one in ("worse", "better") for one in found)
@@ -386,16 +345,27 @@ def test_what_was_really_measured_twice_raises_no_alarm():
 # --- what compares at all
 
 
+UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False}
+"""Another value of each field of the protocol that must be alike."""
+
+
+def test_each_field_of_the_protocol_must_be_alike_but_the_thread_counts():
+    assert set(UNLIKE) == set(PROTOCOL_FIELDS) == set(Protocol.__struct_fields__) - {"threads"}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"machine": "n"}, "measured on another machine (id m, n)"),
         ({"machine": None}, "measured on another machine (id m, unknown)"),
         ({"software": {"protocol": 2}}, "measured with another protocol (version 1, 2)"),
-        ({"settings": {"warmup": 9}}, "measured with another protocol (warmup 3, 9)"),
         (
             {"settings": {"provider": "xnnpack", "seed": 1}},
             "measured with another protocol (provider cpu, xnnpack; seed 0, 1)",
+        ),
+        *(
+            ({"settings": {name: value}}, f"measured with another protocol ({name} {getattr(Protocol(), name)}, {value})")
+            for name, value in UNLIKE.items()
         ),
     ],
 )
@@ -408,22 +378,6 @@ def test_overheads_of_unlike_runs_are_incomparable_and_say_why(make, change, rea
 
 def test_machines_that_neither_run_names_are_not_taken_for_one(make):
     assert "id unknown, unknown" in row(compare(make(variant(), machine=None), make(variant(pct=9.0), machine=None))).why
-
-
-UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False}
-"""Another value of each field of the protocol that must be alike."""
-
-
-def test_each_field_of_the_protocol_must_be_alike_but_the_thread_counts():
-    assert set(UNLIKE) == set(PROTOCOL_FIELDS) == set(Protocol.__struct_fields__) - {"threads"}
-
-
-@pytest.mark.parametrize("name", UNLIKE)
-def test_unlike_protocols_are_refused_by_field(make, name):
-    default = getattr(Protocol(), name)
-    found = row(compare(make(variant()), make(variant(pct=9.0), settings={name: UNLIKE[name]})))
-    assert found.verdict == "incomparable"
-    assert found.why == f"measured with another protocol ({name} {default}, {UNLIKE[name]})"
 
 
 @pytest.mark.parametrize("name", [*Effort.__struct_fields__, "threads"])
@@ -470,10 +424,8 @@ def test_across_machines_overheads_compare_when_asked_with_what_that_assumes_and
     assert row(found).verdict == "worse"
     assert "machine: id m → n" in [cause.text for cause in row(found).causes]
     assert any(note.startswith("Overheads are compared across machines, as asked. That assumes") for note in found.notes)
-    assert (row(found, "latency").verdict, row(found, "latency").why) == (
-        "incomparable",
-        "measured on another machine (id m, n)",
-    )
+    latency = row(found, "latency")
+    assert (latency.verdict, latency.why) == ("incomparable", "measured on another machine (id m, n)")
     assert not any("across machines" in note for note in compare(one, one, across_machines=True).notes)
     unlike = make(variant(), machine="n", software={"protocol": 2})
     assert "protocol" in row(compare(one, unlike, across_machines=True)).why
@@ -545,9 +497,8 @@ def test_a_case_with_its_figures_in_both_has_no_row_of_its_own_and_a_failed_one_
 
 
 def test_a_skipped_case_keeps_its_exact_figures(make):
-    skipped = replace(
-        variant(), status="skipped", measurements=measurements(**BASE), failure=Failure("memory", "CaseSkipped", "41 GB")
-    )
+    why = Failure("memory", "CaseSkipped", "41 GB")
+    skipped = replace(variant(), status="skipped", measurements=measurements(**BASE), failure=why)
     heavier = replace(skipped, measurements=measurements(**{**BASE, "params": 1001}))
     assert row(compare(make(skipped), make(heavier)), "params").verdict == "worse"
 
@@ -575,82 +526,58 @@ def causes(found, metric="overhead"):
 
 
 @pytest.mark.parametrize(
-    ("change", "of_overhead", "of_params"),
+    ("software", "of_overhead", "of_params"),
     [
         ({}, ["unexplained"], ["unexplained"]),
-        ({"software": {"opset": 19}}, ["exporter: opset 18 → 19"], ["unexplained"]),
-        (
-            {"software": {"exporter": "f", "canonical_pass": 2}},
-            ["exporter: e → f, canonical pass 1 → 2"],
-            ["unexplained"],
-        ),
-        ({"software": {"onnxruntime": "2"}}, ["onnxruntime: 1 → 2"], ["unexplained"]),
-        ({"software": {"torch": "3"}}, ["torch: 2 → 3"], ["torch: 2 → 3"]),
-        ({"software": {"attnbench": "0.2"}}, ["unexplained"], ["unexplained"]),  # BASE does not say its own
-        (
-            {"software": {"opset": 19, "onnxruntime": "2"}},
-            ["exporter: opset 18 → 19", "onnxruntime: 1 → 2"],
-            ["unexplained"],
-        ),
+        ({"opset": 19}, ["exporter: opset 18 → 19"], ["unexplained"]),
+        ({"exporter": "f", "canonical_pass": 2}, ["exporter: e → f, canonical pass 1 → 2"], ["unexplained"]),
+        ({"onnxruntime": "2"}, ["onnxruntime: 1 → 2"], ["unexplained"]),
+        ({"torch": "3"}, ["torch: 2 → 3"], ["torch: 2 → 3"]),
+        ({"attnbench": "0.2"}, ["unexplained"], ["unexplained"]),  # BASE does not say its own
+        ({"opset": 19, "onnxruntime": "2"}, ["exporter: opset 18 → 19", "onnxruntime: 1 → 2"], ["unexplained"]),
     ],
 )
-def test_the_cause_is_what_differs_and_can_move_the_figure(make, change, of_overhead, of_params):
-    found = compare(make(variant()), make(variant(pct=4.0, figures={"params": 1001}), **change))
+def test_the_cause_is_what_differs_and_can_move_the_figure(make, software, of_overhead, of_params):
+    found = compare(make(variant()), make(variant(pct=4.0, figures={"params": 1001}), software=software))
     assert causes(found) == of_overhead
     assert causes(found, "params") == of_params
+    assert not any(r.causes for r in compare(make(variant()), make(variant(), software=software)).rows)
 
 
-def test_the_exporter_is_a_cause_of_what_is_read_off_the_graph_and_the_runtime_is_not(make):
-    software = {"opset": 19, "canonical_pass": 2, "onnxruntime": "2", "torch": "3"}
-    found = compare(
-        make(variant()), make(variant(figures={"macs": 7}, findings=(ours("Mul", "refused"),)), software=software)
-    )
-    told = ["exporter: opset 18 → 19, canonical pass 1 → 2", "torch: 2 → 3"]
-    assert causes(found, "macs") == causes(found, "npu@aimotive") == causes(found, "npu_ops@aimotive") == told
+OLD_MODULE = {"sources": {**HASHES, "se_npu": "old"}}
 
 
-@pytest.mark.parametrize(("changed", "named"), [("se_npu", "code: se_npu"), ("resnetsan01", "code: resnetsan01")])
-def test_changed_code_comes_first(make, changed, named):
-    after = variant(pct=4.0, figures={"params": 1}, sources={**HASHES, changed: "other"})
-    found = compare(make(variant()), make(after, software={"onnxruntime": "2"}))
-    assert causes(found) == [named, "onnxruntime: 1 → 2"]
-    assert causes(found, "params") == [named]
-
-
-def test_a_run_without_hashes_cannot_rule_the_code_out(make):
-    found = compare(make(variant(sources={})), make(variant(pct=4.0, findings=(ours("Mul", "refused"),))))
-    assert causes(found) == causes(found, "npu@aimotive") == ["unexplained: no hashes of the sources are kept"]
-
-
-def test_the_targets_rules_are_what_is_left_where_the_graph_is_the_same(make):
-    found = compare(make(variant()), make(variant(findings=(ours("Mul", "refused"),))))
-    assert causes(found, "npu@aimotive") == ["rules: aimotive"]
-
-
-def test_the_protocol_is_a_cause_of_exact_figures(make):
-    found = compare(make(variant()), make(variant(figures={"macs": 7}), settings={"canonical": False}))
-    assert causes(found, "macs") == ["protocol: canonical True → False"]
-
-
-def test_a_core_that_was_shared_is_a_cause(make):
-    after = variant(pct=4.0)
-    after = replace(after, measurements=(*after.measurements, Measurement("core_share", 0.8)))
-    assert causes(compare(make(variant()), make(after))) == ["machine: NEW had 80 % of its core"]
+@pytest.mark.parametrize(
+    ("before", "header", "metrics", "named"),
+    [
+        (
+            {},  # the exporter moves what is read off the graph, and the runtime does not
+            {"software": {"opset": 19, "canonical_pass": 2, "onnxruntime": "2", "torch": "3"}},
+            ("macs", "npu@aimotive", "npu_ops@aimotive"),
+            ["exporter: opset 18 → 19, canonical pass 1 → 2", "torch: 2 → 3"],
+        ),
+        (OLD_MODULE, {"software": {"onnxruntime": "2"}}, ("params",), ["code: se_npu"]),
+        (OLD_MODULE, {"software": {"onnxruntime": "2"}}, ("overhead",), ["code: se_npu", "onnxruntime: 1 → 2"]),
+        ({"sources": {**HASHES, "resnetsan01": "old"}}, {}, ("overhead", "params"), ["code: resnetsan01"]),
+        ({"sources": {}}, {}, ("overhead", "npu@aimotive"), ["unexplained: no hashes of the sources are kept"]),
+        ({}, {}, ("npu@aimotive",), ["rules: aimotive"]),  # what is left where the graph is the same
+        ({}, {"settings": {"canonical": False}}, ("macs",), ["protocol: canonical True → False"]),
+        ({"core_share": 0.8}, {}, ("overhead",), ["machine: BASE had 80 % of its core"]),
+    ],
+)
+def test_causes_come_with_the_most_direct_first(make, before, header, metrics, named):
+    after = variant(pct=4.0, figures={"params": 1, "macs": 7}, findings=(ours("Mul", "refused"),))
+    found = compare(make(variant(**before)), make(after, **header))
+    assert [causes(found, metric) for metric in metrics] == [named] * len(metrics)
 
 
 def test_a_run_that_was_not_alone_is_said_to_be_even_where_nothing_changed(make):
-    after = variant()
-    after = replace(after, measurements=(*after.measurements, Measurement("core_share", 0.59)))
-    (note,) = (note for note in compare(make(variant()), make(after)).notes if "not alone" in note)
+    found = compare(make(variant()), make(variant(core_share=0.59)))
+    (note,) = (note for note in found.notes if "not alone" in note)
     assert note.startswith(
         "NEW was not alone: in 1 case other processes left a timing process as little as 59 % of its core"
     )
     assert not any("not alone" in note for note in compare(make(variant()), make(variant())).notes)
-
-
-def test_what_did_not_change_has_no_cause(make):
-    found = compare(make(variant()), make(variant(), software={"opset": 19}))
-    assert not any(r.causes for r in found.rows)
 
 
 # --- what fails
@@ -680,24 +607,20 @@ def test_what_did_not_change_has_no_cause(make):
         ("npu:unknown", {"findings": (ours("Mul", "unknown"),)}, True),
         ("npu:unknown", {"findings": (ours("Mul", "constrained"),)}, False),
         ("none", {"pct": 9.0, "figures": {"params": 1001}}, False),
+        ("elementwise_ops:50%", {"figures": {"elementwise_ops": 1}}, True),  # from nothing any rise is above a share
     ],
 )
 def test_each_form_of_an_entry(make, entry, changes, fails):
-    found = compare(make(variant()), make(variant(**changes)), parse([entry]))
+    before = variant(figures={"elementwise_ops": 0})
+    found = compare(make(before), make(variant(**{"figures": {"elementwise_ops": 0}, **changes})), parse([entry]))
     assert {failed for one in found.regressions for failed in one.fails} == ({entry} if fails else set())
     assert found.exit_code == (1 if fails else 0)
 
 
 def test_a_verdict_that_was_as_bad_before_is_no_regression(make):
-    bad = make(variant(findings=(ours("Mul", "refused"),)))
-    assert compare(bad, bad, parse(["npu:unknown"])).exit_code == 0
-    worse = make(variant(findings=(ours("Mul", "refused"), ours("Add", "refused"))))
-    assert compare(bad, worse, parse(["npu:unknown"])).exit_code == 0
-
-
-def test_from_nothing_any_rise_is_above_a_share(make):
-    found = compare(make(variant(figures={"macs": 0})), make(variant(figures={"macs": 1})), parse(["macs:50%"]))
-    assert found.exit_code == 1
+    bad, worse = (variant(findings=tuple(ours(op, "refused") for op in ops)) for ops in (("Mul",), ("Mul", "Add")))
+    for after in (bad, worse):
+        assert compare(make(bad), make(after), parse(["npu:unknown"])).exit_code == 0
 
 
 def test_entries_may_be_repeated_and_given_one_by_one(make):
@@ -747,11 +670,7 @@ def test_what_cannot_be_read_is_one_line(text, message):
         parse([text])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_wrong_name_is_an_unknown_name():
-    with pytest.raises(UnknownName):
-        parse(["x:1"])
+    assert isinstance(caught.value, UnknownName) is ("unknown" in str(caught.value))
 
 
 # --- exit codes: never a silent pass
@@ -767,25 +686,13 @@ def test_a_metric_that_is_failed_on_and_compared_in_no_case_is_no_pass(make):
     one, two = make(variant()), make(variant(), machine="n")
     found = compare(one, two)
     assert (found.exit_code, found.not_compared) == (3, ("overhead",))
-    assert any(
-        note.startswith(
-            "Of overhead, named in --fail-on overhead:1%,params:0,macs:0,memory:5%,npu:refused (the default), nothing"
-        )
-        for note in found.notes
-    )
+    assert any(note.startswith(f"Of overhead, named in --fail-on {DEFAULT} (the default), nothing") for note in found.notes)
     assert compare(one, two, parse(["params:0,macs:0"])).exit_code == 0
     assert compare(one, two, across_machines=True).exit_code == 0
-
-
-def test_a_regression_counts_more_than_what_could_not_be_compared(make):
-    found = compare(make(variant()), make(variant(figures={"params": 1001}), machine="n"))
-    assert (found.exit_code, found.not_compared) == (1, ("overhead",))
-
-
-def test_overheads_that_are_all_unresolved_are_no_pass(make):
-    one, two = make(variant(scatter=3.0)), make(variant(pct=1.1, scatter=3.0))
-    assert compare(one, two).not_compared == ("overhead",)
-    assert compare(one, two).exit_code == 3
+    regressed = compare(one, make(variant(figures={"params": 1001}), machine="n"))  # counts more
+    assert (regressed.exit_code, regressed.not_compared) == (1, ("overhead",))
+    unresolved = compare(make(variant(scatter=3.0)), make(variant(pct=1.1, scatter=3.0)))
+    assert (unresolved.exit_code, unresolved.not_compared) == (3, ("overhead",))
 
 
 def test_what_neither_run_holds_is_missed_only_where_it_was_asked_for(make):
@@ -821,9 +728,7 @@ def test_the_command_says_first_what_was_compared_and_what_came_of_it(command, p
     assert lines[0] == f"BASE {pair[0]}: 2026-01-01T00:00:00+00:00, commit abc, on a CPU (id m), 8 of 8 cases."
     assert lines[1].startswith(f"NEW {pair[1]}: ")
     assert lines[2] == "Of 54 figures of 7 cases: 49 same, 1 better, 3 worse, 1 incomparable; 1 case added, 1 case removed."
-    assert (
-        lines[3] == "2 regressions in 2 cases by --fail-on overhead:1%,params:0,macs:0,memory:5%,npu:refused (the default)."
-    )
+    assert lines[3] == f"2 regressions in 2 cases by --fail-on {DEFAULT} (the default)."
     titles = ["Regressions", "Worse, and not failed on", "Better", "Not resolved", "Cases of one run alone", "Incomparable"]
     assert [out.index(title) for title in titles] == sorted(out.index(title) for title in titles)
     assert "Every figure" not in out
@@ -857,9 +762,8 @@ def test_the_committed_run_beside_itself_is_the_same(command):
 
 
 def test_bytes_and_missing_figures_are_shown_in_words(make):
-    one = Record(
-        case("a"), "ok", (Measurement("weights", 4_000_000, "B", exact=True), Measurement("peak", 0, "B", exact=True))
-    )
+    weights, peak = (Measurement(name, value, "B", exact=True) for name, value in (("weights", 4_000_000), ("peak", 0)))
+    one = Record(case("a"), "ok", (weights, peak))
     two = replace(one, measurements=tuple(replace(m, value=m.value + 500_000) for m in one.measurements))
     shown = dict(sections(compare(make(one), make(two))))["Worse, and not failed on"].records()
     assert [(r["before"], r["after"], r["change"]) for r in shown] == [
@@ -869,9 +773,8 @@ def test_bytes_and_missing_figures_are_shown_in_words(make):
 
 
 def test_reasons_are_grouped(make):
-    found = compare(
-        make(variant("a"), variant("b"), variant("c")), make(variant("a"), variant("b"), variant("c"), machine="n")
-    )
+    three = [variant(name) for name in "abc"]
+    found = compare(make(*three), make(*three, machine="n"))
     shown = dict(sections(found))["Incomparable, by reason"].records()
     assert shown == [
         {"metric": "overhead", "figures": "3", "reason": "measured on another machine (id m, n)"},
@@ -945,22 +848,16 @@ def test_every_column_is_explained_and_empty_comparisons_render(make):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line_and_exit_code_two(command, pair, arguments, message):
-    code, out, err = command("compare", *pair, *arguments)
-    assert (code, out) == (2, "")
-    assert message in err
-    assert err.startswith("attnbench: ")
-    assert err.count("\n") == 1
+def test_bad_input_is_one_line_and_exit_code_two(refused, pair, arguments, message):
+    assert message in refused("compare", *pair, *arguments)
 
 
-def test_a_file_that_is_no_run_is_one_line(command, pair, tmp_path):
+def test_a_file_that_is_no_run_is_one_line(refused, pair, tmp_path):
     empty, text = tmp_path / "empty.jsonl", tmp_path / "text.jsonl"
     empty.write_text("")
     text.write_text("hello\n")
     for path, message in (("nowhere", "there is no run file"), (empty, "is empty"), (text, "not the header of a run")):
-        code, _, err = command("compare", pair[0], path)
-        assert (code, err.count("\n")) == (2, 1)
-        assert message in err
+        assert message in refused("compare", pair[0], path)
 
 
 def test_a_torn_run_is_compared_as_far_as_it_goes(command, pair):
@@ -1076,21 +973,7 @@ def test_a_baseline_cannot_be_set_to_what_is_no_run_or_written_nowhere(command, 
 
 @pytest.mark.parametrize("format_", ["table", "md", "json", "csv"])
 def test_it_loads_no_torch_no_onnx_and_no_runtime(pair, format_):
-    script = (
-        "import sys\nfrom attnbench.cli import main\n"
-        f"sys.argv = ['attnbench', 'compare', {str(pair[0])!r}, {str(pair[1])!r}, '--format', {format_!r}]\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 1\n"
-        "print('\\n' + ' '.join({m.split('.')[0] for m in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.splitlines()[-1].split()) & {
-        "torch",
-        "onnx",
-        "onnxruntime",
-        "onnx_ir",
-        "fvcore",
-        "matplotlib",
-    }
+    assert not loaded_by("compare", *pair, "--format", format_, code=1) & HEAVY
 
 
 def test_to_import_it_loads_no_scipy_and_no_pandas():
