@@ -4,13 +4,13 @@ import csv
 import io
 import json
 import random
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import BASELINE, case, finding, measurements
+from conftest import FIGURES as BASE
+from conftest import HEAVY, case, finding, loaded_by, measurements
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.quantities import Quantity
@@ -19,9 +19,7 @@ from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Requirements, reco
 from attnbench.judge.recommend.pareto import ParetoPoint, dominates, doubts, pareto_front, told_apart
 from attnbench.judge.recommend.requirements import read_latency, read_metrics, read_overhead
 from attnbench.report.recommendation import COLUMNS, answer, fell_out, ranking
-from attnbench.runs.store import open_run
 
-BASE = {"params": 1000, "macs": 1_000_000, "flops": 2_000_000, "activation_peak": 8000, "weights": 4000}
 FLOOR = 0.05
 
 
@@ -35,33 +33,17 @@ def variant(name, pct, half=0.01, *, params=10, memory=0, level="supported", op=
 
 
 @pytest.fixture
-def make(run):
-    """A run of a baseline of 100 ms and the variants given; ``floor`` is what it resolves, in points."""
-
-    def made(*records, floor=FLOOR, targets=("aimotive",)):
-        figures = {**BASE, "latency": 0.1, **({"floor_difference": floor / 100} if floor else {})}
-        base = Record(BASELINE, "ok", measurements(**figures), (finding("Conv", "supported"),))
-        study = {**run.header.study, "targets": list(targets), "matrix": [], "cases": []}
-        every = (base, *records)
-        return replace(run, header=replace(run.header, study=study, cases=tuple(r.case for r in every)), records=every)
-
-    return made
-
-
-@pytest.fixture
-def store(tmp_path):
-    def stored(run) -> Path:
-        folder = tmp_path / "results" / "made-1"
-        with open_run(folder, run.header) as writer:
-            for record in run.records:
-                writer.append(record)
-        return folder
-
-    return stored
+def make(make):
+    return partial(make, floor=FLOOR)
 
 
 def names(found):
     return [one.case.variant for one in found]
+
+
+def at_two_sizes(run):
+    small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
+    return replace(run, records=(*run.records, *small))
 
 
 def by_name(found):
@@ -111,15 +93,11 @@ def test_a_refusal_names_ops_device_and_substitute(make):
 
 
 def test_without_a_target_all_of_the_runs_must_accept_and_it_says_so(make):
-    one = variant("a", 1.0)
-    two = variant("b", 1.0)
+    one, two = variant("a", 1.0), variant("b", 1.0)
     other = replace(finding("Mul", "refused", "@encoder.layer3@0.b@/node_mul"), target="other")
     fine = replace(other, level="supported")
-    run = make(
-        replace(one, findings=(*one.findings, fine)),
-        replace(two, findings=(*two.findings, other)),
-        targets=("aimotive", "other"),
-    )
+    checked = (replace(own, findings=(*own.findings, more)) for own, more in ((one, fine), (two, other)))
+    run = make(*checked, targets=("aimotive", "other"))
     found = recommend(run, Requirements())
     assert (names(found.left), names(found.fallen)) == (["a"], ["b"])
     assert "aimotive and other must say" in found.notes[0]
@@ -147,11 +125,8 @@ def test_what_the_host_itself_is_on_the_target_is_said(make):
     run = make(variant("a", 1.0))
     assert not any("alone, without any module" in note for note in recommend(run, Requirements()).notes)
     base = replace(run.records[0], findings=(finding("Resize", "unknown"),))
-    (note,) = (
-        n
-        for n in recommend(replace(run, records=(base, *run.records[1:])), Requirements()).notes
-        if "without any module" in n
-    )
+    found = recommend(replace(run, records=(base, *run.records[1:])), Requirements())
+    (note,) = (note for note in found.notes if "without any module" in note)
     assert note.startswith("resnetsan01 at 384x640 alone, without any module, is 'unknown' on aimotive")
 
 
@@ -192,10 +167,8 @@ def test_without_the_baselines_latency_there_is_no_figure_in_ms(make):
     run = make(variant("a", 1.0))
     base = replace(run.records[0], measurements=measurements(**BASE))
     found = recommend(replace(run, records=(base, *run.records[1:])), Requirements(max_latency=Quantity("5", "ms")))
-    assert found.fallen[0].reasons[0] == (
-        FIGURE,
-        "its overhead in ms is not known: the run holds no latency of the baseline",
-    )
+    why = "its overhead in ms is not known: the run holds no latency of the baseline"
+    assert found.fallen[0].reasons[0] == (FIGURE, why)
 
 
 def test_what_has_no_figure_falls_out_with_the_runs_own_reason(make):
@@ -243,11 +216,7 @@ def test_how_far_from_the_budget_counts_from_the_nearer_end(make):
     run = make(*(variant(name, pct, 0.2, level="refused") for name, pct in (("in", 1.0), ("on", 2.1), ("over", 3.0))))
     table = fell_out(recommend(run, Requirements(max_overhead=OVERHEAD))).records()
     found = {row["variant"]: row["from the budget"] for row in table}
-    assert [found[name] for name in ("in", "on", "over")] == [
-        "−0.80 points",
-        "within its interval",
-        "+0.80 points",
-    ]
+    assert [found[name] for name in ("in", "on", "over")] == ["−0.80 points", "within its interval", "+0.80 points"]
 
 
 def test_weak_figures_are_remarked(make):
@@ -388,9 +357,7 @@ def test_a_run_without_a_floor_goes_by_its_intervals(make):
 
 
 def test_hosts_and_sizes_are_ranked_apart_and_can_be_chosen(make):
-    run = make(variant("a", 1.0), variant("b", 2.0))
-    small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
-    both = replace(run, records=(*run.records, *small))
+    both = at_two_sizes(make(variant("a", 1.0), variant("b", 2.0)))
     found = recommend(both, Requirements())
     assert [(one.case.size, one.rank, one.case.variant) for one in found.left] == [
         ("384x640", 1, "a"), ("384x640", 2, "b"), ("192x320", 1, "a"), ("192x320", 2, "b"),
@@ -459,9 +426,7 @@ def test_what_is_no_better_than_the_baseline_is_dominated_by_it(make, accuracy):
 
 
 def test_columns_tell_cases_apart(make, accuracy):
-    run = make(variant("a", 1.0), variant("b", 2.0))
-    small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
-    both = replace(run, records=(*run.records, *small))
+    both = at_two_sizes(make(variant("a", 1.0), variant("b", 2.0)))
     path = accuracy("size,variant,mIoU\n384x640,a,70\n192x320,a,60\n192x320,b,65\n")
     found = recommend(both, Requirements(accuracy=path, metrics=IOU))
     assert [(one.case.size, one.case.variant, one.metrics.get("mIoU")) for one in found.left] == [
@@ -526,26 +491,33 @@ def test_a_spreadsheets_csv_reads_too(make, accuracy):
 # --- words of the command line
 
 
-@pytest.mark.parametrize(("text", "value"), [("2%", 2.0), ("0.5 %", 0.5), ("0%", 0.0)])
-def test_a_share_is_read(text, value):
-    assert read_overhead(text).to("%") == value
+@pytest.mark.parametrize(
+    ("read", "unit", "texts"),
+    [
+        (read_overhead, "%", {"2%": 2.0, "0.5 %": 0.5, "0%": 0.0}),
+        (read_latency, "ms", {"5ms": 5.0, "0.5 s": 500.0, "300us": 0.3, "300µs": 0.3, "300μs": 0.3}),
+    ],
+)
+def test_a_share_and_a_time_are_read(read, unit, texts):
+    assert {text: read(text).to(unit) for text in texts} == pytest.approx(texts)
 
 
-@pytest.mark.parametrize("text", ["2", "", "%", "-1%", "2e1%", "two%", "2%%", "1,5%", "2ms", "inf%", "٢%"])
-def test_what_is_no_share_is_said_in_one_line(text):
-    with pytest.raises(InputError, match="write it like 2% or 0.5%"):
-        read_overhead(text)
-
-
-@pytest.mark.parametrize(("text", "ms"), [("5ms", 5.0), ("0.5 s", 500.0), ("300us", 0.3), ("300µs", 0.3), ("300μs", 0.3)])
-def test_a_time_is_read_in_milliseconds(text, ms):
-    assert read_latency(text).to("ms") == pytest.approx(ms)
-
-
-@pytest.mark.parametrize("text", ["5", "", "ms", "-5ms", "5 min", "5m", "5%", "5 ms 3", "1,5ms"])
-def test_what_is_no_time_is_said_in_one_line(text):
-    with pytest.raises(InputError, match="write it like 5ms, 0.5s or 300us"):
-        read_latency(text)
+@pytest.mark.parametrize(
+    ("read", "text", "example"),
+    [
+        *(
+            (read_overhead, text, "2% or 0.5%")
+            for text in ("2", "", "%", "-1%", "2e1%", "two%", "2%%", "1,5%", "2ms", "inf%", "٢%")
+        ),
+        *(
+            (read_latency, text, "5ms, 0.5s or 300us")
+            for text in ("5", "", "ms", "-5ms", "5 min", "5m", "5%", "5 ms 3", "1,5ms")
+        ),
+    ],
+)
+def test_what_is_neither_is_said_in_one_line(read, text, example):
+    with pytest.raises(InputError, match=f"write it like {example}"):
+        read(text)
 
 
 def test_metrics_are_read_with_their_direction():
@@ -605,18 +577,9 @@ def test_a_run_of_a_baseline_alone_leaves_nothing(command, make, store):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line_and_exit_code_two(command, stored, arguments, message):
-    code, out, err = command("recommend", stored, *arguments)
-    assert (code, out) == (2, "")
-    assert message in err
-    assert err.startswith("attnbench: ")
-    assert err.count("\n") == 1
-
-
-def test_a_run_that_is_not_there_is_one_line(command):
-    code, _, err = command("recommend", "nowhere")
-    assert code == 2
-    assert "there is no run file nowhere" in err
+def test_bad_input_is_one_line_and_exit_code_two(refused, stored, arguments, message):
+    assert message in refused("recommend", stored, *arguments)
+    assert "there is no run file nowhere" in refused("recommend", "nowhere")
 
 
 def test_csv_holds_every_variant_unrounded(command, stored, tmp_path, accuracy):
@@ -667,11 +630,4 @@ def test_every_column_is_explained(make):
 
 @pytest.mark.parametrize("format_", ["table", "csv", "json"])
 def test_it_loads_no_torch_no_onnx_and_no_runtime(stored, format_):
-    script = (
-        "import sys\nfrom attnbench.cli import main\n"
-        f"sys.argv = ['attnbench', 'recommend', {str(stored)!r}, '--format', {format_!r}]\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print('\\n' + ' '.join({m.split('.')[0] for m in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.splitlines()[-1].split()) & {"torch", "onnx", "onnxruntime", "onnx_ir", "fvcore", "scipy"}
+    assert not loaded_by("recommend", stored, "--format", format_) & {*HEAVY, "scipy"}
