@@ -7,13 +7,14 @@ missing is ``None``. ``core.columns`` says which columns there are; tables, form
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
 from attnbench.core.errors import InputError
 from attnbench.core.grammar import parse_size
 from attnbench.core.metrics import METRICS, Column
-from attnbench.core.records import Case, Finding, Measurement, Record, Run
+from attnbench.core.records import LEVELS, Case, Finding, Measurement, Record, Run
 from attnbench.judge.claims import Claim, judge_claim
 from attnbench.judge.verdicts import agreement, npu_verdict
 
@@ -34,7 +35,7 @@ class Row:
         """What a column of cases.csv holds, in the unit of its name; ``None`` where that is missing."""
         name, _, threads = column.partition(THREADS)
         shown = COLUMNS[name]
-        value = getattr(self, name) if shown.part in ("fact", "derived") else self._figure(shown, threads)
+        value = _DERIVED[name](self) if shown.part in ("fact", "derived") else self._figure(shown, threads)
         return None if value != value else value  # noqa: PLR0124  NaN is missing, too
 
     def number(self, column: str) -> float | None:
@@ -42,56 +43,14 @@ class Row:
         value = self.get(column)
         return None if value is None else float(value)
 
+    def text(self, column: str) -> str:
+        """The same of a column that holds words; empty where they are missing."""
+        return str(self.get(column) or "")
+
     @property
     def case(self) -> Case:
         """The case."""
         return self.record.case
-
-    @property
-    def host(self) -> str:
-        """The host with its options."""
-        return self.case.host
-
-    @property
-    def variant(self) -> str:
-        """Modules by place."""
-        return self.case.variant
-
-    @property
-    def size(self) -> str:
-        """Height x width of the input."""
-        return self.case.size
-
-    @property
-    def batch(self) -> int:
-        """Images at once."""
-        return self.case.batch
-
-    @property
-    def status(self) -> str:
-        """Whether the case has figures."""
-        return self.record.status
-
-    @property
-    def reason(self) -> str:
-        """Why it has none."""
-        failure = self.record.failure
-        return f"{failure.stage}: {failure.message}" if failure else ""
-
-    @property
-    def uncounted_ops(self) -> str:
-        """Ops that no counter knows."""
-        return " ".join(self.record.uncounted)
-
-    @property
-    def notes(self) -> str:
-        """What else a reader should know."""
-        return "; ".join(self.record.notes)
-
-    @property
-    def stopped(self) -> str:
-        """Why there are no more replicates; empty without an overhead."""
-        return self.get("stopped") or ""
 
     @cached_property
     def agreement(self) -> str:
@@ -113,57 +72,16 @@ class Row:
         """The target's verdict on what the variant adds, or on the baseline's whole graph."""
         return npu_verdict(self.findings if self.case.is_baseline else self.added) if self.findings else None
 
-    @property
-    def npu_verdict_graph(self) -> str | None:
-        """Its verdict on the whole graph."""
-        hosts = [finding for finding in self.baseline.findings if finding.target == self.target] if self.baseline else []
-        return npu_verdict([*hosts, *self.added]) if self.findings and hosts else None
-
-    @property
-    def npu_refused_added(self) -> int | None:
-        """How many of the added nodes do not run on the NPU."""
-        return self._added("refused", "fallback")
-
-    @property
-    def npu_unknown_added(self) -> int | None:
-        """How many of them the target does not know."""
-        return self._added("unknown")
-
-    @property
-    def npu_nodes_added(self) -> int | None:
-        """How many there are."""
-        return len(self.added) if self.findings else None
-
-    @property
-    def overhead_ms(self) -> float | None:
-        """The attributed overhead times the baseline's median latency."""
-        whole, value = self.baseline.value("latency") if self.baseline else None, self.record.value("overhead")
-        return None if value is None or whole is None else 1e3 * value * whole
-
-    @property
-    def claim_pct(self) -> float | None:
-        """The overhead of the study's first claim about it."""
-        claim = self._claim("overhead_pct")
-        return float(claim["value"]) if claim else None
-
-    @property
-    def claim_verdict(self) -> str | None:
-        """The verdict on that claim."""
-        claim = self._claim("overhead_pct")
-        return judge_claim(claim, self).verdict if claim else None
-
     def answers(self, asked: Mapping[str, Any]) -> bool:
         """Whether this row is of a case that the study asks for: its variant, on its host, at its sizes if it names any."""
         return (
-            asked["variant"] == self.variant
-            and asked.get("host", self.host) == self.host
-            and (not asked.get("sizes") or self.size in map(_size, asked["sizes"]))
+            asked["variant"] == self.case.variant
+            and asked.get("host", self.case.host) == self.case.host
+            and (not asked.get("sizes") or self.case.size in map(_size, asked["sizes"]))
         )
 
-    def _added(self, *levels: str) -> int | None:
-        return sum(finding.level in levels for finding in self.added) if self.findings else None
-
-    def _claim(self, column: str) -> Claim | None:
+    def claim(self, column: str) -> Claim | None:
+        """The study's first claim about a column of this case."""
         claims = (c for asked in self.study.get("cases", ()) if self.answers(asked) for c in asked["claims"])
         return next((claim for claim in claims if claim["metric"] == column), None)
 
@@ -239,3 +157,51 @@ _PARTS: dict[str, Callable[[Measurement | None, Measurement | None], float | str
     "note": lambda found, _: found.note if found else None,
 }
 """What of a measurement and its baseline's the parts of columns are, in base units."""
+
+
+def _reason(row: Row) -> str:
+    failure = row.record.failure
+    return f"{failure.stage}: {failure.message}" if failure else ""
+
+
+def _overhead_ms(row: Row) -> float | None:
+    whole, value = row.baseline.value("latency") if row.baseline else None, row.record.value("overhead")
+    return None if value is None or whole is None else 1e3 * value * whole
+
+
+def _verdict_on_graph(row: Row) -> str | None:
+    hosts = [finding for finding in row.baseline.findings if finding.target == row.target] if row.baseline else []
+    return npu_verdict([*hosts, *row.added]) if row.findings and hosts else None
+
+
+def _added(*levels: str) -> Callable[[Row], int | None]:
+    """Counts the added nodes of these levels where the target has a say."""
+    return lambda row: sum(finding.level in levels for finding in row.added) if row.findings else None
+
+
+def _claimed(row: Row) -> float | None:
+    claim = row.claim("overhead_pct")
+    return float(claim["value"]) if claim else None
+
+
+def _claim_verdict(row: Row) -> str | None:
+    claim = row.claim("overhead_pct")
+    return judge_claim(claim, row).verdict if claim else None
+
+
+_DERIVED: dict[str, Callable[[Row], Any]] = {
+    **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch")},
+    **{name: attrgetter(name) for name in ("agreement", "target", "npu_verdict")},
+    "status": attrgetter("record.status"),
+    "reason": _reason,
+    "uncounted_ops": lambda row: " ".join(row.record.uncounted),
+    "notes": lambda row: "; ".join(row.record.notes),
+    "overhead_ms": _overhead_ms,
+    "npu_verdict_graph": _verdict_on_graph,
+    "npu_refused_added": _added("refused", "fallback"),
+    "npu_unknown_added": _added("unknown"),
+    "npu_nodes_added": _added(*LEVELS),
+    "claim_pct": _claimed,
+    "claim_verdict": _claim_verdict,
+}
+"""What the columns hold that are no metric's own."""

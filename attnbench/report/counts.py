@@ -17,23 +17,26 @@ COLUMNS = (
 )  # fmt: skip
 """Those columns of cases.csv that a count fills."""
 
+NOTED = ("notes", "reason")
+"""Columns of which the first that holds words is shown."""
+
 
 def cases(run: Run) -> Table:
     """One row a case for a reader: whole numbers, and what a variant adds in %."""
     rows = rows_of(run)
-    uncounted, noted = any(row.uncounted_ops for row in rows), any(row.notes or row.reason for row in rows)
+    uncounted, noted = (any(row.text(name) for row in rows for name in names) for names in (("uncounted_ops",), NOTED))
     return Table.of(
         {
-            "host": row.host,
-            "size": row.size,
-            "variant": row.variant,
+            "host": row.case.host,
+            "size": row.case.size,
+            "variant": row.case.variant,
             "params": count(row.number("params")),
             "params (+%)": _added(row, "params_delta_pct"),
             "MACs (M)": scaled(row.number("macs"), 1e6, 3),
             "FLOPs (M)": scaled(row.number("flops"), 1e6, 3),
             "MACs (+%)": _added(row, "macs_delta_pct"),
-            **({"uncounted ops": row.uncounted_ops or MISSING} if uncounted else {}),
-            **({"notes": row.notes or row.reason or MISSING} if noted else {}),
+            **({"uncounted ops": row.text("uncounted_ops") or MISSING} if uncounted else {}),
+            **({"notes": next(filter(None, map(row.text, NOTED)), MISSING)} if noted else {}),
         }
         for row in rows
     )

@@ -31,7 +31,7 @@ def _entry(case: Case, figure: SeriesFigure, where: str) -> dict[str, Any]:
     threads = f", {figure.threads} threads" if figure.threads != 1 else ""
     found = figure.times(metric.scale)
     entry: dict[str, Any] = {"name": f"{case.label}: {metric.label}{threads}", "unit": unit, "value": found["value"]}
-    notes = [figure.note, where]
+    notes = [figure.found.note, where]
     if "low" in found:
         entry["range"] = f"± {(found['high'] - found['low']) / 2!r}"
         notes.insert(0, f"{with_interval(found['value'], found['low'], found['high'])} {unit}, 95 % interval")

@@ -14,9 +14,8 @@ skipped tests, which Jenkins reads all the same.
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import Case, Finding, Record, Run
@@ -32,8 +31,7 @@ Outcome = Literal["passed", "skipped", "failure", "error"]
 BAD = ("refused", "fallback")
 
 
-@dataclass(frozen=True)
-class Test:
+class Test(NamedTuple):
     """One check of one case: its name, how it came out, why in one line, and more of it for who looks closer."""
 
     name: str
@@ -70,9 +68,9 @@ def _tests(record: Record, targets: Iterable[str]) -> Iterator[Test]:
 def _measured(record: Record) -> Test:
     seconds = record.seconds.get("total", 0.0)
     failure = record.failure
-    reason = f"{failure.stage}: {failure.message}" if failure else record.status
     if record.status == "ok":
         return Test("measured", "passed", seconds=seconds)
+    reason = f"{failure.stage}: {failure.message}" if failure else record.status
     if record.status == "failed":
         return Test("measured", "error", reason, failure.kind if failure else "", seconds)
     return Test("measured", "skipped", f"{record.status}: {reason}", seconds=seconds)
@@ -125,8 +123,7 @@ def _numbered(tests: Iterable[Test]) -> Iterator[Test]:
     seen: Counter[str] = Counter()
     for test in tests:
         seen[test.name] += 1
-        name = test.name if seen[test.name] == 1 else f"{test.name} ({seen[test.name]})"
-        yield Test(name, test.outcome, test.message, test.details, test.seconds)
+        yield test if seen[test.name] == 1 else test._replace(name=f"{test.name} ({seen[test.name]})")
 
 
 def _suite(run: Run, number: int, name: str, cases: Mapping[Case, list[Test]]) -> ET.Element:
@@ -146,11 +143,17 @@ def _suite(run: Run, number: int, name: str, cases: Mapping[Case, list[Test]]) -
     }
     suite = ET.Element("testsuite", {key: _legal(value) for key, value in attributes.items()})
     properties = ET.SubElement(suite, "properties")
-    for key, value in _properties(run).items():
-        ET.SubElement(properties, "property", name=key, value=_legal(value))
-    for case, found in cases.items():
-        for test in found:
-            suite.append(_element(case, test))
+    software = {name: run.header.software.get(name) for name in ("onnxruntime", "commit")}
+    facts = {
+        "attnbench": run.header.attnbench,
+        "started": run.header.started,
+        "cpu": run.header.machine.get("cpu"),
+        **software,
+    }
+    for key, value in facts.items():
+        if value:
+            ET.SubElement(properties, "property", name=key, value=_legal(str(value)))
+    suite.extend(_element(case, test) for case, found in cases.items() for test in found)
     ET.SubElement(suite, "system-out")
     ET.SubElement(suite, "system-err")
     return suite
@@ -165,18 +168,6 @@ def _element(case: Case, test: Test) -> ET.Element:
             why.set("type", test.name.partition(" ")[0])
         why.text = _legal(test.details or test.message)
     return element
-
-
-def _properties(run: Run) -> dict[str, str]:
-    header = run.header
-    facts = {
-        "attnbench": header.attnbench,
-        "started": header.started,
-        "cpu": header.machine.get("cpu"),
-        "onnxruntime": header.software.get("onnxruntime"),
-        "commit": header.software.get("commit"),
-    }
-    return {key: str(value) for key, value in facts.items() if value}
 
 
 def _timestamp(started: str) -> str:

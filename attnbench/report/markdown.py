@@ -52,7 +52,7 @@ def _tables(run: Run) -> Iterator[Section]:
     yield Section("Where the time goes", table=tables.ingredients(run))
     yield Section("Memory of one inference", table=trust.memory(run))
     yield Section("Latency by threads", table=trust.threads(rows))
-    for host, size in dict.fromkeys((row.host, row.size) for row in rows):
+    for host, size in dict.fromkeys((row.case.host, row.case.size) for row in rows):
         yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, host, size))
         yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, host, size))
     yield Section("Modules by NPU target, in cases", table=npu.by_target(run))

@@ -17,7 +17,7 @@ def by_target(run: Run) -> Table:
     targets = run.header.study.get("targets", [])
     verdicts: dict[str, dict[str, Counter[str]]] = {}
     for row in rows_of(run):
-        assignments = parse_variant(row.variant).assignments
+        assignments = parse_variant(row.case.variant).assignments
         if len(assignments) == 1 and row.npu_verdict:
             module = "+".join(map(str, assignments[0].modules))
             verdicts.setdefault(module, {}).setdefault(row.target, Counter())[row.npu_verdict] += 1

@@ -5,27 +5,23 @@ Only cases with status ``ok`` have any: a series has no place for a reason, and 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from attnbench.core.metrics import METRICS, SERIES, Metric
-from attnbench.core.records import Record
+from attnbench.core.records import Measurement, Record
 
 
-@dataclass(frozen=True)
-class SeriesFigure:
+class SeriesFigure(NamedTuple):
     """One quantity of one case, in base units (seconds, bytes, counts; an overhead is a plain ratio).
 
-    ``low`` and ``high`` are the ends of its 95 % interval where it has one, ``samples`` the raw values behind it.
+    ``samples`` are the raw values behind ``value``; what ``found`` has of them that is no number is left out.
     """
 
     metric: Metric
     threads: int
     value: float
-    low: float | None
-    high: float | None
     samples: tuple[float, ...]
-    note: str
+    found: Measurement
 
     def times(self, scale: float) -> dict[str, float]:
         """Value, ``low`` and ``high`` in another unit, of which ``scale`` make a base unit; what is missing is left out."""
@@ -35,7 +31,8 @@ class SeriesFigure:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Both ends of the interval, or ``None`` where it has none."""
-        return (self.low, self.high) if finite(self.low) and finite(self.high) else None
+        low, high = self.found.low, self.found.high
+        return (low, high) if finite(low) and finite(high) else None
 
 
 def figures(record: Record) -> Iterator[SeriesFigure]:
@@ -45,8 +42,8 @@ def figures(record: Record) -> Iterator[SeriesFigure]:
         metric, _, threads = measurement.metric.partition("@")
         if metric in SERIES and finite(measurement.value):
             number = int(threads) if threads.isdigit() else 1
-            ends, samples = (measurement.low, measurement.high), tuple(filter(finite, measurement.samples))
-            found.append(SeriesFigure(METRICS[metric], number, measurement.value, *ends, samples, measurement.note))
+            samples = tuple(filter(finite, measurement.samples))
+            found.append(SeriesFigure(METRICS[metric], number, measurement.value, samples, measurement))
     yield from sorted(found, key=lambda figure: (SERIES.index(figure.metric.name), figure.threads))
 
 

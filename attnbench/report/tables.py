@@ -15,8 +15,8 @@ def baselines(rows: Sequence[Row]) -> Table:
     """The hosts as they are: one row a host and size."""
     return Table.of(
         {
-            "host": row.host,
-            "size": row.size,
+            "host": row.case.host,
+            "size": row.case.size,
             "params (M)": scaled(row.number("params"), 1e6, 3),
             "MACs (G)": scaled(row.number("macs"), 1e9, 3),
             "activation peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
@@ -24,8 +24,8 @@ def baselines(rows: Sequence[Row]) -> Table:
             "weights (MB)": scaled(row.number("weight_bytes"), 1e6, 1),
             "latency median (ms)": fixed(row.number("latency_median_ms"), 1),
             "p90 (ms)": fixed(row.number("latency_p90_ms"), 1),
-            "status": row.status,
-            "NPU, whole graph": row.npu_verdict_graph or MISSING,
+            "status": row.record.status,
+            "NPU, whole graph": row.text("npu_verdict_graph") or MISSING,
         }
         for row in rows
         if row.case.is_baseline
@@ -46,8 +46,8 @@ def _crossed(run: Run, where: tuple[str, str], text: Callable[[Row], str]) -> Ta
     """Variants of one assignment as a table of places and modules, in the order of the study's own matrices."""
     cells: dict[str, dict[str, str]] = {}
     for row in rows_of(run):
-        assignments = parse_variant(row.variant).assignments
-        if (row.host, row.size) == where and len(assignments) == 1:
+        assignments = parse_variant(row.case.variant).assignments
+        if (row.case.host, row.case.size) == where and len(assignments) == 1:
             place, module = "+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))
             cells.setdefault(place, {})[module] = text(row)
     tables = run.header.study.get("matrix", [])
@@ -93,9 +93,9 @@ def failures(rows: Sequence[Row]) -> Table:
     """Cases without figures, and why."""
     where = places(row.case for row in rows)
     return Table.of(
-        {**where(row.case), "variant": row.variant, "status": row.status, "reason": row.reason}
+        {**where(row.case), "variant": row.case.variant, "status": row.record.status, "reason": row.text("reason")}
         for row in rows
-        if row.status != "ok"
+        if row.record.status != "ok"
     )
 
 
@@ -165,8 +165,8 @@ def cases_table(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.variant,
-            "status": row.status,
+            "variant": row.case.variant,
+            "status": row.record.status,
             "overhead (%)": overhead_text(row),
             "(ms)": fixed(row.number("overhead_ms"), 2),
             "params (+)": count(row.number("params_delta")),
@@ -187,9 +187,9 @@ def named_variants(run: Run) -> set[str]:
 
 def overhead_text(row: Row) -> str:
     """An overhead with its interval, or the status that stands in its place."""
-    if row.status != "ok":
-        return row.status
-    if row.stopped.startswith("not attributed"):
+    if row.record.status != "ok":
+        return row.record.status
+    if row.text("stopped").startswith("not attributed"):
         return "not attributed"
     return interval_text(row, "overhead_pct")
 
@@ -201,5 +201,5 @@ def interval_text(row: Row, column: str) -> str:
 
 def npu_text(row: Row) -> str:
     """The NPU verdict on what a variant adds, with the number of refused nodes."""
-    refused = row.npu_refused_added
+    refused = row.get("npu_refused_added")
     return f"{row.npu_verdict} ({refused} nodes)" if refused else row.npu_verdict or MISSING

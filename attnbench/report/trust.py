@@ -44,13 +44,13 @@ def imprecise(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.variant,
+            "variant": row.case.variant,
             "overhead (%)": overhead_text(row),
             "on the clock (%)": interval_text(row, "paired_pct"),
-            "": row.stopped,
+            "": row.text("stopped"),
         }
         for row in rows
-        if row.stopped.startswith(("budget", "not attributed"))
+        if row.text("stopped").startswith(("budget", "not attributed"))
     )
 
 
@@ -58,7 +58,7 @@ def crowded(rows: Sequence[Row]) -> Table:
     """Cases that were measured while other processes took a part of their core."""
     where = places(row.case for row in rows)
     return Table.of(
-        {**where(row.case), "variant": row.variant, "share of its core (%)": fixed(row.number("core_share_pct"), 0)}
+        {**where(row.case), "variant": row.case.variant, "share of its core (%)": fixed(row.number("core_share_pct"), 0)}
         for row in rows
         if (row.number("core_share_pct") or 100.0) < 100 * CROWDED
     )
@@ -71,17 +71,17 @@ def memory(run: Run) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.variant,
+            "variant": row.case.variant,
             "static peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
             "on the runtime's graph (MB)": scaled(row.number("activation_peak_runtime_bytes"), 1e6, 1),
             "measured peak (MB)": scaled(row.number("memory_peak_bytes"), 1e6, 1),
             "beyond the baseline (MB)": scaled(row.number("memory_peak_delta_bytes"), 1e6, 1, sign=True),
             "creating the session (MB)": scaled(row.number("memory_session_peak_bytes"), 1e6, 1),
             "weights (MB)": scaled(row.number("weight_bytes"), 1e6, 1),
-            "measured is not static because of": row.get("memory_note") or MISSING,
+            "measured is not static because of": row.text("memory_note") or MISSING,
         }
         for row in rows
-        if row.get("memory_note") or (row.get("memory_peak_bytes") is not None and (row.variant in named or not named))
+        if row.get("memory_note") or (row.get("memory_peak_bytes") is not None and (row.case.variant in named or not named))
     )
 
 
@@ -95,11 +95,11 @@ def threads(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.variant,
+            "variant": row.case.variant,
             **{f"{n} thread{'s' * (n != '1')} (ms)": fixed(row.number(column), 1) for n, column in columns.items()},
         }
         for row in rows
-        if row.status == "ok"
+        if row.record.status == "ok"
     )
 
 
@@ -109,7 +109,7 @@ def disagreements(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.variant,
+            "variant": row.case.variant,
             "attributed (%)": overhead_text(row),
             "paired (%)": interval_text(row, "paired_pct"),
         }

@@ -18,7 +18,6 @@ from attnbench.core.records import Record, Run, RunHeader
 from attnbench.core.statistics import replicate_interval, signed_rank_interval
 from attnbench.judge.compare import Comparison, ComparisonRow, compare
 from attnbench.judge.compare.noisy import OVERHEAD
-from attnbench.judge.compare.rows import INCOMPARABLE, SAME
 from attnbench.judge.track import track
 from attnbench.runs.store import open_run
 
@@ -134,8 +133,8 @@ def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "comparisons": f"{len(all_):,}",
         "false alarms": f"{alarms}",
         "rate (%)": rate(alarms, len(all_), base),
-        "overheads the same": f"{verdicts.count(SAME):,}",
-        "not resolved": f"{verdicts.count(INCOMPARABLE)}",
+        "overheads the same": f"{verdicts.count('same'):,}",
+        "not resolved": f"{verdicts.count('incomparable')}",
     }
 
 
@@ -149,8 +148,8 @@ def detection_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "comparisons": f"{len(all_):,}",
         "found": f"{detected}",
         "rate (%)": rate(detected, len(all_), base),
-        "not resolved": f"{verdicts.count(INCOMPARABLE)}",
-        "called the same": f"{verdicts.count(SAME)}",
+        "not resolved": f"{verdicts.count('incomparable')}",
+        "called the same": f"{verdicts.count('same')}",
         "named the source as a cause": f"{sum(one.names_source for one in all_)}",
         "false alarms beside": f"{sum(one.alarm for one in all_)}",
     }

@@ -14,7 +14,7 @@ from attnbench.judge.compare.gates import FailOn, parse
 from attnbench.judge.compare.match import Pair, match, status_rows, unlike
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD, THRESHOLD, floors_of, latency_rows, overhead_rows
 from attnbench.judge.compare.notes import notes
-from attnbench.judge.compare.rows import BETTER, COMPARED, WORSE, ComparisonRow
+from attnbench.judge.compare.rows import COMPARED, ComparisonRow
 
 __all__ = ["Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
 
@@ -95,7 +95,7 @@ def compare(
     causes = Causes(base.header, new.header)
     explained = (
         replace(row, causes=causes.of(row.metric, *pairs[row.case]), fails=asked.fail_on.failed_by(row))
-        if row.verdict in (BETTER, WORSE)
+        if row.verdict in ("better", "worse")
         else row
         for row in rows
     )

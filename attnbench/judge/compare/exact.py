@@ -11,7 +11,7 @@ from typing import Any
 from attnbench.core.records import Case, Finding, Level, Measurement, Record
 from attnbench.core.units import count
 from attnbench.judge.compare.match import Pair
-from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, ComparisonRow, Verdict
+from attnbench.judge.compare.rows import ComparisonRow, Verdict
 from attnbench.judge.verdicts import VERDICTS, npu_verdict, own_findings
 
 NPU, NPU_OPS, NODES = "npu", "npu_ops", "nodes"
@@ -34,7 +34,7 @@ def exact_rows(pair: Pair) -> Iterator[ComparisonRow]:
             yield from _npu(pair.case, target, one[target], two[target])
         else:
             side = "NEW" if target in one else "BASE"
-            yield ComparisonRow(pair.case, f"{NPU}@{target}", INCOMPARABLE, f"{side} was not checked against {target}")
+            yield ComparisonRow(pair.case, f"{NPU}@{target}", "incomparable", f"{side} was not checked against {target}")
     if common := one.keys() & two.keys():
         target = min(common)
         yield _compared(pair.case, NODES, len(one[target]), len(two[target]), "1", "lower")
@@ -52,50 +52,39 @@ def _exact(case: Case, metric: str, before: Measurement | None, after: Measureme
         return
     if one is None or two is None:
         why = f"not counted in {'BASE' if one is None else 'NEW'}"
-        yield ComparisonRow(case, metric, INCOMPARABLE, why, one, two, known.unit)
+        yield ComparisonRow(case, metric, "incomparable", why, one, two, known.unit)
     else:
         yield _compared(case, metric, one, two, known.unit, known.better)
 
 
 def _compared(case: Case, metric: str, before: float, after: float, unit: str, better: str) -> ComparisonRow:
     if before == after:
-        return ComparisonRow(case, metric, SAME, "equal", before, after, unit, 0)
+        return ComparisonRow(case, metric, "same", "equal", before, after, unit, 0)
     rose = after > before
-    verdict: Verdict = BETTER if rose == (better == "higher") else WORSE
+    verdict: Verdict = "better" if rose == (better == "higher") else "worse"
     return ComparisonRow(case, metric, verdict, f"exact: {'more' if rose else 'less'}", before, after, unit, after - before)
 
 
 def _npu(case: Case, target: str, one: list[Finding], two: list[Finding]) -> Iterator[ComparisonRow]:
     """What became of a target's verdict, and of its findings; these may change without being better or worse."""
     before, after = npu_verdict(one), npu_verdict(two)
-    ranks = VERDICTS.index(before), VERDICTS.index(after)
+    whys = ("equal", "the target says worse", "the target says better")
     yield ComparisonRow(
-        case,
-        f"{NPU}@{target}",
-        *_ranked(*ranks, ("equal", "the target says worse", "the target says better")),
-        before,
-        after,
+        case, f"{NPU}@{target}", *_ranked(VERDICTS.index(before), VERDICTS.index(after), whys), before, after
     )
     kinds, others = (Counter((f.op, f.level, f.rule) for f in found) for found in (one, two))
+    levels, other_levels = (Counter(f.level for f in found) for found in (one, two))
     moved = _moved(kinds, others)
-    verdict, why = _ranked(_harm(kinds), _harm(others), (f"equal in levels: {moved}" if moved else "equal", moved, moved))
-    yield ComparisonRow(case, f"{NPU_OPS}@{target}", verdict, why, _levels_text(kinds), _levels_text(others))
+    harm, other_harm = ([-counted[level] for level in HARM] for counted in (levels, other_levels))
+    verdict, why = _ranked(harm, other_harm, (f"equal in levels: {moved}" if moved else "equal", moved, moved))
+    yield ComparisonRow(case, f"{NPU_OPS}@{target}", verdict, why, _levels_text(levels), _levels_text(other_levels))
 
 
 def _ranked(before: Any, after: Any, whys: tuple[str, str, str]) -> tuple[Verdict, str]:
     """A verdict with its reason, those for equal, worse and better being given; of two ranks the greater is the better."""
     if after == before:
-        return SAME, whys[0]
-    return (WORSE, whys[1]) if after < before else (BETTER, whys[2])
-
-
-def _harm(found: Counter[FindingKind]) -> list[int]:
-    """The nodes at each level that a graph had better have fewer of, the worst first, as negative numbers."""
-    return [-_at_level(found, level) for level in HARM]
-
-
-def _at_level(found: Counter[FindingKind], level: Level) -> int:
-    return sum(number for kind, number in found.items() if kind[1] == level)
+        return "same", whys[0]
+    return ("worse", whys[1]) if after < before else ("better", whys[2])
 
 
 def _moved(before: Counter[FindingKind], after: Counter[FindingKind]) -> str:
@@ -108,7 +97,5 @@ def _moved(before: Counter[FindingKind], after: Counter[FindingKind]) -> str:
     return "; ".join(parts)
 
 
-def _levels_text(found: Counter[FindingKind]) -> str:
-    levels: tuple[Level, ...] = (*HARM, "supported")
-    numbers = {level: _at_level(found, level) for level in levels}
-    return ", ".join(f"{count(number)} {level}" for level, number in numbers.items() if number) or "no nodes"
+def _levels_text(levels: Counter[Level]) -> str:
+    return ", ".join(f"{count(levels[level])} {level}" for level in (*HARM, "supported") if levels[level]) or "no nodes"

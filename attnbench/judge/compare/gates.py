@@ -24,7 +24,7 @@ from attnbench.core.metrics import ALIASES, GATEABLE
 from attnbench.core.quantities import Kind, parse_quantity
 from attnbench.judge.compare.exact import NODES, NPU
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD
-from attnbench.judge.compare.rows import CASE, COMPARED, WORSE, ComparisonRow
+from attnbench.judge.compare.rows import CASE, COMPARED, ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 
 DEFAULT = "overhead:1%,params:0,macs:0,memory:5%,npu:refused"
@@ -53,7 +53,7 @@ class RegressionGate:
 
     def fails(self, row: ComparisonRow) -> bool:
         """Whether a row is a regression by this entry."""
-        if row.verdict != WORSE or row.family != self.metric:
+        if row.verdict != "worse" or row.family != self.metric:
             return False
         if isinstance(row.before, str) or isinstance(row.after, str):
             return VERDICTS.index(str(row.after)) <= self.limit
@@ -79,7 +79,7 @@ class FailOn:
 
     def failed_by(self, row: ComparisonRow) -> tuple[str, ...]:
         """The entries that a row is a regression by."""
-        if row.metric == CASE and row.verdict == WORSE:
+        if row.metric == CASE and row.verdict == "worse":
             return (LOST,)
         return tuple(gate.text for gate in self.gates if gate.fails(row))
 

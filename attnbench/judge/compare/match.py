@@ -7,17 +7,7 @@ from msgspec.structs import asdict
 
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.judge.compare.rows import (
-    ADDED,
-    BETTER,
-    CASE,
-    INCOMPARABLE,
-    REMOVED,
-    SAME,
-    WORSE,
-    ComparisonRow,
-    Verdict,
-)  # fmt: skip
+from attnbench.judge.compare.rows import CASE, ComparisonRow, Verdict
 
 PROTOCOL_FIELDS = tuple(name for name in Protocol.__struct_fields__ if name != "threads")
 """What must be alike for two overheads to be compared. An absolute latency says its number of threads itself."""
@@ -52,12 +42,12 @@ def match(base: Run, new: Run) -> Iterator[Pair | ComparisonRow]:
         if one is not None and two is not None:
             yield Pair(one, two)
         elif case not in before:
-            yield ComparisonRow(case, CASE, ADDED, "only NEW has it", *statuses)
+            yield ComparisonRow(case, CASE, "added", "only NEW has it", *statuses)
         elif case not in after:
-            yield ComparisonRow(case, CASE, REMOVED, "only BASE has it", *statuses)
+            yield ComparisonRow(case, CASE, "removed", "only BASE has it", *statuses)
         else:
             ended = " and ".join(name for name, record in (("BASE", one), ("NEW", two)) if record is None)
-            yield ComparisonRow(case, CASE, INCOMPARABLE, f"{ended} ended before this case", *statuses)
+            yield ComparisonRow(case, CASE, "incomparable", f"{ended} ended before this case", *statuses)
 
 
 def status_rows(pair: Pair) -> Iterator[ComparisonRow]:
@@ -69,14 +59,14 @@ def status_rows(pair: Pair) -> Iterator[ComparisonRow]:
     one, two = pair.before.status, pair.after.status
     if one == two == "ok":
         return
-    verdict: Verdict = INCOMPARABLE
+    verdict: Verdict = "incomparable"
     why = f"{one} in both" if one == two else f"{one} in BASE, {two} in NEW"
     if one == two and one in ("refused", "skipped"):
-        verdict = SAME
+        verdict = "same"
     elif one == "ok" and two in ("failed", "refused"):
-        verdict, why = WORSE, f"{two} at {_reason(pair.after)}"
+        verdict, why = "worse", f"{two} at {_reason(pair.after)}"
     elif two == "ok" and one in ("failed", "refused"):
-        verdict, why = BETTER, f"was {one} at {_reason(pair.before)}"
+        verdict, why = "better", f"was {one} at {_reason(pair.before)}"
     yield ComparisonRow(pair.case, CASE, verdict, why, one, two)
 
 

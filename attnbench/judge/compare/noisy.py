@@ -40,7 +40,7 @@ from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import difference_interval
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair
-from attnbench.judge.compare.rows import BETTER, INCOMPARABLE, SAME, WORSE, ComparisonRow, Verdict
+from attnbench.judge.compare.rows import ComparisonRow, Verdict
 
 OVERHEAD, LATENCY = "overhead", "latency"
 
@@ -129,10 +129,10 @@ def holm(chances: Sequence[float]) -> list[float]:
 def verdict_of(low: float, high: float, adjusted: float, threshold: float) -> Verdict:
     """What an interval of a change, more being worse, and its corrected chance come to, by the rule above."""
     if adjusted <= LEVEL and low > 0 and high >= threshold:
-        return WORSE
+        return "worse"
     if adjusted <= LEVEL and high < 0 and low <= -threshold:
-        return BETTER
-    return SAME if -threshold < low and high < threshold else INCOMPARABLE
+        return "better"
+    return "same" if -threshold < low and high < threshold else "incomparable"
 
 
 def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> ComparisonRow:
@@ -140,7 +140,7 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     half = max(found.value - (found.low or 0.0), series.floor)
     low, high = found.value - half, found.value + half
     identical = tuple(series.one) == tuple(series.two)
-    verdict: Verdict = SAME if identical else verdict_of(low, high, adjusted, series.threshold)
+    verdict: Verdict = "same" if identical else verdict_of(low, high, adjusted, series.threshold)
     chance = "p < 0.0001" if adjusted < 1e-4 else f"p {significant(adjusted, 2)}"
     told = f"told from noise ({chance}, Holm over {count(number)})"
     apart = low > 0 or high < 0
@@ -162,7 +162,7 @@ def _overheads(
     if before is None and after is None:
         return
     row = ComparisonRow(
-        pair.case, OVERHEAD, INCOMPARABLE, unlike, before.value if before else None, after.value if after else None
+        pair.case, OVERHEAD, "incomparable", unlike, before.value if before else None, after.value if after else None
     )
     lacking = [f"{why} in {name}" for name, one in (("BASE", before), ("NEW", after)) if (why := _lacking(one))]
     if unlike or lacking or before is None or after is None:
@@ -188,11 +188,11 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
         blocks = _blocks(before.samples, replicates), _blocks(after.samples, replicates)
         if unlike:
-            yield replace(row, verdict=INCOMPARABLE, why=unlike)
+            yield replace(row, verdict="incomparable", why=unlike)
         elif share is None or after.metric != LATENCY:
             yield replace(row, delta=after.value - before.value)
         elif min(map(len, blocks)) < 2:
-            yield replace(row, verdict=INCOMPARABLE, why="fewer than two replicates")
+            yield replace(row, verdict="incomparable", why="fewer than two replicates")
         else:
             yield ReplicateSeries(row, *blocks, share * before.value)
 

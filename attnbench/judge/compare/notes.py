@@ -8,14 +8,14 @@ from attnbench.core.records import Run
 from attnbench.core.units import count, counted, fixed, significant
 from attnbench.judge.compare.match import unlike
 from attnbench.judge.compare.noisy import OVERHEAD
-from attnbench.judge.compare.rows import ADDED, BETTER, CASE, COMPARED, INCOMPARABLE, REMOVED, SAME, WORSE
+from attnbench.judge.compare.rows import CASE, COMPARED
 from attnbench.judge.verdicts import CROWDED
 from attnbench.runs.store import finished
 
 if TYPE_CHECKING:
     from attnbench.judge.compare import Comparison
 
-COUNTED: Final = (SAME, BETTER, WORSE, INCOMPARABLE)
+COUNTED: Final = ("same", "better", "worse", "incomparable")
 """The verdicts on figures, in the order in which they are summed up."""
 
 
@@ -45,7 +45,9 @@ def _summary(found: "Comparison") -> str:
     figures = Counter(row.verdict for row in found.rows)
     cases = len({row.case for row in found.rows if row.verdict in COUNTED})
     sums = ", ".join(f"{count(figures[verdict])} {verdict}" for verdict in COUNTED)
-    lone = ", ".join(f"{counted(figures[verdict], 'case')} {verdict}" for verdict in (ADDED, REMOVED) if figures[verdict])
+    lone = ", ".join(
+        f"{counted(figures[verdict], 'case')} {verdict}" for verdict in ("added", "removed") if figures[verdict]
+    )
     whole = sum(figures[verdict] for verdict in COUNTED)
     return f"Of {counted(whole, 'figure')} of {counted(cases, 'case')}: {sums}{f'; {lone}' if lone else ''}."
 
@@ -74,7 +76,7 @@ def _assumed(found: "Comparison") -> Iterator[str]:
             "host's time on both, and that attribution is off by the same on both; neither holds in general, for caches, "
             "instruction sets and memory differ. Absolute latencies are not compared."
         )
-    if any(row.metric == CASE and row.verdict == REMOVED for row in found.rows):
+    if any(row.metric == CASE and row.verdict == "removed" for row in found.rows):
         yield "Cases that NEW has not planned are removed, and fail nothing."
 
 

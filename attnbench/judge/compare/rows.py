@@ -7,14 +7,7 @@ from attnbench.core.records import Case
 
 Verdict = Literal["same", "better", "worse", "added", "removed", "incomparable"]
 
-SAME: Final = "same"
-BETTER: Final = "better"
-WORSE: Final = "worse"
-ADDED: Final = "added"
-REMOVED: Final = "removed"
-INCOMPARABLE: Final = "incomparable"
-
-COMPARED: Final = (SAME, BETTER, WORSE)
+COMPARED: Final = ("same", "better", "worse")
 """The verdicts of what could be compared."""
 
 CASE: Final = "case"

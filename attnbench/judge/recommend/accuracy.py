@@ -9,9 +9,10 @@ Every complaint is one line that names the file, the line and the column.
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case
@@ -33,8 +34,7 @@ class Accuracy:
         return tuple((-1 if better == HIGHER else 1) * self.by_case[case][name] for name, better in self.metrics.items())
 
 
-@dataclass(frozen=True)
-class _Cells:
+class _Cells(NamedTuple):
     """A line of the file, with where it stands."""
 
     where: str
@@ -56,55 +56,35 @@ def read_accuracy(path: Path, metrics: Mapping[str, str], known: Sequence[Case],
     first: dict[Case, str] = {}
     for row in rows:
         numbers = {name: _number(row, name) for name in chosen}
-        case = _case(row, known, asked)
-        if case is None:
-            continue
-        if case in first:
-            raise InputError(f"{row.at('variant')}: '{row.cells['variant']}' stands in {first[case]} already: keep one")
-        first[case] = row.where.rpartition(": ")[2]
-        values[case] = numbers
+        if case := _case(row, known, asked):
+            if case in first:
+                raise InputError(f"{row.at('variant')}: '{row.cells['variant']}' stands in {first[case]} already: keep one")
+            first[case], values[case] = row.where.rpartition(": ")[2], numbers
     return Accuracy(chosen, values)
 
 
 def _read(path: Path) -> tuple[list[str], list[_Cells]]:
+    """The names of the columns, and each further line that is not blank."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(keepends=True), strict=True)
+        lines = [(f"{path}: line {reader.line_num}", [cell.strip() for cell in cells]) for cells in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not text in UTF-8: save it as CSV UTF-8") from error
-    try:
-        lines = list(_lines(path, text))
     except csv.Error as error:
         raise InputError(f"{path}: is not CSV: {error}") from error
-    if not lines:
+    (first, header), *rest = [line for line in lines if any(line[1])] or [("", [])]
+    if not header:
         raise InputError(f"{path}: is empty: it needs a line of column names, variant and a metric at least")
-    return list(lines[0].cells), lines[1:]
-
-
-def _lines(path: Path, text: str) -> Iterator[_Cells]:
-    """The header, its names as their own cells, then each line that is not blank."""
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    header: list[str] = []
-    for cells in reader:
-        where = f"{path}: line {reader.line_num}"
-        stripped = [cell.strip() for cell in cells]
-        if not any(stripped):
-            continue
-        if not header:
-            header = _header(where, stripped)
-        elif len(stripped) != len(header):
-            raise InputError(f"{where} has {len(stripped)} cells, and line 1 names {len(header)} columns")
-        yield _Cells(where, dict(zip(header, stripped, strict=True)))
-
-
-def _header(where: str, names: list[str]) -> list[str]:
-    if "variant" not in names:
-        raise InputError(f"{where} names no column 'variant', but {', '.join(names)}: it must, with commas between")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}, column '{twice}' stands there twice: give each column its own name")
-    return names
+    if "variant" not in header:
+        raise InputError(f"{first} names no column 'variant', but {', '.join(header)}: it must, with commas between")
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise InputError(f"{first}, column '{twice[0]}' stands there twice: give each column its own name")
+    for where, cells in rest:
+        if len(cells) != len(header):
+            raise InputError(f"{where} has {len(cells)} cells, and line 1 names {len(header)} columns")
+    return header, [_Cells(where, dict(zip(header, cells, strict=True))) for where, cells in rest]
 
 
 def _metrics(path: Path, columns: list[str], asked: Mapping[str, str]) -> Mapping[str, str]:
