@@ -11,7 +11,7 @@ from attnbench.core.naming import display_name
 from attnbench.core.records import LEVELS
 from attnbench.core.units import MISSING, count, counted, fixed
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.report.table import Table
+from attnbench.report.table import Table, some
 
 if TYPE_CHECKING:
     from attnbench.npu.check import CheckCause, Checked
@@ -59,7 +59,7 @@ def causes(found: Iterable["CheckCause"]) -> Table:
             "op": f"{', '.join(cause.ops)}{f' (as {cause.composite})' if cause.composite else ''}",
             "nodes": count(len(cause.nodes)),
             "MACs": count(cause.macs) if cause.macs else MISSING,
-            "measured": _some(cause.measured) or MISSING,
+            "measured": some(cause.measured, 3) or MISSING,
             "limit": cause.limit or MISSING,
             "why": cause.reason,
             "substitute": cause.substitute or MISSING,
@@ -137,8 +137,3 @@ def _plain(checked: "Checked", groups: Sequence["CheckCause"]) -> dict[str, Any]
 
 def _percent(share: float | None) -> str:
     return MISSING if share is None else fixed(100 * share, 1)
-
-
-def _some(texts: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return "; ".join(texts[:most]) + more

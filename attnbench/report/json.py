@@ -6,8 +6,7 @@
     cases       label, status, ``rows`` (one a target, the columns of cases.csv), and all that the run file holds:
                 measurements in base units with intervals and raw samples, findings, nodes, checks, failure, notes
 
-What is missing is left out. With pandas, ``pandas.json_normalize(json.load(open("run.json"))["cases"], "rows")`` is the
-table of cases.csv.
+What is missing is left out. ``pandas.json_normalize(json.load(open("run.json"))["cases"], "rows")`` is the cases' table.
 """
 
 import json

@@ -11,7 +11,7 @@ from attnbench.core.units import MISSING, bytes_text, count, scaled
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.check import Checked, causes
 from attnbench.npu.rewriting import Change, Obstacle, Rewritten
-from attnbench.report.table import Section, Table
+from attnbench.report.table import Section, Table, some
 
 
 def sections(done: Rewritten, model: ir.Model, name: str, checked: Checked) -> list[Section]:
@@ -42,7 +42,7 @@ def changes(made: Iterable[Change]) -> Table:
     return Table.of(
         {
             "rewrite": group[0].rewrite,
-            "where": _some([change.where for change in group]),
+            "where": some([change.where for change in group], 2),
             "before": _ops(group[0].before),
             "after": _ops(group[0].after),
             "max error (1e-6 of scale)": scaled(max(change.error for change in group), 1e-6, 3),
@@ -56,7 +56,7 @@ def obstacles(found: Iterable[Obstacle]) -> Table:
     groups: dict[tuple[str, str], list[str]] = {}
     for one in found:
         groups.setdefault((one.rewrite, one.why), []).append(one.where)
-    return Table.of({"rewrite": r, "where": _some(where), "does not help here": w} for (r, w), where in groups.items())
+    return Table.of({"rewrite": r, "where": some(where, 2), "does not help here": w} for (r, w), where in groups.items())
 
 
 def remaining(checked: Checked) -> Table:
@@ -67,7 +67,7 @@ def remaining(checked: Checked) -> Table:
             "level": f"{cause.level} to {cause.device}" if cause.device else cause.level,
             "op": ", ".join(cause.ops) + (f" (as {cause.composite})" if cause.composite else ""),
             "nodes": count(len(cause.nodes)),
-            "measured": _some(cause.measured) or MISSING,
+            "measured": some(cause.measured, 2) or MISSING,
             "why": cause.reason,
             "first node": display_name(cause.nodes[0]),
         }
@@ -91,8 +91,3 @@ def _weights(model: ir.Model) -> int:
 def _ops(ops: Sequence[str]) -> str:
     counted = Counter(ops)
     return ", ".join(op if number == 1 else f"{number} {op}" for op, number in counted.items())
-
-
-def _some(texts: Sequence[str], most: int = 2) -> str:
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return "; ".join(texts[:most]) + more

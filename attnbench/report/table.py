@@ -55,8 +55,7 @@ class Table:
     def csv(self) -> str:
         """Comma-separated text, the heads first."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([self.columns, *self.rows])
+        csv.writer(out, lineterminator="\n").writerows([self.columns, *self.rows])
         return out.getvalue()
 
 
@@ -73,6 +72,11 @@ def places(cases: Iterable[Case], keys: Sequence[str] = ("host", "size")) -> Cal
     seen = set(cases)
     several = [key for key in keys if len({getattr(case, key) for case in seen}) > 1]
     return lambda case: {key: str(getattr(case, key)) for key in several}
+
+
+def some(texts: Sequence[str], most: int) -> str:
+    """The first of some texts, and how many more there are."""
+    return "; ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def _text(value: Any) -> str:

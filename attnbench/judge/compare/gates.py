@@ -10,9 +10,9 @@ It is a list of entries, METRIC:THRESHOLD, joined by commas or given one by one;
     npu:refused     a target's verdict on what a variant adds became worse than it was, and at least so bad as this:
                     unknown, fallback or refused, the last being the worst
 
-Exact figures go by the names of their measurements; ``memory`` is ``activation_peak``. Entries of the same metric all count.
-The smallest threshold of an overhead is the one that its verdict is by. ``none`` alone asks for nothing. Whatever is asked
-for, a case that had figures and has none now is a regression: nothing of it could be compared.
+Exact figures go by the names of their measurements; ``memory`` is ``activation_peak``. Entries of the same metric all count;
+the smallest threshold of an overhead is the one that its verdict is by. ``none`` asks for nothing. Whatever is asked for, a
+case that lost its figures is a regression.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,10 +33,8 @@ LOST = "a case without figures"
 """What a case that lost its figures fails by."""
 
 METRICS: Final = (*GATEABLE, *ALIASES, NPU, NODES)
-"""What an entry can name."""
-
 LEVELS: Final = VERDICTS[:3]
-"""NPU verdicts that can be failed on, the worst first."""
+"""What an entry can name, and the NPU verdicts that can be failed on, the worst first."""
 
 EXAMPLES = {OVERHEAD: "1%", LATENCY: "5%", NPU: "refused"}
 """Thresholds as they are written, for errors; of any other metric a number."""

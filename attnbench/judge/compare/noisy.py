@@ -11,19 +11,16 @@ smallest difference that the run resolves between two measurements of one varian
 * else *incomparable*, "not resolved": a change of T may be there, and may be noise. It is never called the same.
 
 So a false alarm needs two accidents at once: over all cases of two equal runs noise raises one in at most one comparison of
-twenty, however wide it is. A true change of T is found wherever the interval holds it and the replicates tell it from 0:
-with replicates that scatter by T/10, in 97 % of cases from five replicates on, also among 89 cases, and in 95 % among 1,000;
-three replicates among 89 cases find four of ten, and nearly all others are "not resolved". Measured on 81 runs of one code
-with and without a slower module (``results/calibration/history.md``): no false alarm in 1,830 comparisons, 20 of 20 modules
-found that became slower by 1 %.
+twenty, however wide it is. With replicates that scatter by T/10, five find a true change of T in 97 % of cases, and in 95 %
+among 1,000; three among 89 cases find four of ten, and nearly all others are "not resolved". Measured on 81 runs of one code
+(``results/calibration/history.md``): no false alarm in 1,830 comparisons, 20 of 20 modules found that became 1 % slower.
 
-Rejected: to ask that the point estimate reach T, which finds a true change of exactly T every second time; that all of the
-interval lie beyond T, which finds one in forty; and a test against T/2, which has too little power at five replicates. The
-price of asking for the interval's far end is that a true change of three quarters of T, where five replicates scatter by
-T/10, is called worse in one case of fifteen. Such a change is real.
+Rejected: to ask that the estimate reach T, which finds a true change of exactly T every second time; that all of the
+interval lie beyond T, which finds one in forty; a test against T/2, which has too little power at five replicates. The price
+for asking for its far end is that a true change of three quarters of T is called worse in one case of fifteen.
 
-What the interval cannot know is how far two days differ beyond what the replicates of one run show; the threshold stands for
-that. What attribution is off by whatever the repetition (see ``judge.verdicts``) is the same in both runs, and cancels.
+How far two days differ beyond what the replicates of one run show, the interval cannot know; the threshold stands for that.
+What attribution is off by (see ``judge.verdicts``) is the same in both runs, and cancels.
 
 Sources: Welch, *The generalization of "Student's" problem when several different population variances are involved*,
 Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6

@@ -103,16 +103,11 @@ def _judged(record: Record, baseline: Record | None, asked: Requirements) -> Can
     )
     reasons = [*(_rejections(found, asked) if record.status == "ok" or record.findings else ())]
     reasons += _without_figure(found, record, asked, whole)
-    remarks: list[str] = []
-    beyond: dict[str, tuple[float, float]] = {}
-    for budget in _budgets(asked, whole):
-        if found.overhead is None:
-            break
-        beyond[budget.unit], over, remark = _against(budget, found.overhead, found.low, found.high)
-        reasons += [Exclusion(BUDGET, over)] if over else []
-        remarks += [remark] if remark else []
-    remarks += _remarks(found, record)
-    return replace(found, reasons=tuple(reasons), beyond=beyond, remarks=tuple(remarks))
+    held = {budget.unit: _against(budget, found) for budget in _budgets(asked, whole) if found.overhead is not None}
+    reasons += (Exclusion(BUDGET, over) for _, over, _ in held.values() if over)
+    remarks = (*(remark for *_, remark in held.values() if remark), *_remarks(found, record))
+    beyond = {unit: ends for unit, (ends, _, _) in held.items()}
+    return replace(found, reasons=tuple(reasons), beyond=beyond, remarks=remarks)
 
 
 def _added(record: Record, baseline: Record | None, metric: str) -> int | None:
@@ -168,18 +163,19 @@ def _budgets(asked: Requirements, whole: float | None) -> Iterator[Budget]:
         yield Budget(asked.max_latency, "ms", 1e3 * whole / 100)
 
 
-def _against(budget: Budget, overhead: float, low: float | None, high: float | None) -> tuple[tuple[float, float], str, str]:
+def _against(budget: Budget, found: Candidate) -> tuple[tuple[float, float], str, str]:
     """How far the ends of an overhead's interval are above a budget; why it is over it; or what to know of one within it.
 
     Over budget is what has all of its interval above it. Without an interval the figure is taken for its ends.
     """
-    limit, slack = budget.limit.to(budget.unit), systematic_points(overhead) * budget.scale
-    bottom, top = (budget.scale * (overhead if end is None else end) - limit for end in (low, high))
+    overhead, scale = found.overhead or 0.0, budget.scale
+    limit, slack = budget.limit.to(budget.unit), systematic_points(overhead) * scale
+    bottom, top = (scale * (overhead if end is None else end) - limit for end in (found.low, found.high))
     unit = "points" if budget.unit == "%" else budget.unit
     off = f"less than attribution may be off (±{significant(slack, 2)} {unit})"
     over = remark = ""
     if bottom > 0:
-        value, low, high = (None if end is None else end * budget.scale for end in (overhead, low, high))
+        value, low, high = (None if end is None else end * scale for end in (overhead, found.low, found.high))
         bias = f", by {off}" if bottom <= slack else ""
         over = f"{with_interval(value, low, high)} {budget.unit} added, budget {budget.limit}{bias}"
     elif top > 0:

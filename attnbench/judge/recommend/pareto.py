@@ -8,12 +8,10 @@ in something.
   difference between two overheads that the run resolves. It is better only where the two can be *told apart*: the intervals
   do not overlap, and the figures differ by more than the floor. One without an interval is told apart from nothing.
 
-So noise removes nothing: no variant leaves because of an overhead that may not be higher, nor for one whose overhead was
-measured higher by more than the run resolves, however wide its interval. Noise may keep one; ``doubts`` then names it.
+So noise removes nothing, however wide its interval. Noise may keep a variant; ``doubts`` then names it.
 
 **The Pareto front.** A variant is off it where one on it dominates it. That is not quite "where any does": "within the
 floor" is not transitive, so that a chain of small steps could otherwise remove the cheapest for one that is clearly dearer.
-Without a floor the two are the same. Domination has no circles, so there is exactly one such front.
 """
 
 from collections.abc import Iterable

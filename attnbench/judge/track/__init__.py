@@ -35,18 +35,23 @@ __all__ = [
 
 @dataclass(frozen=True)
 class History:
-    """Trends, what was read for them, and what a reader must know first, a sentence each.
+    """Trends and what was read for them.
 
     ``kinds`` names each kind of runs. ``failing`` are the steps that ``limit`` fails on; ``None`` fails on nothing.
     """
 
+    folder: Path
     archive: Archive
     query: Query
     limit: StepLimit | None
     kinds: Mapping[RunKind, str]
     trends: tuple[Trend, ...]
     failing: tuple[LevelStep, ...]
-    notes: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know first, a sentence each."""
+        return tuple(notes(self))
 
     @property
     def steps(self) -> tuple[LevelStep, ...]:
@@ -75,4 +80,4 @@ def track(
     trends = explained(trends_of(archive.series))
     failed = () if limit is None else failing(archive, trends, limit)
     kinds = labels(run.kind for run in archive.runs)
-    return History(archive, query, limit, kinds, trends, failed, notes(folder, archive, kinds, trends, limit, failed))
+    return History(folder, archive, query, limit, kinds, trends, failed)

@@ -4,15 +4,12 @@
 overhead), else in % of the level before. Only what is surely smaller passes. A verdict that became worse is always large
 enough, and so is any rise from 0.
 
-*At the newest end* is a step whose first run is among the last ``NEWEST`` of its series. A step in noise is found with its
-third run or, where it is small, a few runs later, and should fail something then; for ever, it should not: later, the new
-level is what there is.
+*At the newest end* is a step whose first run is among the last ``NEWEST`` of its series: one in noise is found with its
+third run or a few later, and should fail something then.
 
 *Still measured* is a series whose last point is among the newest runs of its own kind (machine, protocol, settings), and
-whose kind is not given up: no longer ago than ``NEWEST`` of its runs usually take, seen from the newest run of all. A
-machine that is measured once a month fails for months; one that was measured nightly, for a week after its last night.
-The last step of a case that was dropped would fail for ever. Rejected: the newest runs of all kinds together, among which
-a seldom measured machine never is.
+whose kind is not given up: no longer ago than ``NEWEST`` of its runs usually take, seen from the newest run of all.
+Rejected: the newest runs of all kinds together, among which a seldom measured machine never is.
 """
 
 from collections.abc import Sequence

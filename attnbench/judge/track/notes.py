@@ -1,45 +1,34 @@
 """What a reader must know before the tables: what was read and left out, how it is ordered and parted, what a step is."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from attnbench.core.units import count, counted
-from attnbench.judge.track.gate import NEWEST, StepLimit
+from attnbench.judge.track.gate import NEWEST
 from attnbench.judge.track.history import Archive
-from attnbench.judge.track.reading import RunKind
 from attnbench.judge.track.steps import FALSE_RATE, FEWEST, SHORTEST
-from attnbench.judge.track.trend import LevelStep, Trend
+from attnbench.judge.track.trend import Trend
+
+if TYPE_CHECKING:
+    from attnbench.judge.track import History
 
 NAMED = 5
 """Files that are left out are named, so many of them."""
 
 
-def notes(
-    folder: Path,
-    archive: Archive,
-    kinds: Mapping[RunKind, str],
-    trends: Sequence[Trend],
-    limit: StepLimit | None,
-    failing: Sequence[LevelStep],
-) -> tuple[str, ...]:
+def notes(found: "History") -> Iterator[str]:
     """Sentences: what was read, what was left out, order, kinds, what came of it, and what a step rests on."""
-    return (
-        _read(folder, archive),
-        *_left_out(archive),
-        _order(archive),
-        *_kinds(archive, kinds),
-        _outcome(trends),
-        *_gate(limit, failing),
-        *_rule(trends),
-    )
-
-
-def _read(folder: Path, archive: Archive) -> str:
-    runs = archive.runs
-    span = f"of {_day(runs[0].time)}" if len(runs) == 1 else f"from {_day(runs[0].time)} to {_day(runs[-1].time)}"
-    return f"Read {counted(len(runs), 'run')} below {folder}, {span}."
+    runs = found.archive.runs
+    first, last = (run.time.date().isoformat() for run in (runs[0], runs[-1]))
+    span = f"of {first}" if len(runs) == 1 else f"from {first} to {last}"
+    yield f"Read {counted(len(runs), 'run')} below {found.folder}, {span}."
+    yield from _left_out(found.archive)
+    yield _order(found.archive)
+    yield from _kinds(found)
+    yield _outcome(found.trends)
+    yield from _gate(found)
+    yield from _rule(found.trends)
 
 
 def _left_out(archive: Archive) -> Iterator[str]:
@@ -65,29 +54,29 @@ def _order(archive: Archive) -> str:
     )
 
 
-def _kinds(archive: Archive, kinds: Mapping[RunKind, str]) -> Iterator[str]:
-    if len(kinds) < 2:
-        return
-    runs, cpus = Counter(run.kind for run in archive.runs), {run.kind: run.header.machine.get("cpu") for run in archive.runs}
-    each = (f"{label} ({cpus[kind] or 'unknown CPU'}, {counted(runs[kind], 'run')})" for kind, label in kinds.items())
-    yield f"Runs of another machine, protocol, major version or settings are series of their own: {'; '.join(each)}."
+def _kinds(found: "History") -> Iterator[str]:
+    if len(found.kinds) > 1:
+        every = found.archive.runs
+        runs, cpus = Counter(run.kind for run in every), {run.kind: run.header.machine.get("cpu") for run in every}
+        each = (
+            f"{label} ({cpus[kind] or 'unknown CPU'}, {counted(runs[kind], 'run')})" for kind, label in found.kinds.items()
+        )
+        yield f"Runs of another machine, protocol, major version or settings are series of their own: {'; '.join(each)}."
 
 
 def _outcome(trends: Sequence[Trend]) -> str:
     steps = [step for trend in trends for step in trend.steps]
     stepped = sum(bool(trend.steps) for trend in trends)
     worse = sum(step.worse for step in steps)
-    found = (
-        f"{counted(len(steps), 'step')} in {count(stepped)} of them, {count(worse)} for the worse" if steps else "no step"
-    )
-    return f"Of {counted(len(trends), 'series')}: {found}."
+    told = f"{counted(len(steps), 'step')} in {count(stepped)} of them, {count(worse)} for the worse"
+    return f"Of {counted(len(trends), 'series')}: {told if steps else 'no step'}."
 
 
-def _gate(limit: StepLimit | None, failing: Sequence[LevelStep]) -> Iterator[str]:
-    if limit is not None:
-        found = counted(len(failing), "step") if failing else "no step"
+def _gate(found: "History") -> Iterator[str]:
+    if found.limit is not None:
+        steps = counted(len(found.failing), "step") if found.failing else "no step"
         yield (
-            f"By --fail-on-step {limit.text}: {found} for the worse whose interval reaches that size, among the "
+            f"By --fail-on-step {found.limit.text}: {steps} for the worse whose interval reaches that size, among the "
             f"last {NEWEST} runs of a series."
         )
 
@@ -105,7 +94,3 @@ def _rule(trends: Sequence[Trend]) -> Iterator[str]:
         yield f"{counted(len(noisy) - searched, 'series')} of fewer than {FEWEST} runs: no step is looked for there."
     if len(noisy) < len(trends):
         yield "An exact figure has a step wherever it changes."
-
-
-def _day(time: datetime) -> str:
-    return time.date().isoformat()

@@ -11,16 +11,14 @@ no step, nor are two; so the newest step is found with its third run. Of all way
 is the square of Student's statistic of the two means beside it, so the penalty is the square of the quantile that noise
 passes with a chance of ``FALSE_RATE``, divided by the number of series and of places for a cut (Bonferroni).
 
-Every constant here comes from ``benchmarks/calibration/steps.py``; its table, ``results/calibration/steps.md``, has
-a column for what was here before (noise shrunk towards the replicates', stretches of 2, 4 and 8 runs, a second look at bad
-runs) and one for each piece left out or set otherwise.
+Every constant comes from ``benchmarks/calibration/steps.py``; ``results/calibration/steps.md`` has a column for each piece
+left out or set otherwise.
 
 What it cannot know: noise that lasts for weeks is a step to it, and a slow drift is several small ones.
 
 Sources: Jackson and others, *An algorithm for optimal partitioning of data on an interval*, IEEE Signal Processing Letters
-12 (2005), for the cuts; Pearson, *Outliers in process modeling and identification*, IEEE Transactions on Control Systems
-Technology 10 (2002), for the bad runs (Hampel's identifier); Fryzlewicz, *Wild binary segmentation for multiple
-change-point detection*, Annals of Statistics 42 (2014), for the noise by differences.
+12 (2005), for the cuts; Pearson, *Outliers in process modeling and identification*, IEEE Trans. Control Systems Tech. 10
+(2002), for the bad runs; Fryzlewicz, *Wild binary segmentation*, Annals of Statistics 42 (2014), for the noise.
 
 Rejected: E-divisive with a t test, as in Hunter (``apache-otava`` 0.8), and PELT with Schwarz's penalty (``ruptures``
 1.1.10): steps in 5 to 46 % of series of noise and at single bad runs, for they correct neither for places nor for series

@@ -4,7 +4,7 @@ An exact figure steps wherever it changes. A noisy one steps where ``steps`` fin
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -89,7 +89,7 @@ class Trend:
 
 def trends_of(series: Sequence[TrendSeries]) -> tuple[Trend, ...]:
     """The trend of each series; those in which steps are looked for share one chance of a false step."""
-    noises = [None if one.newest.exact else _noise(one) for one in series]
+    noises = [None if one.newest.exact else noise_of(_values(one), [p.figure.error for p in one.points]) for one in series]
     family = sum(noise is not None and len(one.points) >= FEWEST for one, noise in zip(series, noises, strict=True))
     return tuple(
         _exact(one) if one.newest.exact else _noisy(one, noise, max(1, family))
@@ -99,10 +99,6 @@ def trends_of(series: Sequence[TrendSeries]) -> tuple[Trend, ...]:
 
 def _values(series: TrendSeries) -> list[float]:
     return [float(point.figure.value) for point in series.points]
-
-
-def _noise(series: TrendSeries) -> Noise | None:
-    return noise_of(_values(series), [point.figure.error for point in series.points])
 
 
 def _noisy(series: TrendSeries, noise: Noise | None, family: int) -> Trend:
@@ -121,16 +117,13 @@ def _noisy(series: TrendSeries, noise: Noise | None, family: int) -> Trend:
 
 
 def _exact(series: TrendSeries) -> Trend:
-    first, last = series.points[0].figure.value, series.points[-1].figure.value
-    return Trend(series, _difference(first, last), tuple(_changes(series)))
-
-
-def _changes(series: TrendSeries) -> Iterator[LevelStep]:
     values = [point.figure.value for point in series.points]
     edges = [0, *(at for at in range(1, len(values)) if values[at] != values[at - 1]), len(values)]
-    for start, at, end in zip(edges, edges[1:], edges[2:], strict=False):
-        before, after = values[start], values[at]
-        yield LevelStep(series, at, before, after, _difference(before, after), (at - start, end - at))
+    steps = (
+        LevelStep(series, at, values[start], values[at], _difference(values[start], values[at]), (at - start, end - at))
+        for start, at, end in zip(edges, edges[1:], edges[2:], strict=False)
+    )
+    return Trend(series, _difference(values[0], values[-1]), tuple(steps))
 
 
 def _difference(one: float | str, two: float | str) -> Estimate | None:
