@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from conftest import finding
 
 from attnbench.cli.report import FORMAT_HELP
 from attnbench.core.metrics import METRICS, SERIES
@@ -48,19 +49,8 @@ def timed(record, **more):
 def rich(run):
     """Two hosts, sizes and targets, odd names, raw samples, and every outcome, at each of them."""
     base, cbam, eca, skipped, failed = run.records
-    other = Finding(
-        "other",
-        "unknown",
-        "unlisted",
-        "@s@0.x@/node_Erf",
-        "Erf",
-        "",
-        "",
-        "other does not list Erf",
-        "",
-        "here",
-        inserted=True,
-    )
+    unlisted = {"rule": "unlisted", "reason": "other does not list Erf", "evidence": "", "target": "other", "source": "here"}
+    other = replace(finding("Erf", "unknown", "@s@0.x@/node_Erf"), **unlisted)
     hosts = Finding("aimotive", "refused", "r", "node_Loop", "Loop", "", "", "the host's own", "", "here")
     seen = "\x1b[31mred\x00 & <it> | broke\nin two"
     own = (

@@ -83,11 +83,9 @@ def test_unknown_stays_only_when_asked_and_is_then_remarked(make):
 
 
 def test_a_refusal_names_ops_device_and_substitute(make):
-    run = make(
-        variant("a", 1.0, level="refused", op="Reshape", said={"substitute": "se_npu"}),
-        variant("b", 1.0, level="fallback", op="Softmax", said={"device": "the CPU"}),
-    )
-    found = by_name(recommend(run, Requirements()))
+    one = variant("a", 1.0, level="refused", op="Reshape", said={"substitute": "se_npu"})
+    two = variant("b", 1.0, level="fallback", op="Softmax", said={"device": "the CPU"})
+    found = by_name(recommend(make(one, two), Requirements()))
     assert found["a"].reasons[0].text == "aimotive refuses Reshape; substitute: se_npu"
     assert found["b"].reasons[0].text == "aimotive leaves Softmax to the CPU"
 
@@ -173,15 +171,14 @@ def test_without_the_baselines_latency_there_is_no_figure_in_ms(make):
 
 def test_what_has_no_figure_falls_out_with_the_runs_own_reason(make):
     none = Measurement("overhead", None, note="not attributed: 3% of the baseline's time has a counterpart")
-    plain = variant("apart", 1.0)
+    plain, later = variant("apart", 1.0), case("later")
     run = make(
         Record(case("bad"), "failed", failure=Failure("export", "CaseFailure", "it broke")),
         Record(case("never"), "refused", failure=Failure("module", "CaseRefused", "needs an even height")),
         replace(plain, measurements=plain.measured((none,))),
         variant("good", 1.0),
+        planned=(later,),
     )
-    missing = case("later")
-    run = replace(run, header=replace(run.header, cases=(*run.header.cases, missing)))
     found = recommend(run, Requirements(("aimotive",)))
     assert names(found.left) == ["good"]
     assert {one.case.variant: one.reasons for one in found.fallen} == {

@@ -1,6 +1,7 @@
 """Histories of made runs: what is read, how it is ordered and parted, which steps are found and which noise is none."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -179,10 +180,7 @@ def test_one_bad_run_is_no_step(at, size):
 @pytest.mark.parametrize("runs", [6, 7, 8])
 def test_one_bad_run_of_few_is_no_step(runs):
     values, errors = noise(11, 200, runs)
-    for at in range(runs):
-        bad = values.copy()
-        bad[:, at] += 5
-        assert false_steps(bad, errors) == 0
+    assert all(false_steps(values + 5 * bad, errors) == 0 for bad in np.eye(runs))
 
 
 def test_two_bad_runs_hardly_ever_are_a_step():
@@ -430,27 +428,21 @@ def test_what_is_no_run_is_left_out_with_the_reason(tmp_path, command):
     nightly(tmp_path / "good", [1.0] * 10)
     good = header(20)
     write(tmp_path / "newer", replace(good, schema=99), [])
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "run.jsonl").write_text("")
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "run.jsonl").write_text('{"schema": 1, "attn')
-    for name, text in {
-        "list": "[1, 2]\n", "words": "hello\n", "deep": "[" * 100_000 + "\n", "other": '{"schema": 1}\n',
-        "types": json.dumps({**good.to_json(), "machine": None}) + "\n", "bytes": "",
+    for name, content in {
+        "empty": b"", "torn": b'{"schema": 1, "attn', "list": b"[1, 2]\n", "words": b"hello\n", "deep": b"[" * 100_000 + b"\n",
+        "other": b'{"schema": 1}\n', "types": json.dumps({**good.to_json(), "machine": None}).encode() + b"\n",
+        "bytes": b"\xff\xfe\x00\n\x80\n",
     }.items():  # fmt: skip
         (tmp_path / name).mkdir()
-        (tmp_path / name / "run.jsonl").write_text(text)
-    (tmp_path / "bytes" / "run.jsonl").write_bytes(b"\xff\xfe\x00\n\x80\n")
+        (tmp_path / name / "run.jsonl").write_bytes(content)
     broken = write(tmp_path / "broken", header(21), [record("a", SOME)])
     broken.write_text(broken.read_text() + "{nonsense\n" + '{"case": 3}\n')
-    write(tmp_path / "notime", header(22, software={"commit_time": ""}), []).write_text(
-        json.dumps(replace(header(22, software={"commit_time": ""}), started="?").to_json()) + "\n"
-    )
+    write(tmp_path / "notime", replace(header(22, software={"commit_time": ""}), started="?"), [])
     (tmp_path / "folder" / "run.jsonl").mkdir(parents=True)
+    for name in ("pipe", "link"):
+        (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / "empty" / "pipe")
-    (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "run.jsonl")
-    (tmp_path / "link").mkdir()
     (tmp_path / "link" / "run.jsonl").symlink_to(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("not a run")
     found = track(tmp_path)
@@ -494,8 +486,6 @@ def test_a_copy_of_a_run_is_not_another_run(tmp_path):
 
 
 def test_shards_count_in_the_run_that_they_were_merged_into(tmp_path):
-    import hashlib
-
     shard = write(tmp_path / "shard", header(0), [record("a", SOME)])
     mark = hashlib.sha256(shard.read_bytes()).hexdigest()
     whole = replace(header(0), study={"name": "nightly", "shards": [{"part": "1/2", "sha256": mark}]})
@@ -506,8 +496,7 @@ def test_shards_count_in_the_run_that_they_were_merged_into(tmp_path):
 
 
 def test_what_is_no_number_is_no_figure(tmp_path):
-    bad = json.dumps(record("a").to_json() | {"measurements": [
-        {"metric": "overhead", "value": value} for value in (float("nan"),)]})  # fmt: skip
+    bad = json.dumps(record("a").to_json() | {"measurements": [{"metric": "overhead", "value": float("nan")}]})
     path = write(tmp_path / "x", header(), [record("b", SOME)])
     path.write_text(path.read_text() + bad + "\n")
     assert [trend.series.case.variant for trend in track(tmp_path).trends] == ["b"]
@@ -518,11 +507,10 @@ def test_a_writer_with_other_spaces_and_keys_in_another_order_is_read_too(tmp_pa
     full = record("a", SOME, findings=(finding("Mul", "supported", "@s@0.se@/m"),), nodes=(node,))
     ours = write(tmp_path / "ours", header(0), [full])
     backwards = dict(reversed(full.to_json().items()))
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "run.jsonl").write_text(f"{json.dumps(header(1).to_json())}\n{json.dumps(backwards)}\n")
-    (tmp_path / "compact").mkdir()
-    compact = json.dumps(backwards, separators=(",", ":"))
-    (tmp_path / "compact" / "run.jsonl").write_text(f"{json.dumps(header(2).to_json())}\n{compact}\n")
+    for number, separators in ((1, None), (2, (",", ":"))):
+        (tmp_path / str(number)).mkdir()
+        lines = json.dumps(header(number).to_json()), json.dumps(backwards, separators=separators)
+        (tmp_path / str(number) / "run.jsonl").write_text("\n".join(lines) + "\n")
     (trend,) = track(tmp_path).trends
     assert len({(p.figure, tuple(p.sources.items())) for p in trend.series.points}) == 1
     assert trend.series.points[0].figure.value == load_run(ours).records[0].value("overhead")
