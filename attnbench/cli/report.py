@@ -1,12 +1,11 @@
 """The command that writes a stored run down: ``report``. It loads no torch."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import save_text, stored_run
+from attnbench.cli.answer import give, stored_run
 from attnbench.cli.app import app
 
 FORMAT_HELP = "md, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
@@ -22,8 +21,4 @@ def report(
     """Write a stored run as Markdown, or in a format that other programs read."""
     from attnbench.report import FORMATS  # noqa: PLC0415
 
-    text = FORMATS.load(format_).render(stored_run(run, results))
-    if output is None:
-        sys.stdout.write(text)
-        return
-    save_text(output, text)
+    give(FORMATS.load(format_).render(stored_run(run, results)), output)

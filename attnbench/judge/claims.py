@@ -8,9 +8,8 @@ systematic part, before it is compared with anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from attnbench.judge.verdicts import systematic_points
 
@@ -37,8 +36,7 @@ class Figures(Protocol):
         """What the column holds."""
 
 
-@dataclass(frozen=True)
-class JudgedClaim:
+class JudgedClaim(NamedTuple):
     """A claim with the figure beside it: value and interval in the claim's own unit, and the verdict."""
 
     claim: Claim
@@ -59,9 +57,8 @@ def judge_claim(claim: Claim, figures: Figures) -> JudgedClaim:
     value = float(found) / SCALES[claim.get("unit", "1")]
     low, high = _interval(metric, value, figures)
     bottom, top = band(claim)
-    if bottom <= low and high <= top:
-        return JudgedClaim(claim, value, low, high, CONFIRMED)
-    return JudgedClaim(claim, value, low, high, REFUTED if high < bottom or low > top else OPEN)
+    outside: ClaimVerdict = REFUTED if high < bottom or low > top else OPEN
+    return JudgedClaim(claim, value, low, high, CONFIRMED if bottom <= low and high <= top else outside)
 
 
 def band(claim: Claim) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from attnbench.core.records import RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
 from attnbench.report.answer import Answer
-from attnbench.report.table import Table, places
+from attnbench.report.table import VARIANT, Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -73,11 +73,11 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
 
 def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
     """The tables with their titles, in the order of their weight; empty ones are left out."""
-    where = places((row.case for row in found.rows), ("host", "size", "batch"))
+    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch"))
     rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
     unlike: list[ComparisonRow] = []
     for row in found.rows:
-        place = {**where(row.case), "variant": row.case.variant}
+        place = where(row.case)
         change = {**place, **_figures(row), "why": row.why}
         if row.causes:
             change["may come from"] = "; ".join(cause.text for cause in row.causes)

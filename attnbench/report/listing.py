@@ -108,8 +108,5 @@ def predicates() -> Table:
 
 
 def _options(options: dict[str, object], choices: dict[str, tuple[object, ...]] | None = None) -> str:
-    texts = []
-    for key, value in options.items():
-        allowed = (choices or {}).get(key)
-        texts.append(f"{key}={value}" + (f" ({'|'.join(map(str, allowed))})" if allowed else ""))
-    return ", ".join(texts) or MISSING
+    allowed = {key: f" ({'|'.join(map(str, values))})" for key, values in (choices or {}).items() if values}
+    return ", ".join(f"{key}={value}{allowed.get(key, '')}" for key, value in options.items()) or MISSING

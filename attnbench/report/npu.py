@@ -15,14 +15,14 @@ from attnbench.report.table import Table
 def by_target(run: Run) -> Table:
     """Modules against targets: in how many of a module's cases its own nodes come to which verdict; the worst first."""
     targets = run.header.study.get("targets", [])
+    if len(targets) < 2:
+        return Table()
     verdicts: dict[str, dict[str, Counter[str]]] = {}
     for row in rows_of(run):
         assignments = parse_variant(row.case.variant).assignments
         if len(assignments) == 1 and row.npu_verdict:
             module = "+".join(map(str, assignments[0].modules))
             verdicts.setdefault(module, {}).setdefault(row.target, Counter())[row.npu_verdict] += 1
-    if len(targets) < 2:
-        return Table()
     return Table.of(
         {"module": module, **{target: _verdicts_text(found.get(target, Counter())) for target in targets}}
         for module, found in verdicts.items()
@@ -43,13 +43,8 @@ def refused_ops(run: Run) -> Table:
     """Which ops of which module a target refuses or does not know, in how many cases, with the reason and its source."""
     cases: Counter[tuple[str, ...]] = Counter()
     for record in run.records:
-        cases.update(
-            {
-                (inserted_module(f.node), *_REFUSED(f))
-                for f in record.findings
-                if f.inserted and f.level in ("refused", "fallback", "unknown")
-            }
-        )
+        refused = (f for f in record.findings if f.inserted and f.level in ("refused", "fallback", "unknown"))
+        cases.update({(inserted_module(f.node), *_REFUSED(f)) for f in refused})
     return Table.of(
         {
             "module": module,

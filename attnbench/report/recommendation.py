@@ -7,7 +7,7 @@ from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report.answer import Answer
-from attnbench.report.table import Table, places
+from attnbench.report.table import VARIANT, Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -59,8 +59,8 @@ def answer(found: Recommendation) -> Answer:
             "size": asked.size,
         },
         "notes": found.notes,
-        "left": [_row(one) | {"metrics": dict(one.metrics)} for one in found.left],
-        "fell_out": [_row(one) | {"metrics": dict(one.metrics)} for one in found.fallen],
+        "left": (_row(one) | {"metrics": dict(one.metrics)} for one in found.left),
+        "fell_out": (_row(one) | {"metrics": dict(one.metrics)} for one in found.fallen),
     }
     columns = (*COLUMNS, *(f"metric_{name}" for name in asked.metrics))
     rows = (
@@ -78,7 +78,6 @@ def ranking(found: Recommendation) -> Table:
         {
             "rank": one.rank,
             **where(one.case),
-            "variant": one.case.variant,
             "Pareto front": _front_text(one),
             "overhead (%)": with_interval(one.overhead, one.low, one.high),
             "(ms)": fixed(one.added_ms, 2),
@@ -99,7 +98,6 @@ def fell_out(found: Recommendation) -> Table:
     return Table.of(
         {
             **where(one.case),
-            "variant": one.case.variant,
             "why": _reasons_text(one.reasons[:1]),
             "and": _reasons_text(one.reasons[1:]) or MISSING,
             "overhead (%)": with_interval(one.overhead, one.low, one.high),
@@ -124,7 +122,7 @@ def _row(one: Candidate) -> dict[str, Any]:
 
 
 def _places(found: Recommendation) -> Callable[[Case], dict[str, str]]:
-    return places(one.case for one in (*found.left, *found.fallen))
+    return places((one.case for one in (*found.left, *found.fallen)), VARIANT)
 
 
 def _reasons_text(reasons: Sequence[tuple[str, str]]) -> str:

@@ -67,11 +67,16 @@ class Section(NamedTuple):
     table: Table = Table()
 
 
-def places(cases: Iterable[Case], keys: Sequence[str] = ("host", "size")) -> Callable[[Case], dict[str, str]]:
-    """Gives of a case what tells it apart: those of ``keys`` of which the cases have several."""
+VARIANT = ("variant",)
+
+
+def places(
+    cases: Iterable[Case], always: Sequence[str] = (), keys: Sequence[str] = ("host", "size")
+) -> Callable[[Case], dict[str, str]]:
+    """Gives of a case those of ``keys`` of which the cases have several, and then what is told ``always``."""
     seen = set(cases)
     several = [key for key in keys if len({getattr(case, key) for case in seen}) > 1]
-    return lambda case: {key: str(getattr(case, key)) for key in several}
+    return lambda case: {key: str(getattr(case, key)) for key in (*several, *always)}
 
 
 def some(texts: Sequence[str], most: int) -> str:

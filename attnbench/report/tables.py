@@ -8,7 +8,7 @@ from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.rows import Row, rows_of
-from attnbench.report.table import Table, places
+from attnbench.report.table import VARIANT, Table, places
 
 
 def baselines(rows: Sequence[Row]) -> Table:
@@ -91,9 +91,9 @@ def _check_text(check: Check) -> str:
 
 def failures(rows: Sequence[Row]) -> Table:
     """Cases without figures, and why."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
-        {**where(row.case), "variant": row.case.variant, "status": row.record.status, "reason": row.text("reason")}
+        {**where(row.case), "status": row.record.status, "reason": row.text("reason")}
         for row in rows
         if row.record.status != "ok"
     )
@@ -161,11 +161,10 @@ def node_findings(record: Record) -> Table:
 
 def cases_table(rows: Sequence[Row]) -> Table:
     """One line a case, for a terminal."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
         {
             **where(row.case),
-            "variant": row.case.variant,
             "status": row.record.status,
             "overhead (%)": overhead_text(row),
             "(ms)": fixed(row.number("overhead_ms"), 2),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attnbench.core.metrics import SHARES
 from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.report.answer import Answer
-from attnbench.report.table import Table, places
+from attnbench.report.table import VARIANT, Table, places
 
 if TYPE_CHECKING:
     from attnbench.core.statistics import Estimate
@@ -138,13 +138,13 @@ def _shown(series: "TrendSeries") -> Shown:
 
 def _where(found: "History") -> Callable[["TrendSeries"], dict[str, str]]:
     """Gives what tells a series apart from the others shown: machine, host, size and batch only where there are several."""
-    where = places((trend.series.case for trend in found.trends), ("host", "size", "batch"))
+    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch"))
 
     def told(series: "TrendSeries") -> dict[str, str]:
         unit = _shown(series).unit
         metric = series.metric if unit in ("1", "verdict") else f"{series.metric} ({unit})"
         machine = {"machine": found.kinds[series.kind]} if len(found.kinds) > 1 else {}
-        return {**machine, **where(series.case), "variant": series.case.variant, "metric": metric}
+        return {**machine, **where(series.case), "metric": metric}
 
     return told
 

@@ -8,7 +8,7 @@ from attnbench.core.records import Run
 from attnbench.core.units import MISSING, fixed, percent, scaled, significant
 from attnbench.judge.rows import THREADS, Row, column_names, rows_of
 from attnbench.judge.verdicts import CROWDED
-from attnbench.report.table import Table, places
+from attnbench.report.table import VARIANT, Table, places
 from attnbench.report.tables import interval_text, named_variants, overhead_text
 
 LATENCY = "latency_median_ms"
@@ -40,11 +40,10 @@ def floors(run: Run) -> Table:
 
 def imprecise(rows: Sequence[Row]) -> Table:
     """Cases whose replicates ended before their interval was as narrow as was asked, or that could not be attributed."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
         {
             **where(row.case),
-            "variant": row.case.variant,
             "overhead (%)": overhead_text(row),
             "on the clock (%)": interval_text(row, "paired_pct"),
             "": row.text("stopped"),
@@ -56,9 +55,9 @@ def imprecise(rows: Sequence[Row]) -> Table:
 
 def crowded(rows: Sequence[Row]) -> Table:
     """Cases that were measured while other processes took a part of their core."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
-        {**where(row.case), "variant": row.case.variant, "share of its core (%)": fixed(row.number("core_share_pct"), 0)}
+        {**where(row.case), "share of its core (%)": fixed(row.number("core_share_pct"), 0)}
         for row in rows
         if (row.number("core_share_pct") or 100.0) < 100 * CROWDED
     )
@@ -67,11 +66,10 @@ def crowded(rows: Sequence[Row]) -> Table:
 def memory(run: Run) -> Table:
     """Memory of one inference and of its session, for the study's own cases and wherever measured and static differ."""
     named, rows = named_variants(run), rows_of(run)
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
         {
             **where(row.case),
-            "variant": row.case.variant,
             "static peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
             "on the runtime's graph (MB)": scaled(row.number("activation_peak_runtime_bytes"), 1e6, 1),
             "measured peak (MB)": scaled(row.number("memory_peak_bytes"), 1e6, 1),
@@ -87,7 +85,7 @@ def memory(run: Run) -> Table:
 
 def threads(rows: Sequence[Row]) -> Table:
     """Absolute latencies at each number of threads, where more than one was asked for."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     columns = {"1": LATENCY}
     columns |= {name.rpartition("_")[2]: name for name in column_names(rows) if name.startswith(f"{LATENCY}{THREADS}")}
     if len(columns) == 1:
@@ -95,7 +93,6 @@ def threads(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             **where(row.case),
-            "variant": row.case.variant,
             **{f"{n} thread{'s' * (n != '1')} (ms)": fixed(row.number(column), 1) for n, column in columns.items()},
         }
         for row in rows
@@ -105,11 +102,10 @@ def threads(rows: Sequence[Row]) -> Table:
 
 def disagreements(rows: Sequence[Row]) -> Table:
     """Cases whose two clocks contradict each other."""
-    where = places(row.case for row in rows)
+    where = places((row.case for row in rows), VARIANT)
     return Table.of(
         {
             **where(row.case),
-            "variant": row.case.variant,
             "attributed (%)": overhead_text(row),
             "paired (%)": interval_text(row, "paired_pct"),
         }

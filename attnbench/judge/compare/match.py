@@ -1,6 +1,6 @@
 """Which cases of two runs belong together, and whether the noisy figures of the two may be compared at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
@@ -84,8 +84,7 @@ def unlike(base: RunHeader, new: RunHeader, *, across_machines: bool = False) ->
 
 def protocol_differences(base: RunHeader, new: RunHeader) -> list[tuple[str, Any, Any]]:
     """The fields of the protocol that differ, with both values; one that an old run does not name had its default."""
-    defaults: Mapping[str, Any] = asdict(Protocol())
-    one, two = ({**defaults, **header.protocol} for header in (base, new))
+    one, two = ({**asdict(Protocol()), **header.protocol} for header in (base, new))
     return [(name, one[name], two[name]) for name in PROTOCOL_FIELDS if one[name] != two[name]]
 
 

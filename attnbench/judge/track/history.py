@@ -114,7 +114,12 @@ def _distinct(readings: Sequence[FileReading], left_out: list[LeftOut]) -> Itera
 
 def _series(readings: Sequence[FileReading]) -> Iterator[TrendSeries]:
     """Points by kind, case and metric, each series in the order of time."""
-    points: dict[tuple[RunKind, Case, str], list[TrendPoint]] = {key: [] for key in _keys(reversed(readings))}
+    points: dict[tuple[RunKind, Case, str], list[TrendPoint]] = {
+        (reading.run.kind, case, figure.metric): []
+        for reading in reversed(readings)
+        for case, entry in reading.entries.items()
+        for figure in entry.figures
+    }
     tried: dict[tuple[RunKind, Case], list[DatedRun]] = {}
     for reading in readings:
         for case, entry in reading.entries.items():
@@ -124,13 +129,6 @@ def _series(readings: Sequence[FileReading]) -> Iterator[TrendSeries]:
     for (kind, case, metric), found in points.items():
         had = {id(point.run) for point in found}
         yield TrendSeries(kind, case, metric, tuple(found), tuple(run for run in tried[kind, case] if id(run) not in had))
-
-
-def _keys(readings: Iterable[FileReading]) -> Iterator[tuple[RunKind, Case, str]]:
-    for reading in readings:
-        for case, entry in reading.entries.items():
-            for figure in entry.figures:
-                yield reading.run.kind, case, figure.metric
 
 
 def _no_run(folder: Path, left_out: Sequence[LeftOut]) -> InputError:
