@@ -67,16 +67,16 @@ def test_two_clocks_that_disagree_are_shown(run):
     assert trust.disagreements(rows_of(run)).column("variant") == ["encoder.layer3=eca"]
 
 
-def test_the_priority_matrix_holds_each_claim_against_its_figure(run):
+def test_claims_stand_beside_their_figures_and_stages_beside_what_was_promised(run):
     (found,) = claims.priorities(run).records()
-    assert found["place"] == "layer3"
-    assert found["claimed"] == "about 3.0 % time; ~3 % MACs"
-    assert found["time overhead (%)"] == "3.00 [2.90, 3.10]"
-    assert found["claim"] == "confirmed (% time); refuted (% MACs)"
-    assert found["NPU"] == "ok with constraint"
-
-
-def test_stages_judge_what_was_promised(run):
+    wanted = {
+        "place": "layer3",
+        "claimed": "about 3.0 % time; ~3 % MACs",
+        "time overhead (%)": "3.00 [2.90, 3.10]",
+        "claim": "confirmed (% time); refuted (% MACs)",
+        "NPU": "ok with constraint",
+    }
+    assert wanted.items() <= found.items()
     (found,) = claims.stages(run).records()
     assert (found["promised"], found["verdict"]) == ("below 5.0 ms", CONFIRMED)
 
@@ -92,9 +92,8 @@ def test_the_matrix_follows_the_studys_order_and_shows_every_outcome(run):
 
 def test_refused_ops_are_listed_by_module_with_reason_and_source(run):
     (found,) = npu.refused_ops(run).records()
-    assert (found["module"], found["op"], found["level"], found["cases"]) == ("eca", "Transpose", "refused", "1")
-    assert found["reason"] == "Transpose reason"
-    assert found["source"] == "report, section 1"
+    wanted = {"module": "eca", "op": "Transpose", "level": "refused", "cases": "1", "reason": "Transpose reason"}
+    assert {**wanted, "source": "report, section 1"}.items() <= found.items()
 
 
 def test_the_markdown_report_holds_every_section_once(run):
@@ -198,11 +197,7 @@ def measured_twice(run):
 
 def test_the_head_says_what_the_run_resolves(measured_twice):
     (found,) = trust.floors(measured_twice).records()
-    assert found["smallest overhead (points)"] == "0.070"
-    assert found["smallest difference (points)"] == "0.10"
-    assert found["from, measured twice"] == "encoder.layer3=cbam_npu"
-    assert found["its figures (%)"] == "3.000 and 3.100"
-    assert found["on the clock (points)"] == "0.70"
+    assert list(found.values())[2:] == ["0.070", "0.10", "encoder.layer3=cbam_npu", "3.000 and 3.100", "0.70"]
     text = FORMATS.load("md").render(measured_twice)
     assert text.index("## What this run resolves") < text.index("## Baseline")
     assert row(measured_twice, "encoder.layer3=cbam_npu")["floor_difference_pct"] == pytest.approx(0.1)
