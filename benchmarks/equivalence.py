@@ -131,12 +131,12 @@ def numbers(text: str) -> Counter[float]:
 
 
 def _lines_apart(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Stretches of lines that differ in more than spaces, rules and their order."""
+    """Stretches of lines that differ in more than spaces, rules and their order; what is added is no difference."""
     one, two = ([" ".join(RULE.sub("", line).split()) for line in lines] for lines in (before, after))
     moved = Counter(one) & Counter(two)
     for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes():
         old, new = (["" if line in moved else line for line in lines] for lines in (one[a:b], two[c:d]))
-        if kind != "equal" and any((*old, *new)):
+        if kind in ("replace", "delete") and any((*old, *new)):
             yield "\n".join(filter(None, old)), "\n".join(filter(None, new))
 
 
@@ -198,9 +198,9 @@ def main() -> None:
         (
             "# Whether stored runs read as before",
             (
-                f"Against revision {revision}: {len(found)} commands, {total} lines; {words} differ in words alone, {figures} "
-                f"in a figure. Counted as the same: {renamed}; lines in another order; of the steps that "
-                "`track` finds in noisy figures, the figures alone."
+                f"Against revision {revision}: {len(found)} commands, {total} lines; {words} differ in words alone, "
+                f"{figures} in a figure. Counted as the same: {renamed}; lines in another order, and new ones; of the steps "
+                "that `track` finds in noisy figures, the figures alone."
             ),
             Table.of(rows).markdown(),
         )

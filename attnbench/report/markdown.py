@@ -63,6 +63,7 @@ def _tables(run: Run) -> Iterator[Section]:
     yield Section("Cases whose two clocks disagree", table=trust.disagreements(rows))
     yield Section("Cases that shared their core", table=trust.crowded(rows))
     yield Section("Cases without figures", table=tables.failures(rows))
+    yield Section("Notes on cases", table=tables.noted(run))
 
 
 def _machine(run: Run) -> str:

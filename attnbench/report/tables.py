@@ -99,6 +99,12 @@ def failures(rows: Sequence[Row]) -> Table:
     )
 
 
+def noted(run: Run) -> Table:
+    """What else a reader should know of a case: replicates that were set aside, a check that could not be made."""
+    where = places((record.case for record in run.records), VARIANT)
+    return Table.of({**where(record.case), "note": note} for record in run.records for note in record.notes)
+
+
 def explanation(record: Record) -> Table:
     """The nodes an overhead consists of, the largest first."""
     return Table.of(
