@@ -7,6 +7,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +26,7 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
     Raises ``CaseFailure`` at stage ``export`` with the exporter's reason.
     """
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _one_registry(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
             )
@@ -54,6 +56,34 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def _one_registry() -> Iterator[None]:
+    """Have the exporter read its table of ops once a process and opset: anew for each module, that is half of its time.
+
+    The table is torch's own and no export changes it. A torch that keeps it elsewhere is slower, and that is all.
+    """
+    registry = _registry()
+    if registry is None:
+        yield
+    else:
+        owner, plain, kept = registry
+        owner.from_torchlib = kept
+        try:
+            yield
+        finally:
+            owner.from_torchlib = plain
+
+
+@cache
+def _registry() -> tuple[Any, Any, Any] | None:
+    """The exporter's registry of ops, its reader, and one that remembers what it read."""
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry  # noqa: PLC0415  it may go away
+    except ImportError:
+        return None
+    return ONNXRegistry, ONNXRegistry.__dict__["from_torchlib"], staticmethod(cache(ONNXRegistry.from_torchlib))
 
 
 def _cause(error: BaseException) -> str:
