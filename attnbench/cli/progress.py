@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,7 +80,7 @@ class Lines:
         """Say what this waits for."""
         print(_waiting_text(holder), file=sys.stderr, flush=True)
 
-    def at(self, case: Case, replicate: int) -> None:
+    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Nothing: a line is for what is done."""
 
     def recorded(self, record: Record, left: float) -> None:
@@ -125,9 +126,11 @@ class Bar:
         """Say what this waits for."""
         self.progress.console.print(_waiting_text(holder))
 
-    def at(self, case: Case, replicate: int) -> None:
-        """Show the case at hand."""
-        self.progress.update(self.task, description=f"{case.variant} {case.size}, replicate {replicate}")
+    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
+        """Show what is at hand."""
+        first = f"{cases[0].variant} {cases[0].size}"
+        what = first if len(cases) == 1 else f"{len(cases)} cases, {cases[0].size}"
+        self.progress.update(self.task, description=f"{kind} {what}" + f", replicate {replicate}" * (kind != "build"))
 
     def recorded(self, record: Record, left: float) -> None:
         """Advance, and print what went wrong."""

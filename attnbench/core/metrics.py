@@ -157,6 +157,8 @@ _TABLE = (
         Column("paired_wall_pct", "the pairs by wall clock"),
     )),
     Metric("paired_cpu", label="paired overhead, CPU time", share_of=BASELINE_TIME),
+    Metric("panel_sum", better="neither", label="sum of a panel's overheads", share_of=BASELINE_TIME),
+    Metric("panel_paired", better="neither", label="a panel on the clock", share_of=BASELINE_TIME),
     Metric("aa_repeat", better="neither", label="A/A repeat", share_of=BASELINE_TIME),
     Metric("floor_overhead", label="smallest overhead", share_of=BASELINE_TIME, columns=(
         Column("floor_overhead_pct",

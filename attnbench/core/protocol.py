@@ -35,9 +35,11 @@ class Effort(Strict, frozen=True):
     """How much is measured of a case. It may differ from case to case: the interval knows.
 
     ``processes`` fresh timing processes, the replicates, are profiled for ``repeat`` runs; more follow, ``max_processes`` at
-    most, until the overhead's interval is as narrow as ``precision`` asks. ``rounds`` interleaved pairs of baseline and
-    variant, spread over the first ``processes`` replicates, are the cross-check. ``memory`` has the peak of one inference
-    measured. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
+    most, until the overhead's interval is as narrow as ``precision`` asks. A case is profiled in one graph with others
+    unless it is asked for ``alone``. ``crosscheck`` interleaved pairs at most, of a baseline and one such graph, are held
+    against the sum of its cases' overheads. ``rounds`` pairs are taken of a case alone, spread over its first ``processes``
+    replicates. ``memory`` has the peak of one inference measured, or not; by default where the static one is not the
+    baseline's. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
     ``timeout_seconds``.
     """
 
@@ -45,8 +47,10 @@ class Effort(Strict, frozen=True):
     max_processes: AtLeastOne = 10
     precision: str = "0.05,5%"
     repeat: AtLeastOne = 10
-    rounds: AtLeastZero = 20
-    memory: bool = True
+    alone: bool = False
+    crosscheck: AtLeastZero = 100
+    rounds: AtLeastZero = 0
+    memory: bool | None = None
     step_seconds: Annotated[float, Meta(ge=1)] = 60.0
     timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
 

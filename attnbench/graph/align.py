@@ -22,13 +22,17 @@ from attnbench.core.naming import is_inserted
 
 @dataclass(frozen=True)
 class ExecutedNode:
-    """A node as the runtime ran it. ``inputs`` and ``outputs`` are its tensors' types and shapes, as text."""
+    """A node as the runtime ran it. ``inputs`` and ``outputs`` are its tensors' types and shapes, as text.
+
+    ``kind`` is its op and the shapes of its weights: what is known of it without a run.
+    """
 
     name: str
     op: str
     inputs: str
     outputs: str
     parameter_bytes: int
+    kind: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, int]:

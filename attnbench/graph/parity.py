@@ -1,24 +1,15 @@
 """Whether an exported graph computes what torch computes. No latency is given for a graph that does not."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnxruntime as ort
 import torch
 from torch import nn
 
 from attnbench.core.errors import CaseFailure
+from attnbench.graph.part import Parity
 
 RELATIVE_TOLERANCE = 1e-4
 """Of the largest output: single precision through some forty layers, summed in another order, differs by about 1e-5."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """Largest absolute difference of any output, and the tolerance it was held to."""
-
-    error: float
-    tolerance: float
 
 
 def compare(module: nn.Module, graph: bytes, shape: tuple[int, ...], seed: int, what: str) -> Parity:

@@ -37,6 +37,20 @@ def block_inputs(model: ir.Model) -> dict[str, int]:
     return {site: node.attributes.get_int("block_input", 0) or 0 for site, node in markers(model).items()}
 
 
+def one_tensor(host: bytes, sites: Iterable[str]) -> tuple[str, ...]:
+    """The tensors that sites stand on; sites with one in common touch, for nothing is computed between them."""
+    found = markers(parse(host))
+    return tuple(sorted({_source(found[site]).name or "" for site in sites}))
+
+
+def _source(marker: ir.Node) -> ir.Value:
+    """The tensor that a marker passes on, behind all markers before it."""
+    value = marker.inputs[0]
+    assert value is not None  # noqa: S101  a marker has one input
+    before = value.producer()
+    return _source(before) if before is not None and before.op_type == MARKER_OP else value
+
+
 def tensors(model: ir.Model) -> dict[str, tuple[int, ...]]:
     """The tensors of a graph where a module could stand, with their shapes: float maps ``[N, C, H, W]`` of a node."""
     return {

@@ -16,6 +16,8 @@ import torch
 from fvcore.nn import FlopCountAnalysis, jit_handles
 from torch import nn
 
+from attnbench.graph.part import TorchCounts
+
 MACS, ELEMENTS = "macs", "elements"
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
@@ -49,15 +51,6 @@ class CountStep:
     output: str
     macs: int
     elements: int
-
-
-@dataclass(frozen=True)
-class TorchCounts:
-    """What torch's side says of a module: parameters, MACs, and ops without a handle. MACs are ``None`` if not traced."""
-
-    params: int
-    macs: int | None
-    uncounted: tuple[str, ...] = ()
 
 
 def parameters_of(module: nn.Module) -> int:

@@ -1,10 +1,16 @@
-"""Overhead from inside one run: the time of what a module added, over the time of what both graphs share.
+"""Overheads from inside one run: the time of what modules added, over the time of what both graphs share.
 
-    overhead = (A / S  -  R / S') / (1 + R / S')
+    overhead of a case = (A / S  -  R / S') / (1 + R / S')
 
-A is the time of added and S of shared nodes in a run of the variant; R of removed and S' of shared nodes in a run of the
-baseline; a changed node (see ``graph.align``) is in both A and R. Each ratio is taken within one run, so the machine's speed
-cancels out of it; differences of wall clocks cannot see a module that costs 1 % on a machine whose clock wanders by 5.
+A is the time of the nodes that the case added and S that of all shared nodes, in runs of the variant; R is the time of the
+nodes that it removed and S' that of the shared ones, in runs of the baseline; a changed node (see ``graph.align``) is in
+both A and R. Each ratio is taken within one graph's runs, so the machine's speed cancels out of it; differences of wall
+clocks cannot see a module that costs 1 % on a machine whose clock wanders by 5. In the last term R is of all cases in the
+graph, so that the shares of several cases add up to what the whole graph costs.
+
+A node's time is a low quantile over the runs, after each run is put on one speed by its shared nodes. What other processes
+take of the core comes in slices: they hit the many shared nodes in nearly every run, the few added ones in few, and would
+make an overhead look small. A low quantile leaves the hit runs of each node out.
 
 A profile overstates each node by the time that the runtime takes to describe it, about a microsecond, which the node's
 own clock includes; what a node takes outside its clock (dispatch) is a fraction of that. The difference of the two is
@@ -15,14 +21,17 @@ A replicate is one profile of the variant and one of the baseline, taken close i
 runtime removed or changed nodes, both profiles' noise is in the figure, and so it must differ between replicates.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from attnbench.core.naming import inserted_site, is_inserted
+from attnbench.core.naming import is_inserted
 from attnbench.core.records import NodeShare, Part
-from attnbench.graph.align import ExecutedNode, align
+from attnbench.core.statistics import quantile
+from attnbench.graph.align import Alignment, ExecutedNode, align
+from attnbench.measure.ownership import nearest_sites, sites_of_removed
 
 ALIGNED_FLOOR = 0.8
 """Share of the baseline's time that must have a counterpart in the variant. What has none is subtracted between processes,
@@ -30,16 +39,24 @@ whose node shares differ by about 1 %: at a fifth of the time that alone is 0.2 
 
 LAYOUT_OPS = frozenset(("ReorderInput", "ReorderOutput", "Transpose"))
 
+LOW = 0.2
+"""The quantile over the runs that a node's time is."""
+
+Owner = TypeVar("Owner", bound=Hashable)
+
 
 @dataclass(frozen=True)
 class Profile:
     """One process's profile: the executed nodes and, a run each, their seconds, less what profiling itself took of them.
 
-    ``cost`` is that, seconds a node; ``core_share`` the part of its time that the process had its core.
+    ``edges`` are pairs of positions, of which the first node hands a tensor to the second, in the runtime's own optimised
+    graph; none where that graph cannot be had. ``cost`` is what profiling took, seconds a node; ``core_share`` the part of
+    its time that the process had its core.
     """
 
     nodes: tuple[ExecutedNode, ...]
     runs: tuple[tuple[float, ...], ...]
+    edges: tuple[tuple[int, int], ...] = ()
     cost: float = 0.0
     core_share: float = 1.0
 
@@ -48,69 +65,122 @@ class Profile:
         """The profile in a timing process's result."""
         nodes, cost = tuple(ExecutedNode(**node) for node in result["nodes"]), result["cost"]
         runs = tuple(tuple(seconds - cost for seconds in run) for run in result["runs"])
-        return cls(nodes, runs, cost, result["core_share"])
+        return cls(nodes, runs, tuple(map(tuple, result["edges"])), cost, result["core_share"])
 
 
 @dataclass(frozen=True)
 class Attribution:
     """One replicate: the overhead (a ratio), its nodes, and the share of the baseline's time with a counterpart.
 
-    ``reason`` says why the overhead means nothing, where it does not.
+    ``kinds`` are the kinds of nodes that the runtime's graph has more of by it, or fewer. ``reason`` says why the overhead
+    means nothing, where it does not.
     """
 
     overhead: float
     nodes: tuple[NodeShare, ...]
     aligned: float
     reason: str = ""
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 def attribute(baseline: Profile, variant: Profile) -> Attribution:
-    """The overhead of a variant over its baseline. The nodes' shares add up to it.
+    """The overhead of a variant over its baseline. The nodes' shares add up to it."""
+    return attribute_each(baseline, variant, defaultdict(str))[""]
 
-    There is none where the runtime ran no inserted node by itself: a provider that compiles whole graphs shows one node for
-    each, and the two look the same. There is none either where too little of the baseline has a counterpart.
+
+def attribute_each(baseline: Profile, panel: Profile, owners: Mapping[str, Owner]) -> dict[Owner, Attribution]:
+    """The overhead of each case in a graph over the baseline; ``owners`` maps each occupied site to its case.
+
+    A node belongs to the site that is nearest in the runtime's own graph. There is no overhead where the runtime ran no
+    inserted node by itself: a provider that compiles whole graphs shows one node for each, and the two look the same. There
+    is none either where too little of the baseline has a counterpart.
     """
-    if not any(is_inserted(node.name) for node in variant.nodes):
-        return Attribution(0.0, (), 0.0, "the runtime ran no inserted node by itself")
-    alignment = align(baseline.nodes, variant.nodes)
-    before, after = ([pair[side] for pair in alignment.shared] for side in (0, 1))
-    if not before:
-        return Attribution(0.0, (), 0.0, "the two graphs share no node")
-    were, are = ([pair[side] for pair in alignment.changed] for side in (0, 1))
-    lost = _Nodes(baseline, [*were, *alignment.removed], before)
-    gained = _Nodes(variant, [*are, *alignment.added], after)
+    alignment = align(baseline.nodes, panel.nodes)
+    reason = _impossible(panel, alignment)
+    if reason:
+        return {owner: Attribution(0.0, (), 0.0, reason) for owner in owners.values() or [owners[""]]}
+    nearest = nearest_sites(panel.nodes, panel.edges)
+    were = {j: i for i, j in alignment.changed}
+    lost = _Shares(baseline, [*were.values(), *alignment.removed], [i for i, _ in alignment.shared])
+    gained = _Shares(panel, [*were, *alignment.added], [j for _, j in alignment.shared])
     whole = 1 + sum(lost.shares.values())
-    sites = _sites(variant.nodes, [*are, *alignment.added])
     aligned = 1 - sum(lost.shares[i] for i in alignment.removed) / whole
-    enough = aligned >= ALIGNED_FLOOR
-    return Attribution(
-        overhead=(sum(gained.shares.values()) + 1) / whole - 1,
-        nodes=(
-            *(gained.node(i, _kind(variant.nodes[i]), sites[i], whole) for i in alignment.added),
-            *(_change(gained.node(j, "changed", sites[j], whole), lost.node(i, "removed", "", whole))
-              for i, j in alignment.changed),
-            *(_negative(lost.node(i, "removed", "", whole)) for i in alignment.removed),
-        ),
-        aligned=aligned,
-        reason="" if enough else f"{aligned:.0%} of the baseline's time has a counterpart, {ALIGNED_FLOOR:.0%} are needed",
-    )  # fmt: skip
+    if aligned < ALIGNED_FLOOR:
+        reason = f"{aligned:.0%} of the baseline's time has a counterpart, {ALIGNED_FLOOR:.0%} are needed"
+    found: defaultdict[Owner, list[NodeShare]] = defaultdict(list)
+    kinds: defaultdict[Owner, Counter[str]] = defaultdict(Counter)
+
+    def add(site: str, node: NodeShare, more: str = "", fewer: str = "") -> None:
+        owner = owners[site]
+        found[owner].append(node)
+        kinds[owner].update({more: 1} if more else {})
+        kinds[owner].subtract({fewer: 1} if fewer else {})
+
+    for j in alignment.added:
+        site = nearest[j].site
+        add(site, gained.node(j, _part(panel.nodes[j]), site, whole), panel.nodes[j].kind)
+    for j, i in were.items():
+        site = nearest[j].site
+        change = _change(gained.node(j, "changed", site, whole), lost.node(i, "removed", "", whole))
+        add(site, change, panel.nodes[j].kind, baseline.nodes[i].kind)
+    for i, site in sites_of_removed(baseline.edges, alignment, nearest).items():
+        add(site, _negative(lost.node(i, "removed", "", whole)), fewer=baseline.nodes[i].kind)
+    return {
+        owner: Attribution(
+            overhead=sum(node.share for node in found[owner]),
+            nodes=tuple(found[owner]),
+            aligned=aligned,
+            reason=reason,
+            kinds={kind: number for kind, number in sorted(kinds[owner].items()) if number},
+        )
+        for owner in {**dict.fromkeys(owners.values()), **dict.fromkeys(found)}
+    }
 
 
-class _Nodes:
+def _impossible(panel: Profile, alignment: Alignment) -> str:
+    """Why nothing can be attributed; empty where it can."""
+    if not any(is_inserted(node.name) for node in panel.nodes):
+        return "the runtime ran no inserted node by itself"
+    return "" if alignment.shared else "the two graphs share no node"
+
+
+def low_times(runs: Sequence[Sequence[float]], shared: Sequence[int], low: float = LOW) -> list[float]:
+    """Seconds of each node: a low quantile over the runs, each run put on one speed by its shared nodes.
+
+    A run's speed is the median, over its shared nodes, of what each took beside what it takes in the middle of all runs.
+    """
+    columns = list(zip(*runs, strict=True))
+    middles = {j: median(columns[j]) for j in shared}
+    speeds = [_weighted_median([(run[j] / middles[j], middles[j]) for j in shared if middles[j] > 0]) for run in runs]
+    return [quantile([seconds / speed for seconds, speed in zip(column, speeds, strict=True)], low) for column in columns]
+
+
+def _weighted_median(pairs: Sequence[tuple[float, float]]) -> float:
+    """The value at which half of the weight is reached; 1 without any."""
+    reached, half = 0.0, sum(weight for _, weight in pairs) / 2
+    for value, weight in sorted(pairs):
+        reached += weight
+        if reached >= half:
+            return value
+    return 1.0
+
+
+class _Shares:
     """Some nodes of a profile: each one's share of the time of the shared nodes."""
 
     def __init__(self, profile: Profile, part: Sequence[int], shared: Sequence[int]) -> None:
         self.profile = profile
-        self.shares = dict(zip(part, _shares(profile, part, shared), strict=True))
+        self.seconds = low_times(profile.runs, shared)
+        whole = sum(self.seconds[i] for i in shared)
+        self.shares = {i: self.seconds[i] / whole for i in part}
 
-    def node(self, index: int, kind: Part, site: str, whole: float) -> NodeShare:
+    def node(self, index: int, part: Part, site: str, whole: float) -> NodeShare:
         """One of the nodes, its share over that of the whole baseline."""
         node = self.profile.nodes[index]
-        seconds = median(run[index] for run in self.profile.runs)
-        return NodeShare(node.name, node.op, site, kind, seconds, self.shares[index] / whole)
+        return NodeShare(node.name, node.op, site, part, self.seconds[index], self.shares[index] / whole)
 
 
-def _kind(node: ExecutedNode) -> Part:
+def _part(node: ExecutedNode) -> Part:
     """Why an added node is there: inserted, a change of layout, or the host's own that a fusion used to hide."""
     if is_inserted(node.name):
         return "added"
@@ -124,22 +194,3 @@ def _change(after: NodeShare, before: NodeShare) -> NodeShare:
 
 def _negative(node: NodeShare) -> NodeShare:
     return NodeShare(node.node, node.op, node.site, node.kind, -node.seconds, -node.share)
-
-
-def _shares(profile: Profile, part: Sequence[int], shared: Sequence[int]) -> list[float]:
-    """Each node's time over that of the shared nodes, in the run whose sum of these is the median.
-
-    With an even number of runs, the mean of the two in the middle. So the sum is the median of the runs' sums.
-    """
-    ratios = [[run[i] / sum(run[j] for j in shared) for i in part] for run in profile.runs]
-    ordered = sorted(ratios, key=sum)
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    return [(a + b) / 2 for a, b in zip(low, high, strict=True)]
-
-
-def _sites(nodes: Sequence[ExecutedNode], part: Sequence[int]) -> dict[int, str]:
-    """The site of each node: its own, or for one of the host that of the nearest inserted node."""
-    known = {index: inserted_site(node.name) for index, node in enumerate(nodes) if is_inserted(node.name)}
-    if not known:
-        return dict.fromkeys(part, "")
-    return {index: known[min(known, key=lambda other: abs(other - index))] for index in part}

@@ -1,11 +1,13 @@
-"""Takes one timing step and says what it saw: builds a graph, or times it in a fresh process.
+"""Takes one timing step and says what it saw: has graphs built, or times one in a fresh process.
 
-Nothing of ours runs beside a timing process: the builder idles, and this process waits.
+Nothing of ours runs beside a timing process: the builders idle, and this process waits.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,93 +15,142 @@ from msgspec.structs import replace
 from attnbench.core.errors import CaseFailure
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
-from attnbench.measure.attribution import Profile, attribute
-from attnbench.measure.builder import Builder, Built
+from attnbench.measure.attribution import Attribution, Profile, attribute_each
+from attnbench.measure.builder import Builder, Built, describe_all
 from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.measure.timing import time_in_process
-from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
+from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
 from attnbench.study.plan import Plan, PlannedCase
 
 
 class Bench:
-    """Takes steps, and keeps the built graphs and the baselines' profiles of the pass at hand.
+    """Takes steps, and keeps the graphs that are still used and the baselines' profiles of the pass at hand.
 
     ``sources`` map each case to a hash of the sources that it runs, ``hashes`` to those of its host and modules.
     """
 
     def __init__(
-        self, builder: Builder, plan: Plan, sources: Mapping[Case, str], hashes: Mapping[Case, Mapping[str, str]]
+        self,
+        builders: Sequence[Builder],
+        plan: Plan,
+        sources: Mapping[Case, str],
+        hashes: Mapping[Case, Mapping[str, str]],
     ) -> None:
-        self.builder = builder
+        self.builders = builders
         self.protocol = plan.protocol
         self.planned: dict[Case, PlannedCase] = {planned.case: planned for planned in plan.cases}
         self.sources = sources
         self.hashes = hashes
-        self.built: dict[Case, Built] = {}
-        self.failed: dict[Case, CaseFailure] = {}
+        self.built: dict[Case, Built | CaseFailure] = {}
+        self.paths: dict[tuple[Case, ...], str] = {}
         self.profiles: dict[Case, tuple[int, Profile]] = {}
         self.in_runtime = 0.0
-        self._takers: dict[str, Callable[[TimingStep], AnyFact]] = {
+        self._takers: dict[str, Callable[[TimingStep], Iterator[AnyFact]]] = {
             "build": self._build,
             "profile": self._profile,
             "repeat": self._profile,
             "pairs": self._pairs,
+            "crosscheck": self._pairs,
             "latency": self._latency,
             "memory": self._memory,
         }
 
-    def take(self, step: TimingStep) -> AnyFact:
-        """What the step saw; a failure is a fact, too."""
+    def take(self, step: TimingStep) -> Iterator[AnyFact]:
+        """What the step saw, a fact or more for each of its cases, as they come; a failure is a fact, too."""
         began, self.in_runtime = time.perf_counter(), 0.0
         try:
-            fact = self._takers[step.kind](step)
+            for number, fact in enumerate(self._takers[step.kind](step)):
+                yield self._signed(fact, began, first=number == 0)
         except CaseFailure as failure:
-            fact = _failed(step, failure)
+            yield self._signed(_failed(step, step.case, failure), began, first=True)
+
+    def _signed(self, fact: AnyFact, began: float, *, first: bool) -> AnyFact:
+        """The fact with its sources and when it was had; the step's time belongs to its first fact."""
+        seconds = time.perf_counter() - began if first else 0.0
         return replace(
             fact,
-            sources=self.sources[step.case],
+            sources=self.sources[fact.case],
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(time.perf_counter() - began, 4),
-            in_runtime=round(self.in_runtime, 4),
+            seconds=round(seconds, 4),
+            in_runtime=round(self.in_runtime if first else 0.0, 4),
         )
 
-    def graph(self, case: Case) -> Built:
-        """The case's graph, built once; a failure to build it is raised each time. Raises ``CaseFailure``."""
-        if case in self.failed:
-            raise self.failed[case]
+    def _build(self, step: TimingStep) -> Iterator[AnyFact]:
+        """What is known of the cases without a clock; of variants only where that of their baseline is."""
+        baselines = [case for case in step.cases if case.is_baseline]
+        for cases in (baselines, [case for case in step.cases if not case.is_baseline]):
+            able = []
+            for case in cases:
+                try:
+                    able += [self.planned[case]] if case.is_baseline or self._sound(case.baseline) else []
+                except CaseFailure as failure:
+                    yield _failed(step, case, failure)
+            for planned, found in describe_all(self.builders, able):
+                self.built[planned.case] = found
+                yield self._built(step, planned.case, found)
+
+    def _built(self, step: TimingStep, case: Case, found: Built | CaseFailure) -> AnyFact:
+        if isinstance(found, CaseFailure):
+            return _failed(step, case, found)
+        return BuiltFact(
+            case=case,
+            measurements=found.measurements,
+            findings=found.findings,
+            checks=found.checks,
+            uncounted=found.uncounted,
+            notes=found.notes,
+            tensors=found.tensors,
+            skip=found.skip,
+            stages=found.seconds,
+            hashes=self.hashes[case],
+        )
+
+    def _sound(self, baseline: Case) -> Built:
+        """What is known of a baseline without a clock. Raises ``CaseFailure`` at stage ``baseline`` where it failed."""
+        found = self._description(baseline)
+        if isinstance(found, CaseFailure):
+            raise CaseFailure("baseline", f"the baseline failed at {found.stage}: {found.reason}") from found
+        if found.skip:
+            raise CaseFailure("baseline", f"the baseline failed at memory: {found.skip}")
+        return found
+
+    def _description(self, case: Case) -> Built | CaseFailure:
+        """What is known of a case without a clock, from this sweep or, where another one built it, from the cache."""
         if case not in self.built:
             try:
-                self.built[case] = self.builder.build(self.planned[case])
+                self.built[case] = self.builders[0].describe(self.planned[case])
             except CaseFailure as failure:
-                self.failed[case] = failure
-                raise
+                self.built[case] = failure
         return self.built[case]
 
-    def _build(self, step: TimingStep) -> AnyFact:
-        if not step.case.is_baseline:
-            self._of_baseline(step.case, self.graph)
-        built = self.graph(step.case)
-        return BuiltFact(
-            case=step.case,
-            measurements=built.measurements,
-            findings=built.findings,
-            checks=built.checks,
-            uncounted=built.uncounted,
-            notes=built.notes,
-            skip=built.skip,
-            stages=built.seconds,
-            hashes=self.hashes[step.case],
-        )
-
-    def _profile(self, step: TimingStep) -> AnyFact:
+    def _profile(self, step: TimingStep) -> Iterator[AnyFact]:
         if step.case.is_baseline:
             profile = self._baseline_profile(step.case, step.number)
-            return ProfileFact(case=step.case, number=step.number, core_share=profile.core_share, cost=profile.cost)
-        baseline = self._of_baseline(step.case, lambda case: self._baseline_profile(case, step.number))
-        profile = self._profiled(step.case)
-        found = attribute(baseline, profile)
+            yield ProfileFact(case=step.case, number=step.number, core_share=profile.core_share, cost=profile.cost)
+            return
+        baseline = self._baseline_profile(step.case.baseline, step.number)
+        panel = _panel_name(step) if len(step.cases) > 1 else ""
+        try:
+            profile = self._profiled(step.cases)
+            owners = {site: case for case in step.cases for site in self._sites(case)}
+            found = attribute_each(baseline, profile, owners)
+        except CaseFailure as failure:
+            if not panel:
+                raise
+            for case in () if step.kind == "repeat" else step.cases:
+                yield ApartFact(case=case, panel=panel, why=f"its panel failed at {failure.stage}: {failure.reason}")
+            return
+        for case in step.cases[:1] if step.kind == "repeat" else step.cases:
+            why = self._unlike(case, found[case]) if panel else ""
+            if why and step.kind != "repeat":
+                yield ApartFact(case=case, panel=panel, why=why)
+            else:
+                yield self._replicate(step, case, panel, profile, found[case])
+
+    @staticmethod
+    def _replicate(step: TimingStep, case: Case, panel: str, profile: Profile, found: Attribution) -> ProfileFact:
         return ProfileFact(
-            case=step.case,
+            case=case,
             number=step.number,
             core_share=profile.core_share,
             cost=profile.cost,
@@ -107,70 +158,97 @@ class Bench:
             aligned=found.aligned,
             reason=found.reason,
             nodes=tuple((n.node, n.op, n.site, n.kind, n.seconds, n.share) for n in found.nodes),
+            panel=panel,
             repeat=step.kind == "repeat",
         )
 
+    def _unlike(self, case: Case, found: Attribution) -> str:
+        """In what a case in a panel is not what it is alone, by the runtime's own graphs; empty where it is."""
+        alone = self._description(case)
+        if found.reason or isinstance(alone, CaseFailure) or found.kinds == alone.kinds:
+            return ""
+        kinds = sorted({*found.kinds, *alone.kinds})
+        differing = [kind for kind in kinds if found.kinds.get(kind, 0) != alone.kinds.get(kind, 0)]
+        shown = ", ".join(f"{k} {found.kinds.get(k, 0):+d} for {alone.kinds.get(k, 0):+d}" for k in differing[:3])
+        return f"among others the runtime's graph changes otherwise than by it alone ({shown})"
+
+    def _sites(self, case: Case) -> tuple[str, ...]:
+        """The sites that a case occupies."""
+        built = self._description(case)
+        return built.sites if isinstance(built, Built) else ()
+
     def _baseline_profile(self, case: Case, number: int) -> Profile:
         """A baseline's profile, one a pass, so that both profiles of a replicate lie close in time; a failure stays."""
+        self._sound(case)
         known = self.profiles.get(case)
         if known is None or known[0] != number:
             try:
-                known = self.profiles[case] = number, self._profiled(case)
+                known = self.profiles[case] = number, self._profiled((case,))
             except CaseFailure as failure:
-                self.failed[case] = failure
+                self.built[case] = failure
                 raise
         return known[1]
 
-    def _of_baseline(self, case: Case, action: Callable[[Case], Any]) -> Any:
-        """Do something for a variant's baseline. Raises ``CaseFailure`` at stage ``baseline``."""
-        try:
-            skip = self.graph(case.baseline).skip
-            found = None if skip else action(case.baseline)
-        except CaseFailure as failure:
-            raise CaseFailure("baseline", f"the baseline failed at {failure.stage}: {failure.reason}") from failure
-        if skip:
-            raise CaseFailure("baseline", f"the baseline failed at memory: {skip}")
-        return found
-
-    def _profiled(self, case: Case) -> Profile:
+    def _profiled(self, cases: tuple[Case, ...]) -> Profile:
         """A graph's profile from a fresh process. Raises ``CaseFailure``."""
-        job = {"kind": "profile", "model": self.graph(case).path, "chain": self.builder.chain()}
-        result = self._timed(job, case, repeat=self._effort(case).repeat)
+        job = {"kind": "profile", "model": self.graph(cases), "chain": self.builders[0].chain()}
+        result = self._timed(job, cases, repeat=max(self._effort(case).repeat for case in cases))
+        if len(cases) > 1:
+            Path(self.paths.pop(cases)).unlink(missing_ok=True)
         if not result["finite"]:
             raise CaseFailure("measure", "the graph's output holds NaN or infinity on normal noise")
         return Profile.from_result(result)
 
-    def _pairs(self, step: TimingStep) -> AnyFact:
-        models = [self.graph(step.case.baseline).path, self.graph(step.case).path]
-        rounds = pair_rounds(self._effort(step.case), step.number)
-        times = self._timed({"kind": "pairs", "models": models, "number": step.number}, step.case, rounds=rounds)
+    def graph(self, cases: tuple[Case, ...]) -> str:
+        """The path of a graph with these cases in it. Raises ``CaseFailure``."""
+        if cases not in self.paths:
+            self.paths[cases] = self.builders[0].write([self.planned[case] for case in cases])
+        return self.paths[cases]
+
+    def _pairs(self, step: TimingStep) -> Iterator[AnyFact]:
+        """Pairs of the baseline and a case, or of the baseline and a panel for the cross-check."""
+        baseline, checks = step.case.baseline, step.kind == "crosscheck"
+        if not step.case.is_baseline:
+            self._sound(baseline)
+        models = [self.graph((baseline,)), self.graph(step.cases)]
+        effort = self._effort(baseline if checks else step.case)
+        rounds = -(-effort.crosscheck // effort.processes) if checks else pair_rounds(effort, step.number)
+        times = self._timed({"kind": "pairs", "models": models, "number": step.number}, step.cases, rounds=rounds)
         wall, cpu = (tuple(map(tuple, times[clock])) for clock in ("wall", "cpu"))
-        return PairsFact(case=step.case, number=step.number, wall=wall, cpu=cpu)
+        together = tuple(case.variant for case in step.cases) if checks else ()
+        case = baseline if checks else step.case
+        yield PairsFact(case=case, number=step.number, together=together, wall=wall, cpu=cpu)
 
-    def _latency(self, step: TimingStep) -> AnyFact:
+    def _latency(self, step: TimingStep) -> Iterator[AnyFact]:
         effort = self._effort(step.case)
-        job = {"kind": "latency", "model": self.graph(step.case).path, "threads": step.threads}
-        wall = self._timed(job, step.case, repeat=max(effort.rounds, effort.repeat))["wall"]
-        return LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
+        job = {"kind": "latency", "model": self.graph(step.cases), "threads": step.threads}
+        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat))["wall"]
+        yield LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
-    def _memory(self, step: TimingStep) -> AnyFact:
+    def _memory(self, step: TimingStep) -> Iterator[AnyFact]:
         """Peaks of memory. Where the kernel does not let a process reset its own high-water mark, the reason."""
         try:
-            result = self._timed({"kind": "memory", "model": self.graph(step.case).path}, step.case)
+            result = self._timed({"kind": "memory", "model": self.graph(step.cases)}, step.cases)
         except CaseFailure as failure:
-            return MemoryFact(case=step.case, missing=failure.reason)
+            yield MemoryFact(case=step.case, missing=failure.reason)
+            return
         peaks = ("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak")
-        return MemoryFact(case=step.case, **{name: result[name] for name in peaks})
+        yield MemoryFact(case=step.case, **{name: result[name] for name in peaks})
 
     def _effort(self, case: Case) -> Effort:
         return self.planned[case].effort
 
-    def _timed(self, job: dict[str, Any], case: Case, **more: int) -> dict[str, Any]:
+    def _timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
         """Do a timing job; its own seconds are the runtime's."""
-        effort = self._effort(case)
+        effort = self._effort(cases[0])
         result = time_in_process(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
         self.in_runtime += result["seconds"]
         return result
+
+
+def _panel_name(step: TimingStep) -> str:
+    """A name for a graph of several cases, that tells it from any other of the run."""
+    return hashlib.sha256(f"{step.number} {step.cases}".encode()).hexdigest()[:8]
 
 
 def timing_job(job: dict[str, Any], protocol: Protocol, effort: Effort) -> dict[str, Any]:
@@ -179,14 +257,13 @@ def timing_job(job: dict[str, Any], protocol: Protocol, effort: Effort) -> dict[
     return {**job, **common, "step_seconds": effort.step_seconds}
 
 
-def _failed(step: TimingStep, failure: CaseFailure) -> FailedFact:
+def _failed(step: TimingStep, case: Case, failure: CaseFailure) -> FailedFact:
     return FailedFact(
-        case=step.case,
+        case=case.baseline if step.kind == "crosscheck" else case,
         step=step.kind,
         number=step.number,
         stage=failure.stage,
         kind=type(failure).__name__,
         message=failure.reason,
         status=failure.status,
-        repeat=step.kind == "repeat",
     )

@@ -1,31 +1,30 @@
-"""The builder process, seen from the sweep: hand it a case, get a graph or a reason, whatever happens inside.
+"""The builder processes, seen from the sweep: hand one a case, get what is known of it, a graph or a reason.
 
-It is one long-lived child that holds torch and the exported parts. A crash (an exporter may segfault) or a hang ends that
-child alone; the case gets its reason and the next case a new child.
+Each is a long-lived child that keeps the exported parts, and loads torch where one must be exported. A crash (an exporter
+may segfault) or a hang ends that child alone; the case gets its reason and the next case a new child.
 """
 
+import hashlib
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-from attnbench.core.catalogue import is_reference, load_object, merge_options
+from attnbench.core.catalogue import is_reference, load_object
 from attnbench.core.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
-from attnbench.core.grammar import parse_size, parse_spec, parse_variant
+from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Check, Finding, Measurement
-from attnbench.hosts import HOSTS, declared_placements, declared_planes, modules_by_site
-from attnbench.modules import MODULES
 from attnbench.study.plan import PlannedCase
 
 PREFLIGHT_SECONDS = 300.0
@@ -33,19 +32,27 @@ PREFLIGHT_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Built:
-    """A case's graph on disk and all that is known of it without a clock.
+    """All that is known of a case without a clock.
 
-    ``skip`` says why it must not be run, where it must not; ``seconds`` where the building's time went.
+    ``sites`` are those that its modules stand at, ``tensors`` those of the host that they stand on, and ``kinds`` the kinds
+    of nodes that the runtime's own graph has more of by them, or fewer. ``peak`` and ``need`` are bytes of live activations
+    and of what a run is expected to take; ``skip`` says why it must not be run, where it must not; ``seconds`` where the
+    building's time went. ``lasting`` is whether all of it would come out the same at another time.
     """
 
-    path: str
     measurements: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
     uncounted: tuple[str, ...]
     notes: tuple[str, ...]
-    skip: str
-    seconds: Mapping[str, float]
+    sites: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    peak: int = 0
+    need: int = 0
+    skip: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    lasting: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class _Refusal:
 
 
 class Builder:
-    """A context that owns the builder process."""
+    """A context that owns one builder process."""
 
     def __init__(self, folder: Path, targets: tuple[str, ...], protocol: Protocol) -> None:
         self.folder = folder
@@ -86,10 +93,19 @@ class Builder:
             if refusal is not None:
                 raise InputError(refusal.message)
 
-    def build(self, planned: PlannedCase) -> Built:
-        """Build a case. Raises ``CaseFailure`` with the stage and the reason, also for a crash or a hang."""
-        future = self._submit(_build, planned, self.protocol, str(self.folder), self.targets)
-        result = self._wait(future, planned.effort.timeout_seconds)
+    def describe(self, planned: PlannedCase) -> Built:
+        """What is known of a case without a clock. Raises ``CaseFailure`` with the reason, also for a crash or a hang."""
+        return self._answer(planned.effort.timeout_seconds, "describe", planned.case, planned.host, self.targets)
+
+    def write(self, together: Sequence[PlannedCase]) -> str:
+        """The path of a graph with these cases in it, which are of one host and size. Raises ``CaseFailure``."""
+        cases = [(planned.case, planned.host) for planned in together]
+        name = hashlib.sha256(" ".join(case.label for case, _ in cases).encode()).hexdigest()[:16]
+        timeout = max(planned.effort.timeout_seconds for planned in together)
+        return str(self._answer(timeout, "write", cases, name))
+
+    def _answer(self, timeout: float, task: str, *arguments: Any) -> Any:
+        result = self._wait(self._submit(_do, task, arguments, self.protocol, str(self.folder)), timeout)
         if isinstance(result, _Refusal):
             raise _failure(result)
         return result
@@ -99,10 +115,6 @@ class Builder:
         if self._chain is None:
             self._chain = self._wait(self._submit(_write_chain, str(self.folder)), PREFLIGHT_SECONDS)
         return self._chain
-
-    def added_macs(self, planned: PlannedCase) -> int:
-        """MACs that a case's modules add by their closed forms; 0 for what has none, such as the user's own."""
-        return self._wait(self._submit(_added_macs, planned), PREFLIGHT_SECONDS)
 
     def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
         if self._pool is None:
@@ -129,14 +141,43 @@ class Builder:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def describe_all(
+    builders: Sequence[Builder], planned: Sequence[PlannedCase]
+) -> Iterator[tuple[PlannedCase, Built | CaseFailure]]:
+    """What is known of each case without a clock, as it comes, by as many processes as there are builders."""
+    idle: queue.SimpleQueue[Builder] = queue.SimpleQueue()
+    for builder in builders:
+        idle.put(builder)
+
+    def describe(one: PlannedCase) -> tuple[PlannedCase, Built | CaseFailure]:
+        builder = idle.get()
+        try:
+            return one, builder.describe(one)
+        except CaseFailure as failure:
+            return one, failure
+        finally:
+            idle.put(builder)
+
+    threads = ThreadPoolExecutor(len(builders))
+    try:
+        for future in as_completed([threads.submit(describe, one) for one in planned]):
+            yield future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+_STARTING = threading.Lock()
+
+
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Hide the caller's script: a spawned process would run it again, and with it the study that it asks for."""
-    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _STARTING:
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _start() -> None:
@@ -170,43 +211,22 @@ def _write_chain(folder: str) -> str:
     return str(path)
 
 
-def _added_macs(planned: PlannedCase) -> int:
-    name = parse_spec(planned.host.spec).name
-    if planned.host.kind != "registered" or name not in HOSTS.describe():
-        return 0
-    sites = declared_planes(name)
-    height, width = parse_size(planned.case.size)
-    occupied = modules_by_site(parse_variant(planned.case.variant), sites, declared_placements(planned.host), "")
-    total = 0
-    for site, specs in occupied.items():
-        plane = sites[site].at(height, width)
-        for spec in specs:
-            if not is_reference(spec.name):
-                entry = MODULES.load(spec.name)
-                total += entry.macs(plane, **merge_options("module", spec, entry.options))
-    return total
-
-
 _builders: dict[str, Any] = {}
 
 
-def _build(planned: PlannedCase, protocol: Protocol, folder: str, targets: tuple[str, ...]) -> Built | _Refusal:
-    """In the child: build with the one builder that fits the settings, and turn every error into text."""
-    from attnbench.measure.build import CaseBuilder  # noqa: PLC0415  torch belongs to the child alone
+def _do(task: str, arguments: tuple[Any, ...], protocol: Protocol, folder: str) -> Any:
+    """In the child: have the one builder that fits the settings do a task, and turn every error into text."""
+    from attnbench.measure.build import CaseBuilder  # noqa: PLC0415  onnx belongs to the child alone
 
-    started = time.perf_counter()
-    key = f"{protocol.seed} {protocol.canonical}"
-    builder: CaseBuilder = _builders.setdefault(key, CaseBuilder(protocol.seed, protocol.canonical, Path(folder)))
+    builder = _builders.setdefault(f"{protocol} {folder}", CaseBuilder(protocol, Path(folder)))
     try:
-        built = builder.build(planned.case, planned.host, targets)
+        return getattr(builder, task)(*arguments)
     except CaseFailure as failure:
         return _Refusal(type(failure).__name__, failure.stage, failure.reason)
     except AttnbenchError as error:
         return _Refusal("CaseFailure", "build", str(error))
     except Exception as error:  # noqa: BLE001  whatever it is, it is this case's and not the sweep's
         return _Refusal("CaseFailure", "build", f"{type(error).__name__}: {error}")
-    lint_seconds = built.seconds["lint"]
-    return replace(built, seconds={"build": time.perf_counter() - started - lint_seconds, "lint": lint_seconds})
 
 
 def _failure(refusal: _Refusal) -> CaseFailure:

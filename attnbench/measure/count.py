@@ -28,8 +28,8 @@ from attnbench.graph.splice import tensors
 from attnbench.graph.torch_counts import CountStep, count_torch, derivation, fvcore_default, parameters_of
 from attnbench.hosts import declared_placements, modules_by_site
 from attnbench.hosts.site import Site, sites_of
-from attnbench.measure.build import torch_host
 from attnbench.measure.machine import free_memory
+from attnbench.measure.parts import torch_host
 from attnbench.modules import MODULES, Plane, build_module
 from attnbench.study.plan import Plan, PlannedCase
 

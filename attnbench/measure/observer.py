@@ -1,5 +1,6 @@
 """Who is told what happens while a sweep runs: a progress bar, a log, or nobody."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,8 @@ class Observer(Protocol):
     def waiting(self, holder: str) -> None:
         """Another sweep measures on this machine, and this one waits for its end."""
 
-    def at(self, case: Case, replicate: int) -> None:
-        """A replicate of a case begins, counted from 1."""
+    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
+        """A step of this kind begins, for these cases, of a replicate counted from 1."""
 
     def recorded(self, record: Record, left: float) -> None:
         """A record was stored; so much work is left as far as is known: a wide interval may add to it."""
@@ -31,7 +32,7 @@ class Silent:
     def waiting(self, holder: str) -> None:
         """Nothing."""
 
-    def at(self, case: Case, replicate: int) -> None:
+    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Nothing."""
 
     def recorded(self, record: Record, left: float) -> None:

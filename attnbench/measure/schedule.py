@@ -1,60 +1,97 @@
-"""Which timing step is next: a pure function of the plan and of the facts so far.
+"""Which timing step is next: a pure function of the plan and of the facts so far. Resuming is reading the facts.
 
-The plan is gone through once for each replicate, so that a case's replicates lie as far apart in time as the sweep is long:
-a machine's state drifts over minutes, and memory-bound modules gain or lose against compute-bound convolutions with it.
-Replicates taken in a row would share one state, and their interval would promise more than another run keeps.
+What is known without a clock comes first, for all cases. Then the plan is gone through once for each replicate, so that a
+case's replicates lie as far apart in time as the sweep is long: a machine's state drifts over minutes, and memory-bound
+modules gain or lose against compute-bound convolutions with it. Replicates taken in a row would share one state, and their
+interval would promise more than another run keeps.
 
-All rules of what is measured stand here: what a replicate consists of, when a case has enough, and the A/A repeat, which is
-one variant of each host and size measured twice. What its two figures differ by is what the machine cannot resolve.
-(Attribution of a baseline against a copy of itself is zero by construction and would prove nothing.)
+Each time, the cases that still lack a replicate are packed into *panels*: graphs with several cases at places that do not
+touch. Who stands beside whom is drawn anew each time, so that what neighbours do to each other is in the interval. A case
+that is heavy, or was not in a panel what it is alone, gets a graph of its own.
+
+All rules of what is measured stand here: what a replicate consists of, when a case has enough, the panel that is held
+against the clock, and the A/A repeat, which is one variant of each host and size measured twice. What its two figures
+differ by is what the machine cannot resolve. (Attribution of a baseline against a copy of itself is zero by construction and
+would prove nothing.)
 """
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, RunHeader
-from attnbench.runs.facts import AnyFact, BuiltFact, LatencyFact, Ledger, MemoryFact, PairsFact, ProfileFact
-from attnbench.runs.fold import CaseFacts, repeated_variant, repeats_wanted, replicates_wanted, variants_of
+from attnbench.runs.crosscheck import crosscheck
+from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
+from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
 from attnbench.study.plan import Plan, PlannedCase
 
-StepKind = Literal["build", "profile", "repeat", "pairs", "latency", "memory"]
+StepKind = Literal["build", "profile", "repeat", "pairs", "crosscheck", "latency", "memory"]
+
+HEAVY = 0.5
+"""A case goes alone where it moves so many times the bytes of its baseline more, or holds so many times its memory more."""
+
+START = 4
+"""What a process takes to start, in runs of a network: for the work left."""
+
+PASS_SEED = 2_026
 
 
 class TimingStep(NamedTuple):
-    """One thing to do for a case; all but ``build`` take a fresh timing process. ``number`` is the replicate's, from 0."""
+    """One thing to do for cases of one host and size: they are built, or share a graph in one fresh timing process.
+
+    ``number`` is the replicate's, from 0; a ``repeat`` is of the first case.
+    """
 
     kind: StepKind
-    case: Case
+    cases: tuple[Case, ...]
     number: int = 0
     threads: int = 1
 
     @property
-    def replicate(self) -> tuple[Case, int, bool]:
-        """What steps of one replicate have in common."""
-        return self.case, self.number, self.kind == "repeat"
+    def case(self) -> Case:
+        """The first of its cases."""
+        return self.cases[0]
 
 
 def schedule(plan: Plan, header: RunHeader, ledger: Ledger) -> Iterator[TimingStep]:
-    """The steps that are still wanted, until none is; each one's fact must be in the ledger before the next is asked for."""
+    """The steps that are still wanted, until none is; the facts of each must be in the ledger before the next is asked for.
+
+    Every case is described first, by one step.
+    """
+    unbuilt = tuple(p.case for p in plan.cases if ledger.known(p.case).built is None and not ledger.known(p.case).ended)
+    if unbuilt:
+        yield TimingStep("build", unbuilt)
     number = 0
     while any(number < _wanted(header, ledger, planned.case) for planned in plan.cases):
-        for planned in plan.cases:
-            yield from _replicate(plan.protocol, planned, header, ledger, number)
-        for planned in plan.cases:
-            if planned.case.is_baseline:
-                yield from _repeat(header, ledger, planned, number)
+        for baseline in (planned for planned in plan.cases if planned.case.is_baseline):
+            own = [planned for planned in plan.cases if planned.case.baseline == baseline.case]
+            yield from _pass(plan.protocol, own, header, ledger, number)
+            yield from _repeat(plan, own, header, ledger, number)
         number += 1
 
 
-def work_left(plan: Plan, header: RunHeader, ledger: Ledger, case: Case) -> float:
-    """The work that is left of a case, in runs of a network; building and process starts count as so many more."""
-    protocol, effort, facts = plan.protocol, header.effort_of(case), CaseFacts.of(ledger.of(case))
-    had = len(facts.replicates)
-    left = max(0, _wanted(header, ledger, case) - had)
-    once = 10 + 8 * effort.memory if facts.built is None and not facts.ended else 0
-    pairs = 4 + 2 * (protocol.warmup + effort.rounds / effort.processes) if effort.rounds else 0
-    return once + left * (protocol.warmup + effort.repeat + 4) + max(0, min(left, effort.processes - had)) * pairs
+def work_left(plan: Plan, header: RunHeader, ledger: Ledger) -> float:
+    """The work that is left, in runs of a network; building and process starts count as so many more."""
+    return sum(work_of(plan, header, ledger, one.case) for one in plan.cases if one.case.is_baseline)
+
+
+def work_of(plan: Plan, header: RunHeader, ledger: Ledger, baseline: Case) -> float:
+    """The same of one host and size."""
+    own = [planned for planned in plan.cases if planned.case.baseline == baseline]
+    facts = {planned.case: ledger.known(planned.case) for planned in own}
+    work = 6.0 * sum(one.built is None and not one.ended for one in facts.values())
+    number = min((len(one.replicates) for one in facts.values() if not one.ended), default=0)
+    while lacking := _lacking(own, header, ledger, number):
+        effort = lacking[0].effort
+        panels, alone = split(ledger, [planned for planned in lacking if not planned.case.is_baseline], number)
+        work += (1 + len(panels) + len(alone)) * (plan.protocol.warmup + effort.repeat + START)
+        if number < effort.processes:
+            work += sum(2 * planned.effort.rounds / effort.processes for planned in lacking)
+        number += 1
+    effort = header.effort_of(baseline)
+    repeats = repeats_wanted(header, ledger, baseline)
+    return work + 2 * crosscheck(header, ledger, baseline).left + repeats * (plan.protocol.warmup + effort.repeat + START)
 
 
 def pair_rounds(effort: Effort, number: int) -> int:
@@ -63,74 +100,176 @@ def pair_rounds(effort: Effort, number: int) -> int:
     return max(0, min(share, effort.rounds - share * number))
 
 
+def split(ledger: Ledger, lacking: Iterable[PlannedCase], number: int) -> tuple[list[list[Case]], list[Case]]:
+    """Cases of one host and size that lack a replicate, as panels and as cases alone."""
+    alone: list[Case] = []
+    together: list[Case] = []
+    for planned in lacking:
+        (alone if goes_alone(ledger, planned) else together).append(planned.case)
+    panels = pack(together, lambda case: _tensors(ledger, case), number)
+    return [panel for panel in panels if len(panel) > 1], alone + [panel[0] for panel in panels if len(panel) == 1]
+
+
+def pack(cases: Sequence[Case], places: Callable[[Case], frozenset[str]], number: int) -> list[list[Case]]:
+    """Cases as panels: no two of one panel have a place in common. Who is together depends on ``number`` alone.
+
+    There are as many panels as the most crowded place has cases, and more only where they do not fit.
+    """
+    if not cases:
+        return []
+    draw = random.Random(f"{PASS_SEED} {number} {cases[0].baseline.label}")  # noqa: S311  an order, not a secret
+    shuffled = draw.sample(list(cases), len(cases))
+    shuffled.sort(key=lambda case: -len(places(case)))  # those at many places while there is room
+    crowd = [place for case in cases for place in places(case)]
+    panels: list[list[Case]] = [[] for _ in range(max(map(crowd.count, set(crowd)), default=1))]
+    taken: list[set[str]] = [set() for _ in panels]
+    for case in shuffled:
+        fitting = [index for index, there in enumerate(taken) if not there & places(case)]
+        if not fitting:
+            panels.append([])
+            taken.append(set())
+            fitting = [len(panels) - 1]
+        fewest = min(len(panels[index]) for index in fitting)
+        index = draw.choice([index for index in fitting if len(panels[index]) == fewest])
+        panels[index].append(case)
+        taken[index] |= places(case)
+    return [panel for panel in panels if panel]
+
+
 def _wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
-    facts = CaseFacts.of(ledger.of(case))
+    facts = ledger.known(case)
     return 0 if facts.ended else replicates_wanted(facts, header.effort_of(case), case)
 
 
-def _replicate(
+def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> list[PlannedCase]:
+    """The cases that want a replicate of this number and have none."""
+    return [
+        planned
+        for planned in own
+        if number < _wanted(header, ledger, planned.case)
+        and all(fact.number != number for fact in ledger.known(planned.case).replicates)
+    ]
+
+
+def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
+    """Whether a case gets a graph of its own: that was asked for, it is heavy, or a panel sent it apart."""
+    own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
+    if planned.effort.alone or ledger.known(planned.case).apart is not None:
+        return True
+    if own is None or baseline is None or not own.tensors:
+        return True
+    return any(
+        _figure(own, metric) > (1 + HEAVY) * _figure(baseline, metric) for metric in ("bytes_moved", "activation_peak")
+    )
+
+
+def _figure(built: BuiltFact, metric: str) -> float:
+    return next((m.value or 0.0 for m in built.measurements if m.metric == metric), 0.0)
+
+
+def _tensors(ledger: Ledger, case: Case) -> frozenset[str]:
+    built = ledger.known(case).built
+    return frozenset(built.tensors if built else ())
+
+
+def _pass(
+    protocol: Protocol, own: Sequence[PlannedCase], header: RunHeader, ledger: Ledger, number: int
+) -> Iterator[TimingStep]:
+    """One replicate of each case of a host and size that still lacks it; the baseline's profile comes first."""
+    lacking = _lacking(own, header, ledger, number)
+    for baseline in [planned for planned in lacking if planned.case.is_baseline]:
+        yield TimingStep("profile", (baseline.case,), number)
+    lacking = [planned for planned in _lacking(own, header, ledger, number) if not planned.case.is_baseline]
+    panels, alone = split(ledger, lacking, number)
+    for panel in panels:
+        yield TimingStep("profile", tuple(panel), number)
+    sent_apart = [planned.case for planned in _lacking(own, header, ledger, number) if planned.case not in alone]
+    for case in [*alone, *sent_apart]:
+        yield TimingStep("profile", (case,), number)
+    for planned in own:
+        yield from _beside(protocol, planned, header, ledger, number)
+    if panels:
+        yield from _crosscheck(header, ledger, own[0].case.baseline, panels, number)
+
+
+def _beside(
     protocol: Protocol, planned: PlannedCase, header: RunHeader, ledger: Ledger, number: int
 ) -> Iterator[TimingStep]:
-    """The steps of one replicate of a case that it still lacks; a failure ends them."""
-    case = planned.case
-    had = {_step_of(fact) for fact in ledger.of(case)}
-    if number >= _wanted(header, ledger, case):
+    """What a case's replicate of the first stage takes beside its profile, as far as it is lacking."""
+    case, effort = planned.case, planned.effort
+    if number >= min(effort.processes, _wanted(header, ledger, case)):
         return
-    for step in _steps(protocol, planned.effort, case, number):
+    had = {_step_of(fact) for fact in ledger.of(case)}
+    for step in _steps_beside(protocol, effort, case, ledger, number):
         if step not in had:
             yield step
-            if CaseFacts.of(ledger.of(case)).ended:
+            if ledger.known(case).ended:
                 return
 
 
-def _steps(protocol: Protocol, effort: Effort, case: Case, number: int) -> Iterator[TimingStep]:
-    """What a replicate consists of. Pairs, latencies and memory belong to the first stage."""
-    if number == 0:
-        yield TimingStep("build", case)
-    yield TimingStep("profile", case, number)
-    if number >= effort.processes:
-        return
+def _steps_beside(protocol: Protocol, effort: Effort, case: Case, ledger: Ledger, number: int) -> Iterator[TimingStep]:
     if pair_rounds(effort, number):
-        yield TimingStep("pairs", case, number)
+        yield TimingStep("pairs", (case,), number)
     for threads in protocol.threads:
-        if (threads != 1 or not effort.rounds) and (case.is_baseline or number == 0):
-            yield TimingStep("latency", case, number, threads)
-    if number == 0 and effort.memory and protocol.provider == "cpu":  # another provider may keep its tensors elsewhere
-        yield TimingStep("memory", case)
+        asked = case.is_baseline or (number == 0 and (effort.alone or len(protocol.threads) > 1))
+        if (threads != 1 or not effort.rounds) and asked:
+            yield TimingStep("latency", (case,), number, threads)
+    if number == 0 and protocol.provider == "cpu":  # another provider may keep its tensors elsewhere
+        built = [ledger.known(one).built for one in (case, case.baseline)]
+        peaks = {_figure(one, "activation_peak") for one in built if one is not None}
+        if effort.memory or (effort.memory is None and (case.is_baseline or len(peaks) > 1)):
+            yield TimingStep("memory", (case,))
 
 
 def _step_of(fact: AnyFact) -> TimingStep | None:
-    """The step that a fact is of."""
+    """The step that a fact of one case is of."""
     match fact:
-        case BuiltFact():
-            return TimingStep("build", fact.case)
-        case ProfileFact():
-            return TimingStep("repeat" if fact.repeat else "profile", fact.case, fact.number)
-        case PairsFact():
-            return TimingStep("pairs", fact.case, fact.number)
+        case PairsFact() if not fact.together:
+            return TimingStep("pairs", (fact.case,), fact.number)
         case LatencyFact():
-            return TimingStep("latency", fact.case, fact.number, fact.threads)
+            return TimingStep("latency", (fact.case,), fact.number, fact.threads)
         case MemoryFact():
-            return TimingStep("memory", fact.case)
+            return TimingStep("memory", (fact.case,))
+        case FailedFact():
+            return TimingStep(fact.step, (fact.case,), fact.number)  # type: ignore[arg-type]
     return None
 
 
-def _repeat(header: RunHeader, ledger: Ledger, baseline: PlannedCase, number: int) -> Iterator[TimingStep]:
-    """The A/A repeat of this pass, of the variant that was repeated before, or of the one of median overhead."""
-    replicates = len(CaseFacts.of(ledger.of(baseline.case)).replicates)
+def _crosscheck(
+    header: RunHeader, ledger: Ledger, baseline: Case, panels: Sequence[Sequence[Case]], number: int
+) -> Iterator[TimingStep]:
+    """Pairs of the baseline and a panel: of the first pass's fullest one, a part in each pass, until they tell enough."""
+    so_far = crosscheck(header, ledger, baseline)
+    if so_far.left and number not in so_far.numbers:
+        fullest = max(panels, key=lambda panel: len(panel))  # noqa: PLW0108  mypy does not take len
+        yield TimingStep("crosscheck", so_far.cases or tuple(fullest), number)
+
+
+def _repeat(plan: Plan, own: Sequence[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> Iterator[TimingStep]:
+    """The A/A repeat of this pass, of the variant that was repeated before, or of the one of median overhead.
+
+    It stands among the same cases as the variant itself did in this pass.
+    """
+    baseline = next(planned for planned in own if planned.case.is_baseline)
+    replicates = len(ledger.known(baseline.case).replicates)
     if number >= min(baseline.effort.processes, replicates) or not repeats_wanted(header, ledger, baseline.case):
         return
     variant = repeated_variant(header, ledger, baseline.case) or _median_variant(header, ledger, baseline.case)
-    if variant is not None:
-        step = TimingStep("repeat", variant, number)
-        if step not in map(_step_of, ledger.of(variant)):
-            yield step
+    if variant is None or number in {fact.number for fact in ledger.known(variant).repeats}:
+        return
+    panel = next((f.panel for f in ledger.known(variant).replicates if f.number == number), "")
+    beside = [
+        planned.case
+        for planned in plan.cases
+        if panel and planned.case != variant and any(fact.panel == panel for fact in ledger.known(planned.case).replicates)
+    ]
+    yield TimingStep("repeat", (variant, *beside), number)
 
 
 def _median_variant(header: RunHeader, ledger: Ledger, baseline: Case) -> Case | None:
     found = [
         (sum(overheads) / len(overheads), case)
         for case in variants_of(header, baseline)
-        if (overheads := CaseFacts.of(ledger.of(case)).overheads)
+        if (overheads := ledger.known(case).overheads)
     ]
     return sorted(found, key=lambda one: one[0])[(len(found) - 1) // 2][1] if found else None

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from attnbench.measure.optimised import edges_of, optimised_graph, with_kinds, write_optimised
+
 SMALLEST_SAMPLE = 3
 CHAIN_WARMUP, CHAIN_RUNS = 10, 40
 
@@ -84,19 +86,29 @@ def feed(session: ort.InferenceSession, seed: int) -> dict[str, np.ndarray]:
 def profile(job: dict[str, Any]) -> dict[str, Any]:
     """Times of each node in each run, after the warm-ups: nodes in executed order, and one row of seconds a run.
 
-    ``cost`` is by how many seconds a profile overstates a node (see ``profiling_cost``).
+    ``edges`` are those of the runtime's own optimised graph, between positions in that order. ``cost`` is by how many
+    seconds a profile overstates a node (see ``profiling_cost``).
     """
     cost = profiling_cost({**job, "provider": "cpu"}) if job.get("chain") else 0.0
-    session, events_of = _profiled(job, job["model"])
+    plain = job.get("provider", "cpu") == "cpu"  # other providers compile parts of a graph, which cannot be written down
+    with tempfile.TemporaryDirectory() as folder:
+        optimised = Path(folder, "optimised.onnx") if plain else None
+        session, events_of = _profiled(job, job["model"], optimised)
+        graph = optimised_graph(optimised) if optimised else []
     inputs = feed(session, job["seed"])
     outputs = session.run(None, inputs)
     _repeat(lambda: session.run(None, inputs), job["warmup"] - 1, None)
     spent: list[tuple[float, float]] = []
     _repeat(lambda: spent.append(_timed(lambda: session.run(None, inputs))), job["repeat"], job["step_seconds"])
     nodes, runs = runs_of(events_of())
-    finite = all(bool(np.isfinite(output).all()) for output in outputs)
-    share = _core_share(spent) if job.get("provider", "cpu") == "cpu" else 1.0
-    return {"nodes": nodes, "runs": runs[job["warmup"] :], "finite": finite, "core_share": share, "cost": cost}
+    return {
+        "nodes": with_kinds(nodes, graph),
+        "edges": edges_of(nodes, graph),
+        "runs": runs[job["warmup"] :],
+        "finite": all(bool(np.isfinite(output).all()) for output in outputs),
+        "core_share": _core_share(spent) if plain else 1.0,
+        "cost": cost,
+    }
 
 
 def profiling_cost(job: dict[str, Any]) -> float:
@@ -115,10 +127,17 @@ def profiling_cost(job: dict[str, Any]) -> float:
     return float(median(fmean(run) for run in runs[CHAIN_WARMUP:]) - median(wall) / len(runs[0]))
 
 
-def _profiled(job: dict[str, Any], model: str) -> tuple[ort.InferenceSession, Callable[[], list[dict[str, Any]]]]:
-    """A session that records each node's time, and how to have the record once all runs are done."""
+def _profiled(
+    job: dict[str, Any], model: str, optimised: Path | None = None
+) -> tuple[ort.InferenceSession, Callable[[], list[dict[str, Any]]]]:
+    """A session that records each node's time, and how to have the record once all runs are done.
+
+    The graph that it runs is written to ``optimised``: each session of the runtime numbers its own nodes anew.
+    """
     folder = tempfile.TemporaryDirectory()
     options = session_options(job)
+    if optimised:
+        write_optimised(options, optimised)
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder.name, "profile"))
     session = open_session(job, model, options)

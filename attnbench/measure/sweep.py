@@ -8,10 +8,10 @@ one measurement; nothing of ours runs beside it, and no other sweep on this mach
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 
 from msgspec import structs
@@ -22,7 +22,7 @@ from attnbench.core.records import Case, Run, RunHeader
 from attnbench.core.sources import source_hash
 from attnbench.core.versions import version
 from attnbench.hosts import HOSTS
-from attnbench.measure import machine
+from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
 from attnbench.measure.lock import measuring
@@ -36,6 +36,9 @@ from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, loa
 from attnbench.study.plan import Plan, PlannedCase
 
 PROVIDERS_SECONDS = 60.0
+
+CASES_A_BUILDER = 6
+"""Cases that are worth the start of one more building process, which loads torch."""
 
 
 def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *, wait: bool = True) -> tuple[Run, Path]:
@@ -59,24 +62,30 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *,
     with (
         measuring(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
         open_run(folder, header) as writer,
-        tempfile.TemporaryDirectory(prefix="attnbench-") as scratch,
-        Builder(Path(scratch), plan.targets, plan.protocol) as builder,
+        open_builders(plan, len(waiting)) as builders,
     ):
-        work = {planned.case: work_left(plan, header, ledger, planned.case) for planned in plan.cases}
-        observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), sum(work.values()))
-        builder.preflight(waiting)
-        bench = Bench(builder, plan, sources, hashes)
-        for (case, number, repeat), steps in groupby(schedule(plan, header, ledger), key=lambda step: step.replicate):
-            if not repeat:
-                observer.at(case, number + 1)
-            for step in steps:
-                fact = bench.take(step)
+        observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), work_left(plan, header, ledger))
+        builders[0].preflight(waiting)
+        bench = Bench(builders, plan, sources, hashes)
+        for step in schedule(plan, header, ledger):
+            observer.at(step.cases, step.number + 1, step.kind)
+            for fact in bench.take(step):
                 writer.append(fact)
                 ledger.add(fact)
-            shown = case.baseline if repeat else case
-            work[shown] = work_left(plan, header, ledger, shown)
-            observer.recorded(summarise(header, ledger, shown), sum(work.values()))
+                observer.recorded(summarise(header, ledger, fact.case), work_left(plan, header, ledger))
+    cache.clear(cache.SIZE_LIMIT)
     return load_run(folder), folder
+
+
+@contextmanager
+def open_builders(plan: Plan, cases: int) -> Iterator[list[Builder]]:
+    """The building processes: one a core, and no more than the cases are worth the start of."""
+    number = min(machine.granted_cores(), 1 + cases // CASES_A_BUILDER)
+    with tempfile.TemporaryDirectory(prefix="attnbench-") as scratch, ExitStack() as stack:
+        folders = [Path(scratch, str(index)) for index in range(number)]
+        for folder in folders:
+            folder.mkdir()
+        yield [stack.enter_context(Builder(folder, plan.targets, plan.protocol)) for folder in folders]
 
 
 def _waits(header: RunHeader, ledger: Ledger, case: Case) -> bool:

@@ -10,6 +10,7 @@ other code, and each reader had to trust it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,8 +34,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     """What is known of a case without a clock. ``skip`` says why it must not be run, where it must not.
 
-    ``hashes`` map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that
-    building and checking took.
+    ``tensors`` are those of the host that its modules stand on: cases with one in common cannot share a graph. ``hashes``
+    map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that building and
+    checking took.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -42,6 +44,7 @@ class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     checks: tuple[Check, ...] = ()
     uncounted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
     skip: str = ""
     stages: Mapping[str, float] = {}
     hashes: Mapping[str, str] = {}
@@ -52,7 +55,8 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
 
     ``overhead`` and ``aligned`` are ratios (see ``measure.attribution``), ``reason`` says why the overhead means nothing.
     ``cost`` is what profiling itself takes of a node, in seconds; ``core_share`` the part of its time that the process had
-    its core. With ``repeat`` it is the A/A repeat of a variant, no replicate of it.
+    its core. ``panel`` names the graph where other cases stood in it, too. With ``repeat`` it is the A/A repeat of a
+    variant, no replicate of it.
     """
 
     number: int
@@ -62,6 +66,7 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
     aligned: float | None = None
     reason: str = ""
     nodes: tuple[NodeRow, ...] = ()
+    panel: str = ""
     repeat: bool = False
 
     @property
@@ -70,10 +75,21 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
         return tuple(NodeShare(*row) for row in self.nodes)  # type: ignore[arg-type]
 
 
+class ApartFact(Fact, frozen=True, kw_only=True, tag="apart"):
+    """Why a case is measured in a graph of its own from now on: in the named panel it was not what it is alone."""
+
+    panel: str
+    why: str
+
+
 class PairsFact(Fact, frozen=True, kw_only=True, tag="pairs"):
-    """Interleaved runs of baseline and variant: seconds on the wall clock and of the thread's CPU time, a row a pair."""
+    """Interleaved runs of baseline and variant: seconds on the wall clock and of the thread's CPU time, a row a pair.
+
+    With ``together``, the variants of a panel, it is of the baseline and that graph.
+    """
 
     number: int
+    together: tuple[str, ...] = ()
     wall: tuple[tuple[float, float], ...]
     cpu: tuple[tuple[float, float], ...]
 
@@ -103,7 +119,7 @@ class MemoryFact(Fact, frozen=True, kw_only=True, tag="memory"):
 class FailedFact(Fact, frozen=True, kw_only=True, tag="failed"):
     """A step that ended in a failure: the stage, the kind of error, its message, and what the case is by it.
 
-    It ends the case, or with ``repeat`` the A/A repeats.
+    It ends the case; of a ``repeat`` or a ``crosscheck`` it ends no more than those.
     """
 
     step: str
@@ -112,10 +128,15 @@ class FailedFact(Fact, frozen=True, kw_only=True, tag="failed"):
     message: str
     status: Status = "failed"
     number: int = 0
-    repeat: bool = False
+    repeat: bool = False  # what ``step`` says, too, in files of today
+
+    @property
+    def aside(self) -> bool:
+        """Whether the case itself goes on."""
+        return self.step in ("repeat", "crosscheck")
 
 
-AnyFact = BuiltFact | ProfileFact | PairsFact | LatencyFact | MemoryFact | FailedFact
+AnyFact = BuiltFact | ProfileFact | ApartFact | PairsFact | LatencyFact | MemoryFact | FailedFact
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyFact)
@@ -131,6 +152,57 @@ def decode(line: bytes) -> AnyFact:
     return _DECODER.decode(line)
 
 
+@dataclass(frozen=True)
+class CaseFacts:
+    """The facts of one case that count, by what they are of.
+
+    ``together`` are a baseline's pairs with panels. ``failed`` is the failure that ended the case.
+    """
+
+    built: BuiltFact | None
+    replicates: tuple[ProfileFact, ...]
+    repeats: tuple[ProfileFact, ...]
+    apart: ApartFact | None
+    pairs: tuple[PairsFact, ...]
+    together: tuple[PairsFact, ...]
+    latencies: tuple[LatencyFact, ...]
+    memory: MemoryFact | None
+    failed: FailedFact | None
+    repeat_failed: FailedFact | None
+    crosscheck_failed: FailedFact | None
+
+    @classmethod
+    def of(cls, facts: Iterable[AnyFact]) -> "CaseFacts":
+        """Sort the facts of one case. The last built and memory facts count."""
+        found = list(facts)
+        profiles = [fact for fact in found if isinstance(fact, ProfileFact)]
+        failures = [fact for fact in found if isinstance(fact, FailedFact)]
+        return cls(
+            built=next((fact for fact in reversed(found) if isinstance(fact, BuiltFact)), None),
+            replicates=tuple(fact for fact in profiles if not fact.repeat),
+            repeats=tuple(fact for fact in profiles if fact.repeat),
+            apart=next((fact for fact in found if isinstance(fact, ApartFact)), None),
+            pairs=tuple(fact for fact in found if isinstance(fact, PairsFact) and not fact.together),
+            together=tuple(fact for fact in found if isinstance(fact, PairsFact) and fact.together),
+            latencies=tuple(fact for fact in found if isinstance(fact, LatencyFact)),
+            memory=next((fact for fact in reversed(found) if isinstance(fact, MemoryFact)), None),
+            failed=next((fact for fact in failures if not fact.aside), None),
+            repeat_failed=next((fact for fact in failures if fact.step == "repeat"), None),
+            crosscheck_failed=next((fact for fact in failures if fact.step == "crosscheck"), None),
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be measured: it failed, or must not be run."""
+        return self.failed is not None or bool(self.built and self.built.skip)
+
+    @property
+    def overheads(self) -> tuple[float, ...]:
+        """The overhead of each replicate, where all of them could be attributed; else nothing."""
+        found = [fact.overhead for fact in self.replicates if not fact.reason and fact.overhead is not None]
+        return tuple(found) if len(found) == len(self.replicates) else ()
+
+
 class Ledger:
     """The facts so far, by case; facts are only ever added.
 
@@ -140,6 +212,7 @@ class Ledger:
 
     def __init__(self, facts: Iterable[AnyFact] = (), sources: Mapping[Case, str] | None = None) -> None:
         self._facts: defaultdict[Case, list[AnyFact]] = defaultdict(list)
+        self._known: dict[Case, CaseFacts] = {}
         self._sources = dict(sources or {})
         for fact in facts:
             self.add(fact)
@@ -147,6 +220,7 @@ class Ledger:
     def add(self, fact: AnyFact) -> None:
         """One more fact."""
         self._facts[fact.case].append(fact)
+        self._known.pop(fact.case, None)
 
     def cases(self) -> list[Case]:
         """The cases of which anything is known, in the order of their first facts."""
@@ -156,6 +230,12 @@ class Ledger:
         """The facts of a case that count, as they came."""
         current = self.current(case)
         return [fact for fact in self._facts.get(case, ()) if fact.sources == current]
+
+    def known(self, case: Case) -> CaseFacts:
+        """The same, sorted by what they are of."""
+        if case not in self._known:
+            self._known[case] = CaseFacts.of(self.of(case))
+        return self._known[case]
 
     def current(self, case: Case) -> str:
         """The sources that count for a case."""

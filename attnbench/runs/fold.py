@@ -4,7 +4,6 @@ What a case still lacks follows from the same facts (``replicates_wanted``, ``re
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean, median
 
 from attnbench.core.metrics import measurement
@@ -16,59 +15,9 @@ from attnbench.core.statistics import (
     replicates_needed,
     two_stage_interval,
 )
-from attnbench.runs.facts import (
-    AnyFact,
-    BuiltFact,
-    FailedFact,
-    LatencyFact,
-    Ledger,
-    MemoryFact,
-    PairsFact,
-    ProfileFact,
-)
+from attnbench.runs.crosscheck import crosscheck
+from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
 from attnbench.runs.figures import average_nodes, clock_figures, memory_figures
-
-
-@dataclass(frozen=True)
-class CaseFacts:
-    """The facts of one case that count, by what they are of. ``failed`` is the failure that ended the case."""
-
-    built: BuiltFact | None
-    replicates: tuple[ProfileFact, ...]
-    repeats: tuple[ProfileFact, ...]
-    pairs: tuple[PairsFact, ...]
-    latencies: tuple[LatencyFact, ...]
-    memory: MemoryFact | None
-    failed: FailedFact | None
-    repeat_failed: FailedFact | None
-
-    @classmethod
-    def of(cls, facts: Iterable[AnyFact]) -> "CaseFacts":
-        """Sort the facts of one case. The last built and memory facts count."""
-        found = list(facts)
-        profiles = [fact for fact in found if isinstance(fact, ProfileFact)]
-        failures = [fact for fact in found if isinstance(fact, FailedFact)]
-        return cls(
-            built=next((fact for fact in reversed(found) if isinstance(fact, BuiltFact)), None),
-            replicates=tuple(fact for fact in profiles if not fact.repeat),
-            repeats=tuple(fact for fact in profiles if fact.repeat),
-            pairs=tuple(fact for fact in found if isinstance(fact, PairsFact)),
-            latencies=tuple(fact for fact in found if isinstance(fact, LatencyFact)),
-            memory=next((fact for fact in reversed(found) if isinstance(fact, MemoryFact)), None),
-            failed=next((fact for fact in failures if not fact.repeat), None),
-            repeat_failed=next((fact for fact in failures if fact.repeat), None),
-        )
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will be measured: it failed, or must not be run."""
-        return self.failed is not None or bool(self.built and self.built.skip)
-
-    @property
-    def overheads(self) -> tuple[float, ...]:
-        """The overhead of each replicate, where all of them could be attributed; else nothing."""
-        found = [fact.overhead for fact in self.replicates if not fact.reason and fact.overhead is not None]
-        return tuple(found) if len(found) == len(self.replicates) else ()
 
 
 def fold(header: RunHeader, ledger: Ledger) -> Run:
@@ -80,7 +29,7 @@ def fold(header: RunHeader, ledger: Ledger) -> Run:
 
 def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
     """The record of one case. A baseline's has the noise floor, from one of its variants that was measured twice."""
-    facts, effort = CaseFacts.of(ledger.of(case)), header.effort_of(case)
+    facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
     if facts.replicates:
         measured += _profiled(facts, effort, is_baseline=case.is_baseline)
@@ -90,6 +39,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
     pending = 0 if facts.ended else max(0, replicates_wanted(facts, effort, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
+        measured += crosscheck(header, ledger, case).measurements()
         measured += _floor(header, ledger, case, repeated)
         pending += 0 if facts.ended else repeats_wanted(header, ledger, case)
     built = facts.built or BuiltFact(case=case)
@@ -123,7 +73,7 @@ def repeats_wanted(header: RunHeader, ledger: Ledger, baseline: Case) -> int:
     processes = header.effort_of(baseline).processes
     repeated = repeated_variant(header, ledger, baseline)
     if repeated is not None:
-        facts = CaseFacts.of(ledger.of(repeated))
+        facts = ledger.known(repeated)
         ended = facts.repeat_failed is not None or any(fact.reason for fact in facts.repeats)
         return 0 if ended else max(0, processes - len(facts.repeats))
     return processes if any(_may_be_repeated(ledger, case) for case in variants_of(header, baseline)) else 0
@@ -139,14 +89,14 @@ def repeated_variant(header: RunHeader, ledger: Ledger, baseline: Case) -> Case 
     found = [
         (len(facts.repeats), _floors(facts), case)
         for case in variants_of(header, baseline)
-        if (facts := CaseFacts.of(ledger.of(case))).repeats or facts.repeat_failed
+        if (facts := ledger.known(case)).repeats or facts.repeat_failed
     ]
     return max(found, key=lambda one: one[:2])[2] if found else None
 
 
 def _may_be_repeated(ledger: Ledger, case: Case) -> bool:
     """Whether a variant has an overhead, or may still get one."""
-    facts = CaseFacts.of(ledger.of(case))
+    facts = ledger.known(case)
     return bool(facts.overheads) or not (facts.ended or facts.replicates)
 
 
@@ -171,6 +121,10 @@ def _failure(facts: CaseFacts) -> Failure | None:
 def _notes(facts: CaseFacts, set_aside: int) -> Iterator[str]:
     if facts.failed is not None and facts.replicates:
         yield f"a replicate failed at {facts.failed.stage}: {facts.failed.message}"
+    if facts.apart is not None:
+        yield f"measured in a graph of its own: {facts.apart.why}"
+    if facts.crosscheck_failed is not None:
+        yield f"the cross-check failed at {facts.crosscheck_failed.stage}: {facts.crosscheck_failed.message}"
     if set_aside:
         yield f"{set_aside} earlier replicate{'s' * (set_aside > 1)} of other sources set aside"
 
@@ -209,7 +163,7 @@ def _floor(header: RunHeader, ledger: Ledger, baseline: Case, repeated: Case | N
     if repeated is None:
         waiting = repeats_wanted(header, ledger, baseline)
         return [] if waiting else [measurement("aa_repeat", None, note="no variant has an overhead")]
-    facts = CaseFacts.of(ledger.of(repeated))
+    facts = ledger.known(repeated)
     if facts.repeat_failed is not None:
         failed = facts.repeat_failed
         return [measurement("aa_repeat", None, note=f"the A/A repeat failed at {failed.stage}: {failed.message}")]

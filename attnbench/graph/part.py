@@ -1,0 +1,34 @@
+"""A host or a module on its own, with what is known of it: plain values, kept and read without torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TorchCounts:
+    """What torch's side says of a module: parameters, MACs, and ops without a handle. MACs are ``None`` if not traced."""
+
+    params: int
+    macs: int | None
+    uncounted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest absolute difference of any output, and the tolerance it was held to."""
+
+    error: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A host or a module on its own: the graph, what torch counts, and how far the two outputs differ.
+
+    ``lasting`` says that it would come out the same at another time: nothing was left out for want of memory.
+    """
+
+    graph: bytes
+    counts: TorchCounts | None
+    parity: Parity | None
+    notes: tuple[str, ...] = ()
+    lasting: bool = True

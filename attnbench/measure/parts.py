@@ -1,0 +1,118 @@
+"""A host or a module on its own: exported by torch, counted, and compared with what ONNX Runtime makes of it.
+
+The one place where torch is loaded for a sweep; what it gives is kept (``cache``), so a second sweep does without.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from attnbench.core.catalogue import accepted, is_reference, load_object, refuse_unknown_options
+from attnbench.core.errors import CaseFailure, InputError
+from attnbench.core.grammar import Spec, parse_size, parse_spec
+from attnbench.core.records import Case
+from attnbench.graph import OPSET
+from attnbench.graph.canonicalise import canonicalise
+from attnbench.graph.cost import activation_peak
+from attnbench.graph.export import to_onnx
+from attnbench.graph.load import input_shape, parse, read_host_file, serialise, static_shape
+from attnbench.graph.parity import compare, compare_graphs
+from attnbench.graph.part import Part, TorchCounts
+from attnbench.graph.splice import planes, splice
+from attnbench.graph.torch_counts import count_torch, parameters_of
+from attnbench.hosts import HOSTS, HostReference, host_options
+from attnbench.hosts.site import attach_sites, marked, sites_of
+from attnbench.measure.machine import MEMORY_FACTOR, free_memory
+from attnbench.modules import MODULES, Plane, build_module
+
+
+def host_part(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
+    """The host at a case's size, with a marker at each of its sites. Raises ``CaseFailure``, ``InputError``."""
+    if reference.kind == "onnx":
+        return _onnx_host(case, reference, seed, canonical=canonical)
+    host, shape = torch_host(case, reference, seed)
+    subnormal = _subnormals(host)
+    with marked(host):
+        graph = to_onnx(host, shape, canonical=canonical)
+    missing = set(sites_of(host)) - set(planes(parse(graph)))
+    if missing:
+        raise CaseFailure("export", f"the host's output does not depend on site {', '.join(sorted(missing))}")
+    plain = serialise(splice(graph, {}))
+    return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal)
+
+
+def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: bool, opset: int) -> Part:
+    """A module for a plane, at an opset or its own higher one. Raises ``CaseFailure``, ``InputError``."""
+    torch.manual_seed(seed)
+    shape = (batch, plane.channels, plane.height, plane.width)
+    module = _guarded(lambda: build_module(spec, plane), f"module {spec}").eval()
+    needed = opset if is_reference(spec.name) else max(opset, MODULES.load(spec.name).opset)
+    raised = f"opset {needed}, where the baseline has {opset}: {spec.name} has an op that opset {opset} lacks"
+    notes = (raised,) if needed > opset else ()
+    graph = to_onnx(module, shape, canonical=canonical, opset=needed)
+    model = parse(graph)
+    given = [static_shape(output) for output in model.graph.outputs]
+    if given != [shape]:
+        found = " and ".join(str(list(g)) for g in given)
+        raise CaseFailure("build", f"module {spec} turns {list(shape)} into {found}: it must keep the shape")
+    peak = math.ceil(activation_peak(model) * MEMORY_FACTOR)
+    if peak > free_memory() / 2:
+        note = f"{spec}: not run against torch, which would need more memory than is free"
+        return Part(graph, TorchCounts(parameters_of(module), None), None, (*notes, note), lasting=False)
+    counts = count_torch(module, shape)
+    return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
+
+
+def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network that a reference names, with seeded weights, and the shape of the case's input to it."""
+    spec = parse_spec(reference.spec)
+    torch.manual_seed(seed)
+    channels = reference.input_channels
+    if reference.kind == "registered":
+        entry = HOSTS.load(spec.name)
+        host: nn.Module = entry.build(**host_options(spec))
+        channels = entry.input_channels
+    else:
+        host = _user_host(spec, reference, parse_size(case.size))
+    return host, (case.batch, channels, *parse_size(case.size))
+
+
+def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> nn.Module:
+    factory = load_object(spec.name, "host")
+    if not callable(factory):
+        raise InputError(f"host '{spec.name}' is a {type(factory).__name__}: it must be a function that builds a module")
+    refuse_unknown_options("host", spec, factory)
+    host = factory(**accepted(factory, {"image_size": size}), **spec.options)
+    if not isinstance(host, nn.Module):
+        raise InputError(f"host '{spec.name}' gave a {type(host).__name__}: it must give a torch.nn.Module")
+    return attach_sites(host.eval(), reference.sites)
+
+
+def _onnx_host(case: Case, reference: HostReference, seed: int, *, canonical: bool) -> Part:
+    data = read_host_file(reference.spec, OPSET)
+    model = parse(data)
+    shape = input_shape(model)
+    if shape[2:] != parse_size(case.size) or shape[0] != case.batch:
+        raise InputError(f"host '{reference.spec}' is made for input {list(shape)}, not {case.size} with batch {case.batch}")
+    opset = model.opset_imports.get("", OPSET)
+    graph = serialise(canonicalise(model)) if canonical else data
+    parity = compare_graphs(read_host_file(reference.spec), graph, shape, seed)
+    notes = (f"host from an ONNX file, opset {opset}: counted on the graph alone",)
+    return Part(graph, None, parity, notes, lasting=False)  # its weights may lie in other files
+
+
+def _guarded(build: Callable[[], nn.Module], what: str) -> nn.Module:
+    try:
+        return build()
+    except (CaseFailure, InputError):
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise CaseFailure("build", f"{what}: {type(error).__name__}: {error}") from error
+
+
+def _subnormals(module: nn.Module) -> tuple[str, ...]:
+    tiny = torch.finfo(torch.float32).tiny
+    number = sum(int(((p != 0) & (p.abs() < tiny)).sum()) for p in module.state_dict().values() if p.is_floating_point())
+    return (f"{number} weights are subnormal, which slows arithmetic down",) if number else ()
