@@ -5,6 +5,7 @@ One file a command. Heavy imports stand inside the commands, so that ``--help`` 
 
 from attnbench.cli import (
     baseline,
+    cache,
     check,
     compare,
     count,
@@ -23,6 +24,7 @@ from attnbench.cli.app import app, main
 __all__ = [
     "app",
     "baseline",
+    "cache",
     "check",
     "compare",
     "count",

@@ -38,9 +38,15 @@ def sweep(
     precision: Annotated[str | None, typer.Option(help="Wanted half width: points, share or both: 0.05,5%.")] = None,
     repeat: Annotated[int | None, typer.Option(help="Profiled runs a process.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Runs before those.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of the cross-check; 0 leaves it out.")] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="A graph of its own for every case: slower.")] = False,
+    crosscheck: Annotated[int | None, typer.Option(help="Pairs at most of a graph of many cases on the clock.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of each case with its baseline.")] = None,
+    screen: Annotated[bool, typer.Option("--screen", help="Two replicates, and more only where they decide.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Time to spend: 90s, 3min, 1h; screens first.")] = None,
     threads: Annotated[str | None, typer.Option(help="Absolute latency also at these thread counts: 1,2.")] = None,
-    memory: Annotated[bool | None, typer.Option(help="Measure the peak of memory.", show_default="on")] = None,
+    memory: Annotated[
+        bool | None, typer.Option(help="Measure the peak of memory.", show_default="where the static one changes")
+    ] = None,
     provider: Annotated[str | None, typer.Option(help="ONNX Runtime execution provider: cpu, xnnpack, openvino...")] = None,
     optimization: Annotated[str | None, typer.Option(help="Graph optimisation: all, layout, extended, basic, none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, inputs and orders.")] = None,
@@ -57,6 +63,7 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
+    from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
     from attnbench.report.table import Table  # noqa: PLC0415
@@ -69,7 +76,10 @@ def sweep(
         "precision": precision,
         "repeat": repeat,
         "warmup": warmup,
+        "alone": alone or None,
+        "crosscheck": crosscheck,
         "rounds": rounds,
+        "screen": True if screen or budget is not None else None,
         "threads": _threads(threads),
         "memory": memory,
         "provider": provider,
@@ -83,6 +93,7 @@ def sweep(
     plan = planning.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
     if shard is not None:
         plan = planning.shard(plan, shard)
+    seconds = float("inf") if budget is None else parse_duration(budget)
     if dry_run:
         rows = [{"case": case, "about": about} for case, about in estimate(plan)]
         show_table(Table.of(rows), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
@@ -90,13 +101,15 @@ def sweep(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
         try:
-            run, folder = run_plan(plan, results, out, observer, wait=not no_wait)
+            run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None
     write_reports(run, folder)
     _show(run)
     typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
+    if left := sum(record.pending > 0 for record in run.records):
+        typer.echo(f"the time was spent with {left} of {len(run.records)} cases unfinished: the same command goes on")
     failed = sum(record.status == "failed" for record in run.records)
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)

@@ -38,7 +38,8 @@ class Effort(Strict, frozen=True):
     most, until the overhead's interval is as narrow as ``precision`` asks. A case is profiled in one graph with others
     unless it is asked for ``alone``. ``crosscheck`` interleaved pairs at most, of a baseline and one such graph, are held
     against the sum of its cases' overheads. ``rounds`` pairs are taken of a case alone, spread over its first ``processes``
-    replicates. ``memory`` has the peak of one inference measured, or not; by default where the static one is not the
+    replicates. With ``screen`` each case gets two replicates, and the others only where they may change a decision.
+    ``memory`` has the peak of one inference measured, or not; by default where the static one is not the
     baseline's. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
     ``timeout_seconds``.
     """
@@ -48,6 +49,7 @@ class Effort(Strict, frozen=True):
     precision: str = "0.05,5%"
     repeat: AtLeastOne = 10
     alone: bool = False
+    screen: bool = False
     crosscheck: AtLeastZero = 100
     rounds: AtLeastZero = 0
     memory: bool | None = None

@@ -66,7 +66,15 @@ class CaseBuilder:
             "targets": {name: hash_of_files(name) if name.endswith(".toml") else "" for name in targets},
             "protocol": self._of_protocol("seed", "canonical", "provider", "optimization"),
         }
-        built = kept(question, Built, lambda: self._describe(case, reference, targets), keep=lambda one: one.lasting)
+        began, made = time.perf_counter(), list[Built]()
+
+        def make() -> Built:
+            made.append(self._describe(case, reference, targets))
+            return made[0]
+
+        built = kept(question, Built, make, keep=lambda one: one.lasting)
+        if not made:
+            built = replace(built, seconds={"build": time.perf_counter() - began})
         free = free_memory()
         skip = _needs(built.peak, built.need, free) if built.need > free else ""
         return replace(built, skip=skip)

@@ -7,7 +7,7 @@ interval would promise more than another run keeps.
 
 Each time, the cases that still lack a replicate are packed into *panels*: graphs with several cases at places that do not
 touch. Who stands beside whom is drawn anew each time, so that what neighbours do to each other is in the interval. A case
-that is heavy, or was not in a panel what it is alone, gets a graph of its own.
+that is heavy gets a graph of its own, and so does one that was not in a panel what it is alone.
 
 All rules of what is measured stand here: what a replicate consists of, when a case has enough, the panel that is held
 against the clock, and the A/A repeat, which is one variant of each host and size measured twice. What its two figures
@@ -63,7 +63,7 @@ def schedule(plan: Plan, header: RunHeader, ledger: Ledger) -> Iterator[TimingSt
     if unbuilt:
         yield TimingStep("build", unbuilt)
     number = 0
-    while any(number < _wanted(header, ledger, planned.case) for planned in plan.cases):
+    while any(number < replicates_wanted(header, ledger, planned.case) for planned in plan.cases):
         for baseline in (planned for planned in plan.cases if planned.case.is_baseline):
             own = [planned for planned in plan.cases if planned.case.baseline == baseline.case]
             yield from _pass(plan.protocol, own, header, ledger, number)
@@ -136,25 +136,20 @@ def pack(cases: Sequence[Case], places: Callable[[Case], frozenset[str]], number
     return [panel for panel in panels if panel]
 
 
-def _wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
-    facts = ledger.known(case)
-    return 0 if facts.ended else replicates_wanted(facts, header.effort_of(case), case)
-
-
 def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> list[PlannedCase]:
     """The cases that want a replicate of this number and have none."""
     return [
         planned
         for planned in own
-        if number < _wanted(header, ledger, planned.case)
+        if number < replicates_wanted(header, ledger, planned.case)
         and all(fact.number != number for fact in ledger.known(planned.case).replicates)
     ]
 
 
 def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
-    """Whether a case gets a graph of its own: that was asked for, it is heavy, or a panel sent it apart."""
+    """Whether a case gets a graph of its own: that was asked for, it is heavy, or panels sent it apart twice."""
     own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
-    if planned.effort.alone or ledger.known(planned.case).apart is not None:
+    if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
         return True
     if own is None or baseline is None or not own.tensors:
         return True
@@ -197,7 +192,7 @@ def _beside(
 ) -> Iterator[TimingStep]:
     """What a case's replicate of the first stage takes beside its profile, as far as it is lacking."""
     case, effort = planned.case, planned.effort
-    if number >= min(effort.processes, _wanted(header, ledger, case)):
+    if number >= min(effort.processes, replicates_wanted(header, ledger, case)):
         return
     had = {_step_of(fact) for fact in ledger.of(case)}
     for step in _steps_beside(protocol, effort, case, ledger, number):

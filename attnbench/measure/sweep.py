@@ -8,6 +8,7 @@ one measurement; nothing of ours runs beside it, and no other sweep on this mach
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -41,13 +42,16 @@ CASES_A_BUILDER = 6
 """Cases that are worth the start of one more building process, which loads torch."""
 
 
-def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *, wait: bool = True) -> tuple[Run, Path]:
+def run_plan(
+    plan: Plan, results: Path, out: Path | None, observer: Observer, *, wait: bool = True, seconds: float = float("inf")
+) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
 
     Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is continued, or a
     new folder ``<study>-<time>`` is made. Where another sweep measures on this machine, this waits for its end, or raises
-    ``InputError`` without ``wait``.
+    ``InputError`` without ``wait``. After so many ``seconds`` no further step is begun.
     """
+    began = time.monotonic()
     _check_threads(plan)
     _check_provider(plan)
     header = make_header(plan)
@@ -68,6 +72,8 @@ def run_plan(plan: Plan, results: Path, out: Path | None, observer: Observer, *,
         builders[0].preflight(waiting)
         bench = Bench(builders, plan, sources, hashes)
         for step in schedule(plan, header, ledger):
+            if time.monotonic() - began > seconds:
+                break
             observer.at(step.cases, step.number + 1, step.kind)
             for fact in bench.take(step):
                 writer.append(fact)

@@ -76,7 +76,7 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
 
 
 class ApartFact(Fact, frozen=True, kw_only=True, tag="apart"):
-    """Why a case is measured in a graph of its own from now on: in the named panel it was not what it is alone."""
+    """Why a replicate of a case is taken in a graph of its own: in the named panel it was not what it is alone."""
 
     panel: str
     why: str
@@ -162,7 +162,7 @@ class CaseFacts:
     built: BuiltFact | None
     replicates: tuple[ProfileFact, ...]
     repeats: tuple[ProfileFact, ...]
-    apart: ApartFact | None
+    apart: tuple[ApartFact, ...]
     pairs: tuple[PairsFact, ...]
     together: tuple[PairsFact, ...]
     latencies: tuple[LatencyFact, ...]
@@ -181,7 +181,7 @@ class CaseFacts:
             built=next((fact for fact in reversed(found) if isinstance(fact, BuiltFact)), None),
             replicates=tuple(fact for fact in profiles if not fact.repeat),
             repeats=tuple(fact for fact in profiles if fact.repeat),
-            apart=next((fact for fact in found if isinstance(fact, ApartFact)), None),
+            apart=tuple(fact for fact in found if isinstance(fact, ApartFact)),
             pairs=tuple(fact for fact in found if isinstance(fact, PairsFact) and not fact.together),
             together=tuple(fact for fact in found if isinstance(fact, PairsFact) and fact.together),
             latencies=tuple(fact for fact in found if isinstance(fact, LatencyFact)),

@@ -18,6 +18,7 @@ from attnbench.core.statistics import (
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
 from attnbench.runs.figures import average_nodes, clock_figures, memory_figures
+from attnbench.runs.screen import SCREENED, decides
 
 
 def fold(header: RunHeader, ledger: Ledger) -> Run:
@@ -36,7 +37,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
     measured += clock_figures(facts.pairs, facts.latencies, header.protocol.get("provider", "cpu"))
     if facts.memory is not None:
         measured += memory_figures(facts.memory)
-    pending = 0 if facts.ended else max(0, replicates_wanted(facts, effort, case) - len(facts.replicates))
+    pending = max(0, replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
         measured += crosscheck(header, ledger, case).measurements()
@@ -59,9 +60,14 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
     )
 
 
-def replicates_wanted(facts: CaseFacts, effort: Effort, case: Case) -> int:
-    """How many replicates a case needs in all, as far as its first stage tells, within the budget."""
+def replicates_wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
+    """How many replicates a case needs in all, as far as its first stage tells, within the budget; 0 once it has ended."""
+    facts, effort = ledger.known(case), header.effort_of(case)
+    if facts.ended:
+        return 0
     samples = facts.overheads
+    if effort.screen and not case.is_baseline and not decides(header, ledger, case):
+        return min(SCREENED, effort.processes)
     if case.is_baseline or len(samples) < max(2, effort.processes):
         return effort.processes
     needed = replicates_needed(samples[: effort.processes], _wanted_half_width(samples, effort))
@@ -121,8 +127,9 @@ def _failure(facts: CaseFacts) -> Failure | None:
 def _notes(facts: CaseFacts, set_aside: int) -> Iterator[str]:
     if facts.failed is not None and facts.replicates:
         yield f"a replicate failed at {facts.failed.stage}: {facts.failed.message}"
-    if facts.apart is not None:
-        yield f"measured in a graph of its own: {facts.apart.why}"
+    if facts.apart:
+        alone = sum(not fact.panel for fact in facts.replicates)
+        yield f"{alone} of {len(facts.replicates)} replicates in a graph of its own: {facts.apart[0].why}"
     if facts.crosscheck_failed is not None:
         yield f"the cross-check failed at {facts.crosscheck_failed.stage}: {facts.crosscheck_failed.message}"
     if set_aside:

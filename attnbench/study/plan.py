@@ -29,7 +29,7 @@ from attnbench.study.file import Names, Study, StudyHost, normal_host, read_sett
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
-QUICK = {"processes": 3, "max_processes": 3, "warmup": 1, "repeat": 3, "rounds": 6, "step_seconds": 10.0}
+QUICK = {"processes": 3, "max_processes": 3, "warmup": 1, "repeat": 5, "crosscheck": 20, "step_seconds": 10.0}
 
 
 @dataclass(frozen=True)
