@@ -225,7 +225,7 @@ def test_the_bar_shows_options_in_brackets_as_they_are(run, capsys):
     failed = replace(run.records[-1], case=Case("h", "a=cbam[reduction=8]", "8x8"))
     with progress.Bar() as bar:
         bar.started(Path("results/x[1]"), 2, 0, 8.0)
-        bar.at(failed.case, 1)
+        bar.at((failed.case,), 1, "profile")
         bar.recorded(failed, 4.0)
     seen = capsys.readouterr().err
     assert "results/x[1]" in seen

@@ -9,7 +9,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -42,8 +42,11 @@ from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import Rewrites, with_substitutes
 from attnbench.npu.targets import load_target
 
-Occupants = Mapping[str, Sequence[tuple[Spec, Part]]]
+Occupied = Mapping[str, tuple[Spec, ...]]
 """The modules at each occupied site, in a row."""
+
+Slot = tuple[int, Plane, int]
+"""What a module is built for: batch, plane, opset."""
 
 
 @dataclass
@@ -85,7 +88,7 @@ class CaseBuilder:
         occupied: dict[str, tuple[Spec, ...]] = {}
         for case, _ in cases:
             occupied |= self._occupied(case, reference)
-        model, _ = self._spliced(first, reference, occupied)
+        model, _ = self._spliced(*self._slots(first, reference, occupied), occupied)
         path = self.folder / f"{name}.onnx"
         path.write_bytes(serialise(model))
         return path
@@ -138,42 +141,32 @@ class CaseBuilder:
         known = tensors(model) if reference.kind == "onnx" else planes(model)
         return modules_by_site(parse_variant(case.variant), known, declared_placements(reference), case.host)
 
-    def _marked(self, case: Case, reference: HostReference, sites: Iterable[str]) -> bytes:
-        """The host's graph with a marker at each site; an ONNX file gets those that are asked for."""
+    def _slots(self, case: Case, reference: HostReference, occupied: Occupied) -> tuple[bytes, dict[str, Slot]]:
+        """The host's graph with a marker at each site, and what a module there is built for."""
         graph = self.host(case, reference).graph
-        if reference.kind != "onnx":
-            return graph
-        model = parse(graph)
-        mark_tensors(model, sites)
-        return serialise(model)
-
-    def _spliced(
-        self, case: Case, reference: HostReference, occupied: Mapping[str, Sequence[Spec]]
-    ) -> tuple[ir.Model, Occupants]:
-        graph = self._marked(case, reference, occupied)
+        if reference.kind == "onnx":  # its sites are its tensors: those that are asked for get a marker
+            model = parse(graph)
+            mark_tensors(model, occupied)
+            graph = serialise(model)
         model = parse(graph)
         shapes, offered, opset = planes(model), block_inputs(model), model.opset_imports.get("", OPSET)
-        parts: dict[str, list[tuple[Spec, Part]]] = {}
-        for site, row in occupied.items():
-            batch, plane = _plane(shapes[site], offered[site])
-            parts[site] = [(spec, self.module(spec, batch, plane, opset)) for spec in row]
-        return splice(graph, {site: [(str(s), p.graph) for s, p in row] for site, row in parts.items()}), parts
-
-    def _rewrites_at(
-        self, case: Case, reference: HostReference, occupied: Mapping[str, Sequence[Spec]]
-    ) -> dict[tuple[str, str], Callable[[], Iterator[tuple[str, bytes]]]]:
-        model = parse(self._marked(case, reference, occupied))
-        shapes, offered, opset = planes(model), block_inputs(model), model.opset_imports.get("", OPSET)
-        return {
-            (site, str(spec)): partial(self.rewrites, spec, *_plane(shapes[site], offered[site]), opset)
-            for site, row in occupied.items()
-            for spec in row
+        return graph, {
+            site: (batch, Plane(*plane, offered[site]), opset)
+            for site, (batch, *plane) in shapes.items()
+            if site in occupied
         }
+
+    def _spliced(self, graph: bytes, slots: Mapping[str, Slot], occupied: Occupied) -> tuple[ir.Model, list[Part]]:
+        """A graph with modules at its sites, and their parts."""
+        parts = {site: [(str(spec), self.module(spec, *slots[site])) for spec in row] for site, row in occupied.items()}
+        occupants = {site: [(name, part.graph) for name, part in row] for site, row in parts.items()}
+        return splice(graph, occupants), [part for row in parts.values() for _, part in row]
 
     def _describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         started = time.perf_counter()
         host, occupied = self.host(case, reference), self._occupied(case, reference)
-        model, modules = self._spliced(case, reference, occupied)
+        graph, slots = self._slots(case, reference, occupied)
+        model, modules = self._spliced(graph, slots, occupied)
         path = self.folder / f"{_short(case.label)}.onnx"
         path.write_bytes(serialise(model))
         verify(path, "splice")
@@ -181,7 +174,7 @@ class CaseBuilder:
         need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes
         kinds = self._kinds(case, reference, path) if need <= free_memory() else {}
         built_seconds = time.perf_counter() - started
-        parts = [host, *(part for row in modules.values() for _, part in row)]
+        parts = [host, *modules]
         notes = [note for part in parts for note in part.notes]
         torch_macs = _summed([p.counts.macs if p.counts else None for p in parts])
         if torch_macs is not None and torch_macs != cost.macs:
@@ -190,17 +183,18 @@ class CaseBuilder:
         checked = [check(model, load_target(name), str(path)) for name in targets]
         judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
-        findings = with_substitutes(added or judged, self._rewrites_at(case, reference, occupied))
+        substitutes = {(at, str(s)): partial(self.rewrites, s, *slots[at]) for at, row in occupied.items() for s in row}
         checks = tuple(deployment_checklist(model))
         path.unlink()
         return Built(
             measurements=(*_measurements(cost, parts, torch_macs), *_cuts(checked)),
-            findings=findings,
+            findings=with_substitutes(added or judged, substitutes),
             checks=checks,
             uncounted=tuple(sorted(uncounted)),
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
-            tensors=one_tensor(self._marked(case, reference, occupied), occupied),
+            # where the runtime's own graph cannot be had, a case shares none
+            tensors=one_tensor(graph, occupied) if self.protocol.provider == "cpu" else (),
             kinds=kinds,
             peak=cost.activation_peak,
             need=need,
@@ -245,12 +239,6 @@ def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.M
     builder = CaseBuilder(Protocol(), Path())
     graph = parse(builder.module(spec, 1, plane, OPSET).graph)
     return graph, {("", ""): partial(builder.rewrites, spec, 1, plane, OPSET)}
-
-
-def _plane(shape: Sequence[int], offered: int) -> tuple[int, Plane]:
-    """Batch and plane of a site, from its tensor's shape and the channels of its block's input."""
-    batch, channels, height, width = shape
-    return batch, Plane(channels, height, width, offered)
 
 
 def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) -> tuple[Measurement, ...]:

@@ -86,8 +86,7 @@ def work_of(plan: Plan, header: RunHeader, ledger: Ledger, baseline: Case) -> fl
         effort = lacking[0].effort
         panels, alone = split(ledger, [planned for planned in lacking if not planned.case.is_baseline], number)
         work += (1 + len(panels) + len(alone)) * (plan.protocol.warmup + effort.repeat + START)
-        if number < effort.processes:
-            work += sum(2 * planned.effort.rounds / effort.processes for planned in lacking)
+        work += 2 * sum(pair_rounds(planned.effort, number) for planned in lacking)
         number += 1
     effort = header.effort_of(baseline)
     repeats = repeats_wanted(header, ledger, baseline)
@@ -170,39 +169,53 @@ def _tensors(ledger: Ledger, case: Case) -> frozenset[str]:
 def _pass(
     protocol: Protocol, own: Sequence[PlannedCase], header: RunHeader, ledger: Ledger, number: int
 ) -> Iterator[TimingStep]:
-    """One replicate of each case of a host and size that still lacks it; the baseline's profile comes first."""
+    """One replicate of each case of a host and size that still lacks it; the baseline's profile comes first.
+
+    What is taken beside the profiles comes after them in the first pass, so that figures come soon, and before them in the
+    others: a run whose cases have their replicates has all.
+    """
     lacking = _lacking(own, header, ledger, number)
     for baseline in [planned for planned in lacking if planned.case.is_baseline]:
         yield TimingStep("profile", (baseline.case,), number)
     lacking = [planned for planned in _lacking(own, header, ledger, number) if not planned.case.is_baseline]
     panels, alone = split(ledger, lacking, number)
+    first = number == 0 and any(planned.effort.processes > 1 for planned in own)
+    if not first:
+        yield from _beside(protocol, own, header, ledger, panels, number)
     for panel in panels:
         yield TimingStep("profile", tuple(panel), number)
     sent_apart = [planned.case for planned in _lacking(own, header, ledger, number) if planned.case not in alone]
     for case in [*alone, *sent_apart]:
         yield TimingStep("profile", (case,), number)
-    for planned in own:
-        yield from _beside(protocol, planned, header, ledger, number)
-    if panels:
-        yield from _crosscheck(header, ledger, own[0].case.baseline, panels, number)
+    if first:
+        yield from _beside(protocol, own, header, ledger, panels, number)
 
 
 def _beside(
-    protocol: Protocol, planned: PlannedCase, header: RunHeader, ledger: Ledger, number: int
+    protocol: Protocol,
+    own: Sequence[PlannedCase],
+    header: RunHeader,
+    ledger: Ledger,
+    panels: Sequence[Sequence[Case]],
+    number: int,
 ) -> Iterator[TimingStep]:
-    """What a case's replicate of the first stage takes beside its profile, as far as it is lacking."""
+    """What the first stage takes beside profiles, as far as it is lacking."""
+    for planned in own:
+        had = {_step_of(fact) for fact in ledger.of(planned.case)}
+        if number < min(planned.effort.processes, replicates_wanted(header, ledger, planned.case)):
+            for step in _steps_beside(protocol, planned, ledger, number):
+                if step not in had and not ledger.known(planned.case).ended:
+                    yield step
+    if panels:
+        so_far = crosscheck(header, ledger, own[0].case.baseline)
+        if so_far.left and number not in so_far.numbers:
+            fullest = max(panels, key=lambda panel: len(panel))  # noqa: PLW0108  mypy does not take len
+            yield TimingStep("crosscheck", so_far.cases or tuple(fullest), number)
+
+
+def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, number: int) -> Iterator[TimingStep]:
+    """Pairs and latencies of each replicate, and memory once."""
     case, effort = planned.case, planned.effort
-    if number >= min(effort.processes, replicates_wanted(header, ledger, case)):
-        return
-    had = {_step_of(fact) for fact in ledger.of(case)}
-    for step in _steps_beside(protocol, effort, case, ledger, number):
-        if step not in had:
-            yield step
-            if ledger.known(case).ended:
-                return
-
-
-def _steps_beside(protocol: Protocol, effort: Effort, case: Case, ledger: Ledger, number: int) -> Iterator[TimingStep]:
     if pair_rounds(effort, number):
         yield TimingStep("pairs", (case,), number)
     for threads in protocol.threads:
@@ -228,16 +241,6 @@ def _step_of(fact: AnyFact) -> TimingStep | None:
         case FailedFact():
             return TimingStep(fact.step, (fact.case,), fact.number)  # type: ignore[arg-type]
     return None
-
-
-def _crosscheck(
-    header: RunHeader, ledger: Ledger, baseline: Case, panels: Sequence[Sequence[Case]], number: int
-) -> Iterator[TimingStep]:
-    """Pairs of the baseline and a panel: of the first pass's fullest one, a part in each pass, until they tell enough."""
-    so_far = crosscheck(header, ledger, baseline)
-    if so_far.left and number not in so_far.numbers:
-        fullest = max(panels, key=lambda panel: len(panel))  # noqa: PLW0108  mypy does not take len
-        yield TimingStep("crosscheck", so_far.cases or tuple(fullest), number)
 
 
 def _repeat(plan: Plan, own: Sequence[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> Iterator[TimingStep]:

@@ -31,7 +31,7 @@ from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
 from attnbench.measure.timing import time_in_process
 from attnbench.modules import MODULES
-from attnbench.runs.facts import Ledger
+from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import summarise
 from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
 from attnbench.study.plan import Plan, PlannedCase
@@ -60,9 +60,9 @@ def run_plan(
     sources = {case: _short_hash(own) for case, own in hashes.items()}
     stored = _recorded(folder, header)
     header, ledger = stored.header, Ledger(stored.facts, sources)
-    waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
-    if not waiting:
+    if next(schedule(plan, header, ledger), None) is None:
         return load_run(folder), folder
+    waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
     with (
         measuring(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
         open_run(folder, header) as writer,
@@ -78,7 +78,9 @@ def run_plan(
             for fact in bench.take(step):
                 writer.append(fact)
                 ledger.add(fact)
-                observer.recorded(summarise(header, ledger, fact.case), work_left(plan, header, ledger))
+                if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
+                    shown = fact.case.baseline if step.kind == "repeat" else fact.case
+                    observer.recorded(summarise(header, ledger, shown), work_left(plan, header, ledger))
     cache.clear(cache.SIZE_LIMIT)
     return load_run(folder), folder
 

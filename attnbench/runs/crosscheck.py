@@ -54,6 +54,7 @@ def crosscheck(header: RunHeader, ledger: Ledger, baseline: Case) -> Crosscheck:
     paired = paired_overhead(ratios)
     half = float("inf") if paired.low is None or paired.high is None else (paired.high - paired.low) / 2
     told = total is not None and half <= TOLD * abs(total)
-    over = told or total is None or bool(facts.crosscheck_failed)
+    hopeless = any(one.ended or (one.replicates and not one.overheads) for one in map(ledger.known, cases))
+    over = told or hopeless or bool(facts.crosscheck_failed)
     numbers = frozenset(fact.number for fact in facts.together)
     return Crosscheck(cases, total, paired, ratios, numbers, 0 if over else max(0, budget - len(ratios)))
