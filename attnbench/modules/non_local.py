@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class NonLocal(nn.Module):
@@ -43,9 +43,8 @@ def _context(plane: Plane, pooled: bool) -> int:
 
 
 def _refuses(plane: Plane, reduction: int, pooled: bool) -> str:
-    if plane.channels < reduction:
-        return f"needs at least {reduction} channels"
-    return "needs a map of 2x2 at least, to pool it" if pooled and min(plane.height, plane.width) < 2 else ""
+    small = pooled and min(plane.height, plane.width) < 2
+    return too_narrow(plane, reduction) or ("needs a map of 2x2 at least, to pool it" if small else "")
 
 
 def _params(plane: Plane, reduction: int, pooled: bool) -> int:  # noqa: ARG001  the closed forms take all options
@@ -64,7 +63,6 @@ ENTRIES = (
         build=NonLocal,
         summary="softmax attention from every position to the pooled map, added to the input",
         paper="Wang et al., Non-local Neural Networks, CVPR 2018",
-        year=2018,
         source="github.com/facebookresearch/video-nonlocal-net lib/models/nonlocal_helper.py",
         options={"reduction": 2, "pooled": True},
         params=_params,

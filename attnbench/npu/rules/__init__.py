@@ -2,8 +2,9 @@
 
 A predicate's docstring is the limit as a user reads it, with the rule's argument for ``{limit}``, and so also the
 documentation of what a profile can say (``attnbench list predicates``). Its second parameter's annotation is the type of
-that argument, and what a rule gives is validated by it; ``bool`` takes only ``true``. What measures one thing and compares it
-is a line with ``ask`` instead of a function. A fact that the graph does not hold makes a node ``unknown``, never supported.
+that argument, and what a rule gives is validated by it; ``bool`` takes only ``true``. What measures one thing and compares
+it is a line with ``ask`` instead of a function. A fact that the graph does not hold makes a node ``unknown``, never
+supported.
 """
 
 import inspect

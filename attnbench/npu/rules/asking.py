@@ -47,6 +47,11 @@ def multiple_of(seen: int, limit: int) -> bool:
     return seen % limit == 0
 
 
+def each_multiple_of(seen: Sequence[int], limit: int) -> bool:
+    """Multiples, all of them."""
+    return all(side % limit == 0 for side in seen)
+
+
 def each_at_most(seen: Sequence[int], limit: int | list[int]) -> bool:
     """No side beyond the limit, or beyond that of its own direction."""
     most = limit if isinstance(limit, list) else [limit] * len(seen)

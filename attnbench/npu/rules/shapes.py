@@ -19,15 +19,7 @@ from attnbench.npu.nodes import (
     text,
     variable_inputs,
 )
-from attnbench.npu.rules.asking import ask, largest_at_most, multiple_of, one_of
-
-
-def _order(node: ir.Node) -> int:
-    return len(input_shape(node))
-
-
-def _output_order(node: ir.Node) -> int:
-    return len(output_shape(node))
+from attnbench.npu.rules.asking import ask, each_multiple_of, largest_at_most, multiple_of, one_of
 
 
 def _channels(node: ir.Node) -> int:
@@ -55,7 +47,7 @@ def _shapes(node: ir.Node) -> list[tuple[int, ...]]:
     return [shape_of(value) for value in (*variable_inputs(node), *node.outputs[:1])]
 
 
-rank = ask("a tensor of rank {limit}", _order, "rank {}", eq, int)
+rank = ask("a tensor of rank {limit}", lambda node: len(input_shape(node)), "rank {}", eq, int)
 channels_at_most = ask("at most {limit} channels", _channels, "{} channels", le, int)
 output_channels_at_most = ask("at most {limit} output channels", _output_channels, "{} output channels", le, int)
 output_channels_multiple_of = ask(
@@ -66,11 +58,7 @@ sides_at_least = ask(
     "height and width at least {limit}", _plane, "plane {}", lambda p, limit: min(p, default=1) >= limit, int
 )
 sides_multiple_of = ask(
-    "output height and width multiples of {limit}",
-    _output_plane,
-    "output plane {}",
-    lambda plane, limit: all(side % limit == 0 for side in plane),
-    Unit,
+    "output height and width multiples of {limit}", _output_plane, "output plane {}", each_multiple_of, Unit
 )
 plane_at_most = ask(
     "a plane of height times width at most {limit}", _plane, _area_text, lambda p, limit: prod(p) <= limit, int
@@ -81,9 +69,11 @@ plane_multiple_of = ask(
 elements_at_most = ask(
     "at most {limit} elements an image", lambda node: prod(input_shape(node)[1:]), "{} elements an image", le, int
 )
-rank_at_least = ask("a tensor of rank {limit} at least", _order, "rank {}", ge, int)
-output_rank = ask("an output of rank {limit}", _output_order, "output rank {}", eq, int)
-output_rank_at_most = ask("an output of rank {limit} at most", _output_order, "output rank {}", le, int)
+rank_at_least = ask("a tensor of rank {limit} at least", lambda node: len(input_shape(node)), "rank {}", ge, int)
+output_rank = ask("an output of rank {limit}", lambda node: len(output_shape(node)), "output rank {}", eq, int)
+output_rank_at_most = ask(
+    "an output of rank {limit} at most", lambda node: len(output_shape(node)), "output rank {}", le, int
+)
 second_rank_in = ask(
     "a second input of rank {limit}", lambda node: len(input_shape(node, 1)), "second input of rank {}", one_of, list[int]
 )
