@@ -35,11 +35,8 @@ class Composite:
 def composites(model: ir.Model) -> list[Composite]:
     """The composites of a graph, the larger first where they overlap."""
     order = {node: index for index, node in enumerate(model.graph)}
-    last_ops = {rule_op for _, rule_op, _ in _rules()}
     found = []
     for node in model.graph:
-        if node.op_type not in last_ops:
-            continue
         for op, last, rule in _rules():
             match = rule.match(model, model.graph, node) if last == node.op_type else None
             if match:

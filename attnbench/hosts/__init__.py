@@ -193,14 +193,6 @@ def modules_by_site(
 def describe_sites(name: str) -> list[dict[str, Any]]:
     """One row a site or placement of a registered host: name, channels, stride and members."""
     sites, placements = declared_planes(name), HOSTS.find(name).get("placements") or {}
-    return [
-        {"place": site, "channels": plane.channels, "stride": plane.stride, "members": ""} for site, plane in sites.items()
-    ] + [
-        {
-            "place": group,
-            "channels": None,
-            "stride": None,
-            "members": " ".join(resolve_place(group, sites, placements, name)),
-        }
-        for group in placements
-    ]
+    own = [(site, plane.channels, plane.stride, "") for site, plane in sites.items()]
+    groups = [(group, None, None, " ".join(resolve_place(group, sites, placements, name))) for group in placements]
+    return [dict(zip(("place", "channels", "stride", "members"), row, strict=True)) for row in (*own, *groups)]

@@ -38,10 +38,6 @@ class NonLocal(nn.Module):
         return x + self.norm(self.project(attended))
 
 
-def _context(plane: Plane, pooled: bool) -> int:
-    return (plane.height // 2) * (plane.width // 2) if pooled else plane.positions
-
-
 def _refuses(plane: Plane, reduction: int, pooled: bool) -> str:
     small = pooled and min(plane.height, plane.width) < 2
     return too_narrow(plane, reduction) or ("needs a map of 2x2 at least, to pool it" if small else "")
@@ -53,7 +49,8 @@ def _params(plane: Plane, reduction: int, pooled: bool) -> int:  # noqa: ARG001 
 
 
 def _macs(plane: Plane, reduction: int, pooled: bool) -> int:
-    c, q, n, k = plane.channels, plane.channels // reduction, plane.positions, _context(plane, pooled)
+    c, q, n = plane.channels, plane.channels // reduction, plane.positions
+    k = (plane.height // 2) * (plane.width // 2) if pooled else n
     return 2 * c * q * n + 2 * c * q * k + 2 * q * n * k
 
 
