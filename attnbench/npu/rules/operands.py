@@ -43,6 +43,9 @@ def _constants_text(shapes: list[tuple[int, ...]]) -> str:
 vector_constant = ask(
     "a constant operand of one axis", _constants, _constants_text, lambda shapes, _: any(len(shape) == 1 for shape in shapes)
 )
+constants_at_most = ask(
+    "at most {limit} constant operands", lambda node: sum(map(is_constant, node.inputs)), "{} constant operands", le, int
+)
 inputs_at_most = ask("at most {limit} inputs", lambda node: sum(v is not None for v in node.inputs), "{} inputs", le, int)
 outputs_at_most = ask("at most {limit} outputs", lambda node: sum(bool(v.name) for v in node.outputs), "{} outputs", le, int)
 
@@ -84,12 +87,6 @@ def constant_inputs(node: ir.Node, limit: list[int]) -> Reading:
     """constant inputs {limit} (counted from 0)"""
     loose = [i for i, value in _given(node, limit) if not is_constant(value)]
     return Reading(not loose, f"input {loose[0]} is not constant" if loose else "constant")
-
-
-def constants_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} constant operands"""
-    number = sum(is_constant(value) for value in node.inputs)
-    return Reading(number <= limit, f"{number} constant operands")
 
 
 def absent_inputs(node: ir.Node, limit: list[int]) -> Reading:
