@@ -1,5 +1,6 @@
 """What a rule can ask of operands: how two meet, which are constant and of what shape, how many there are."""
 
+from collections.abc import Iterator
 from math import prod
 from operator import le
 
@@ -22,9 +23,9 @@ from attnbench.npu.nodes import (
 from attnbench.npu.rules.asking import ask
 
 
-def _given(node: ir.Node, places: list[int]) -> list[tuple[int, ir.Value]]:
+def _given(node: ir.Node, places: list[int]) -> Iterator[tuple[int, ir.Value]]:
     """Those of some inputs that are not left out, with their places."""
-    return [(i, value) for i in places if i < len(node.inputs) and (value := node.inputs[i]) is not None]
+    return ((i, value) for i in places if i < len(node.inputs) and (value := node.inputs[i]) is not None)
 
 
 def _operands_text(node: ir.Node) -> str:
