@@ -4,9 +4,8 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,31 +19,24 @@ if TYPE_CHECKING:
     from attnbench.report.table import Section, Table
 
 
-class AnswerFormat(StrEnum):
-    """How a command answers that tells of figures."""
+Format = Literal["table", "md", "csv", "json"]
+"""How a command answers that tells of figures."""
 
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
-
-
-FormatOption = Annotated[AnswerFormat, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
+RunArgument = Annotated[str, typer.Argument(help="A run's folder or file, or latest.")]
+ResultsOption = Annotated[Path, typer.Option(help="Where 'latest' looks.")]
+NamesOption = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
 
 
-def answer(
-    format_: AnswerFormat,
-    output: Path | None,
-    found: "Answer",
-) -> None:
+def answer(format_: Format, output: Path | None, found: "Answer") -> None:
     """Answer in the format asked for; on the screen the notes, a sentence a line, and then the tables."""
-    if format_ is AnswerFormat.table and output is None:
+    if format_ == "table" and output is None:
         typer.echo("\n".join(found.notes), nl=bool(found.notes))
         for title, table in found.sections:
             show_table(table, title)
     else:
-        texts = {AnswerFormat.csv: found.csv, AnswerFormat.json: found.json}
+        texts = {"csv": found.csv, "json": found.json}
         give(texts.get(format_, found.markdown)(), output)
 
 

@@ -1,12 +1,10 @@
 """The command that judges any ONNX file, or a module without a host: ``check``."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from attnbench.cli.answer import give, give_sections
+from attnbench.cli.answer import OutputOption, give, give_sections
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
 
@@ -20,13 +18,8 @@ if TYPE_CHECKING:
     from attnbench.report.table import Section
 
 
-class Format(StrEnum):
-    """How ``check`` answers."""
-
-    text = "text"
-    md = "md"
-    json = "json"
-    sarif = "sarif"
+Format = Literal["text", "md", "json", "sarif"]
+"""How ``check`` answers."""
 
 
 @app.command()
@@ -38,8 +31,8 @@ def check(
     module: Annotated[str | None, typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="The module's channels.")] = None,
     plane: Annotated[str | None, typer.Option(help="The module's HEIGHTxWIDTH.")] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.text,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = "text",
+    output: OutputOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every node.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Unknown ops count as found, too.")] = False,
 ) -> None:
@@ -58,10 +51,10 @@ def check(
     graph, name, rewrites = _subject(model, size, shape or [], module, channels, plane)
     checked = [check_with_substitutes(check_model(graph, one, name), rewrites) for one in targets]
     found = [causes(one.nodes) for one in checked]
-    if format_ in (Format.json, Format.sarif):
+    if format_ in ("json", "sarif"):
         give(_for_programs(format_, checked, found), output)
     else:
-        give_sections(_for_readers(checked, found, verbose=verbose), output, markdown=format_ is Format.md)
+        give_sections(_for_readers(checked, found, verbose=verbose), output, markdown=format_ == "md")
     bad = {"refused", "fallback", *(["unknown"] if strict else [])}
     if any(finding.level in bad for one in checked for finding in one.findings):
         raise typer.Exit(1)
@@ -95,7 +88,7 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:
-    if format_ is Format.json:
+    if format_ == "json":
         from attnbench.report.checks import as_json  # noqa: PLC0415
 
         return as_json(checked, found) + "\n"

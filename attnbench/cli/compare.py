@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, stored_run, uncollected
+from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, stored_run, uncollected
 from attnbench.cli.app import app
 
 if TYPE_CHECKING:
     from attnbench.core.records import Run
-
-BASELINE = "baseline"
-Results = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
 
 
 @app.command()
@@ -32,9 +29,9 @@ def compare(
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every figure, also those that are the same.")] = False,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
-    results: Results = Path("results"),
+    results: NamesOption = Path("results"),
 ) -> None:
     """Say what became of every figure of one run in another: same, better, worse or incomparable, why, and by what cause.
 
@@ -54,7 +51,7 @@ def compare(
 
 def _run(name: str, results: Path) -> "tuple[Run, str]":
     """The run that a name stands for, and what it is called: with its place, where the name does not say it."""
-    if name == BASELINE:
+    if name == "baseline":
         from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
     elif name == "latest":
         from attnbench.runs.store import latest_run as found  # noqa: PLC0415

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer
+from attnbench.cli.answer import FormatOption, OutputOption, answer
 from attnbench.cli.app import app
 
 
@@ -20,7 +20,7 @@ def count(
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
     """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.

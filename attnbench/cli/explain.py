@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import show_table, stored_run
+from attnbench.cli.answer import ResultsOption, RunArgument, show_table, stored_run
 from attnbench.cli.app import app
 
 
 @app.command()
 def explain(
-    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
+    run: RunArgument,
     case: Annotated[str, typer.Argument(help="A case's variant, or enough of its label to tell it apart.")],
-    results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
+    results: ResultsOption = Path("results"),
 ) -> None:
     """Show which nodes an overhead is made of, the largest first, and what the NPU target says of each."""
     from attnbench.core.units import fixed  # noqa: PLC0415
