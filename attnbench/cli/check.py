@@ -7,6 +7,8 @@ import typer
 from attnbench.cli.answer import OutputOption, give, give_sections
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
+from attnbench.core.versions import version
+from attnbench.report.table import Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
     from attnbench.npu.check import CheckCause, Checked
     from attnbench.npu.substitutes import Rewrites
-    from attnbench.report.table import Section
 
 
 Format = Literal["text", "md", "json", "sarif"]
@@ -91,17 +92,15 @@ def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequenc
     if format_ == "json":
         from attnbench.report.checks import as_json  # noqa: PLC0415
 
-        return as_json(checked, found) + "\n"
-    from attnbench.core.versions import version  # noqa: PLC0415
+        return as_json(checked, found)
     from attnbench.report.sarif import as_sarif  # noqa: PLC0415
 
-    return as_sarif(version("attnbench"), checked, found) + "\n"
+    return as_sarif(version("attnbench"), checked, found)
 
 
-def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> "list[Section]":
+def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> list[Section]:
     """Headings, paragraphs and tables of the answer, in order."""
     from attnbench.report import checks  # noqa: PLC0415
-    from attnbench.report.table import Section  # noqa: PLC0415
 
     sections = [Section("Ops by target", "", checks.matrix(checked))] if len(checked) > 1 else []
     for one, causes in zip(checked, found, strict=True):

@@ -1,15 +1,13 @@
 """The command that compares two runs: ``compare``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, stored_run, uncollected
 from attnbench.cli.app import app
-
-if TYPE_CHECKING:
-    from attnbench.core.records import Run
+from attnbench.core.records import Run
 
 
 @app.command()
@@ -49,7 +47,7 @@ def compare(
     raise typer.Exit(found.exit_code)
 
 
-def _run(name: str, results: Path) -> "tuple[Run, str]":
+def _run(name: str, results: Path) -> tuple[Run, str]:
     """The run that a name stands for, and what it is called: with its place, where the name does not say it."""
     if name == "baseline":
         from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415

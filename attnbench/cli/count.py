@@ -6,6 +6,7 @@ import typer
 
 from attnbench.cli.answer import FormatOption, OutputOption, answer
 from attnbench.cli.app import app
+from attnbench.report.answer import Answer
 
 
 @app.command()
@@ -30,7 +31,6 @@ def count(
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
-    from attnbench.report.answer import Answer  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 

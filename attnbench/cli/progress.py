@@ -125,7 +125,7 @@ class Bar(Lines):
 def outcome(record: Record) -> str:
     """What came of a case, to follow its name."""
     if record.failure:
-        return f": {record.failure.stage}: {record.failure.message}"
+        return f": {record.failure}"
     overhead, latency = record.get("overhead"), record.value("latency")
     if overhead is not None:
         if overhead.value is None:

@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli.answer import OutputOption, ResultsOption, RunArgument, give, stored_run
 from attnbench.cli.app import app
+from attnbench.report import FORMATS
 
 FORMAT_HELP = "md, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
 
@@ -19,6 +20,4 @@ def report(
     results: ResultsOption = Path("results"),
 ) -> None:
     """Write a stored run as Markdown, or in a format that other programs read."""
-    from attnbench.report import FORMATS  # noqa: PLC0415
-
     give(FORMATS.load(format_).render(stored_run(run, results)), output)

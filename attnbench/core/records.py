@@ -130,6 +130,9 @@ class Failure:
     kind: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Check:

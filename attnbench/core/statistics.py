@@ -81,6 +81,15 @@ def difference_interval(one: Sequence[float], two: Sequence[float], confidence: 
     return Estimate(difference, difference - half, difference + half)
 
 
+def variance_of_mean(replicates: Sequence[float]) -> float:
+    """How far the mean of two replicates or more may lie from the truth: the square of its standard error.
+
+    Rejected: ``statistics.variance``, which computes in fractions and takes thirty times as long.
+    """
+    mean = math.fsum(replicates) / len(replicates)
+    return math.fsum([(x - mean) ** 2 for x in replicates]) / (len(replicates) - 1) / len(replicates)
+
+
 def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, float]:
     """What a measurement resolves that was made twice: the smallest overhead, and the smallest difference between two.
 

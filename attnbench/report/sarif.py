@@ -1,6 +1,5 @@
 """A check as SARIF 2.1.0 (OASIS), which code hosts show beside the file: one result a cause, one rule a profile's rule."""
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from urllib.parse import quote
 
 from attnbench.core.naming import display_name
 from attnbench.core.units import counted
+from attnbench.report.answer import json_text
 
 if TYPE_CHECKING:
     from attnbench.npu.check import CheckCause, Checked
@@ -23,7 +23,7 @@ MOST_NODES = 20
 def as_sarif(version: str, all_checked: Sequence["Checked"], found: Sequence[Sequence["CheckCause"]]) -> str:
     """One run a target, in the order given."""
     runs = [_run(version, checked, causes) for checked, causes in zip(all_checked, found, strict=True)]
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, indent=1, ensure_ascii=False)
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": runs})
 
 
 def _run(version: str, checked: "Checked", causes: Sequence["CheckCause"]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ Shares (overheads) are in %, their differences in percentage points; times in ms
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +15,8 @@ from attnbench.report.table import VARIANT, Table, places
 
 if TYPE_CHECKING:
     from attnbench.core.statistics import Estimate
-    from attnbench.judge.track import History, LevelStep, Trend, TrendPoint, TrendSeries
+    from attnbench.judge.track import History, LevelStep, Trend
+    from attnbench.judge.track.history import TrendPoint, TrendSeries
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -65,7 +64,7 @@ def answer(found: "History") -> Answer:
     """Both tables; a row for every point; and the question, the notes, what was left out and each series as a document."""
     document = {
         "schema": SCHEMA,
-        "asked": {**found.query._asdict(), "fail_on_step_pct": found.limit.value if found.limit else None},
+        "asked": {**found.query._asdict(), "fail_on_step_pct": found.limit.to("%") if found.limit else None},
         "notes": found.notes,
         "runs": len(found.archive.runs),
         "left_out": [left._asdict() for left in found.archive.left_out],
@@ -184,21 +183,12 @@ def _remarks(trend: "Trend") -> Iterator[str]:
 
 
 def _run_text(point: "TrendPoint") -> str:
-    return f"{point.run.commit or 'no commit'} ({_time(point.run.time)})"
-
-
-def _time(time: datetime) -> str:
-    return time.replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
+    return f"{point.run.commit or 'no commit'} ({point.run.time:%Y-%m-%d %H:%M})"
 
 
 def _facts(found: "History", series: "TrendSeries") -> dict[str, Any]:
-    facts = {
-        "machine": found.kinds[series.kind],
-        **asdict(series.case),
-        "metric": series.metric,
-        "unit": _shown(series).unit,
-    }
-    return {name: facts[name] for name in COLUMNS if name in facts}
+    case = {key: getattr(series.case, key) for key in ("host", "size", "batch", "variant")}
+    return {"machine": found.kinds[series.kind], **case, "metric": series.metric, "unit": _shown(series).unit}
 
 
 def _rows(found: "History", trend: "Trend") -> Iterator[dict[str, Any]]:

@@ -34,7 +34,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from attnbench.core.records import Case, Measurement, Run
-from attnbench.core.statistics import difference_interval
+from attnbench.core.statistics import difference_interval, variance_of_mean
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
@@ -99,19 +99,13 @@ def judged(found: Sequence[ReplicateSeries | ComparisonRow]) -> list[ComparisonR
 def welch(one: Sequence[float], two: Sequence[float]) -> float:
     """The chance of means so far apart where there is no difference: Welch's t, two-sided, unequal spreads allowed."""
     apart = fmean(two) - fmean(one)
-    shares = _variance_of_mean(one), _variance_of_mean(two)
+    shares = variance_of_mean(one), variance_of_mean(two)
     if not any(shares):
         return 0.0 if apart else 1.0
     from scipy.special import stdtr  # noqa: PLC0415  scipy is slow to import
 
     degrees = sum(shares) ** 2 / (shares[0] ** 2 / (len(one) - 1) + shares[1] ** 2 / (len(two) - 1))
     return 2 * float(stdtr(degrees, -abs(apart) / math.sqrt(sum(shares))))
-
-
-def _variance_of_mean(values: Sequence[float]) -> float:
-    """Rejected: ``statistics.variance``, which computes in fractions and takes thirty times as long."""
-    centre = fmean(values)
-    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1) / len(values)
 
 
 def holm(chances: Sequence[float]) -> list[float]:

@@ -19,6 +19,7 @@ from msgspec.structs import asdict
 from attnbench.core.errors import InputError
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, Measurement, Record, RunHeader
+from attnbench.core.statistics import variance_of_mean
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict, own_findings
@@ -193,16 +194,9 @@ def _figure(found: Measurement) -> TrendFigure | None:
     value, low, high = map(_finite, (found.value, found.low, found.high))
     if value is None:
         return None
-    error = None if low is None or high is None else _standard_error(found.samples)
+    known = low is not None and high is not None and len(found.samples) > 1
+    error = _finite(math.sqrt(variance_of_mean(found.samples))) if known else None
     return TrendFigure(found.metric, value, found.unit, found.better, found.exact, low, high, error)
-
-
-def _standard_error(samples: Sequence[float]) -> float | None:
-    """Of the mean of replicates. Rejected: ``statistics.stdev``, which computes in fractions and is many times slower."""
-    if len(samples) < 2:
-        return None
-    mean = math.fsum(samples) / len(samples)
-    return _finite(math.sqrt(math.fsum([(x - mean) ** 2 for x in samples]) / (len(samples) - 1) / len(samples)))
 
 
 def _finite(value: Any) -> float | None:
