@@ -136,8 +136,13 @@ def blocks(values: Sequence[float]) -> list[float]:
     """
     if len(values) < BLOCKS_FROM:
         return list(values)
-    number = max(FEWEST_BLOCKS, len(values) // BLOCK_LENGTH)
-    edges = [round(index * len(values) / number) for index in range(number + 1)]
+    return medians(values, max(FEWEST_BLOCKS, len(values) // BLOCK_LENGTH))
+
+
+def medians(values: Sequence[float], number: int) -> list[float]:
+    """Medians of so many runs of neighbours, as equal in length as can be; no more than there are values."""
+    number = min(number, len(values))
+    edges = [round(index * len(values) / number) for index in range(number + 1)] if number else []
     return [median(values[start:end]) for start, end in pairwise(edges)]
 
 

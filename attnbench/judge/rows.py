@@ -12,7 +12,7 @@ from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
 from attnbench.core.errors import InputError
-from attnbench.core.grammar import parse_size
+from attnbench.core.grammar import normal_size
 from attnbench.core.metrics import METRICS, Column
 from attnbench.core.records import LEVELS, Case, Finding, Measurement, Record, Run
 from attnbench.judge.claims import Claim, judge_claim
@@ -130,7 +130,7 @@ def asked_rows(run: Run) -> Iterator[tuple[Mapping[str, Any], Row]]:
 def _size(written: Any) -> str:
     """A size as cases have it, however the study writes it: ``384X640`` is ``384x640``."""
     try:
-        return "x".join(map(str, parse_size(str(written))))
+        return normal_size(str(written))
     except InputError:
         return str(written)
 

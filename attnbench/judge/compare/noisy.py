@@ -30,11 +30,10 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from statistics import fmean, median
+from statistics import fmean
 
 from attnbench.core.records import Case, Measurement, Run
-from attnbench.core.statistics import difference_interval, variance_of_mean
+from attnbench.core.statistics import difference_interval, medians, variance_of_mean
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
@@ -177,7 +176,7 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
         if after.metric.partition("@")[0] != LATENCY or before is None or before.value is None or after.value is None:
             continue
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
-        blocks = _blocks(before.samples, replicates), _blocks(after.samples, replicates)
+        blocks = medians(before.samples, replicates), medians(after.samples, replicates)
         if unlike:
             yield replace(row, verdict="incomparable", why=unlike)
         elif share is None or after.metric != LATENCY:
@@ -186,10 +185,3 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
             yield replace(row, verdict="incomparable", why="fewer than two replicates")
         else:
             yield ReplicateSeries(row, *blocks, share * before.value)
-
-
-def _blocks(times: Sequence[float], number: int) -> list[float]:
-    """Medians of so many runs of neighbours."""
-    number = min(number, len(times))
-    edges = [round(index * len(times) / number) for index in range(number + 1)] if number else []
-    return [median(times[start:end]) for start, end in pairwise(edges)]
