@@ -15,14 +15,7 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_variant, quote
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
-from attnbench.hosts import (
-    HostReference,
-    check_host,
-    check_size,
-    declared_placements,
-    declared_sites,
-    modules_by_site,
-)
+from attnbench.hosts import HostReference, check_host, check_size, declared_placements, declared_sites, modules_by_site
 from attnbench.modules import MODULES, check_spec
 from attnbench.npu.targets import load_target
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study

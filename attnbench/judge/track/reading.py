@@ -4,7 +4,6 @@ Anything that does not fit leaves the whole run out. Rejected: an index beside t
 decoder of its own for records, five times as fast as ``store.load_run`` on files of schema 1 and of no use for facts.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,10 +115,6 @@ class FileReading:
     names: Mapping[str, set[str]]
     first: bytes
     size: int
-
-    def sha256(self) -> str:
-        """The hash of the whole file."""
-        return hashlib.sha256(Path(self.run.path).read_bytes()).hexdigest()
 
 
 def read_run(path: Path, query: Query) -> FileReading:
