@@ -20,20 +20,6 @@ from attnbench.cli import (
 )
 from attnbench.cli.app import app, main
 
-__all__ = [
-    "app",
-    "baseline",
-    "check",
-    "compare",
-    "count",
-    "doctor",
-    "explain",
-    "list_",
-    "main",
-    "merge",
-    "recommend",
-    "report",
-    "rewrite",
-    "sweep",
-    "track",
-]
+COMMANDS = (baseline, check, compare, count, doctor, explain, list_, merge, recommend, report, rewrite, sweep, track)
+
+__all__ = ["COMMANDS", "app", "main"]
