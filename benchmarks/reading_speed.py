@@ -45,7 +45,7 @@ EXACT = ("params", "macs", "flops", "elementwise_ops", "bytes_moved", "activatio
 def compare(folder: Path, cases: int) -> list[str]:
     """Two runs of the same cases, measured apart."""
     paths = [write_run(folder / name, cases, seed) for seed, name in enumerate(("base", "new"))]
-    return ["compare", *map(str, paths)]
+    return ["compare", *(str(path.parent) for path in paths)]
 
 
 def track(folder: Path, cases: int) -> list[str]:
@@ -159,8 +159,7 @@ def main() -> None:
         for command in COMMANDS:
             with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
                 arguments = command(Path(folder), cases)
-                paths = [path for name in arguments[1:] for path in Path(name).rglob("run.jsonl")]
-                read = paths or [Path(name) for name in arguments[1:]]
+                read = [path for name in arguments[1:] for path in Path(name).rglob("run.jsonl")]
                 size = sum(path.stat().st_size for path in read)
                 planned = len(json.loads(read[0].read_text().partition("\n")[0])["cases"])
                 seconds = [timed(arguments) for _ in range(times)]

@@ -51,6 +51,14 @@ def test_every_experiment_starts_and_has_its_result_with_the_machines_load(scrip
     assert raw(script.stem)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_page_says_what_its_raw_figures_come_to(script, monkeypatch):
+    monkeypatch.syspath_prepend(script.parent)
+    page = importlib.import_module(script.stem).page(raw(script.stem))
+    assert f"\n\n{page}\n\n" in (RESULTS / f"{script.stem}.md").read_text()
+
+
 def test_these_are_the_experiments():
     assert [path.stem for path in SCRIPTS] == [
         "aa_attributed",

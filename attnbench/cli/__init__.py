@@ -21,21 +21,6 @@ from attnbench.cli import (
 )
 from attnbench.cli.app import app, main
 
-__all__ = [
-    "app",
-    "baseline",
-    "cache",
-    "check",
-    "compare",
-    "count",
-    "doctor",
-    "explain",
-    "list_",
-    "main",
-    "merge",
-    "recommend",
-    "report",
-    "rewrite",
-    "sweep",
-    "track",
-]
+COMMANDS = (baseline, cache, check, compare, count, doctor, explain, list_, merge, recommend, report, rewrite, sweep, track)
+
+__all__ = ["COMMANDS", "app", "main"]

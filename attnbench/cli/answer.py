@@ -2,53 +2,41 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from attnbench.core.errors import InputError
+from attnbench.core.records import Run
+from attnbench.report import FORMATS
+from attnbench.report.answer import Answer, sections_text
+from attnbench.report.table import Section, Table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Format = Literal["table", "md", "csv", "json"]
+"""How a command answers that tells of figures."""
 
-    from attnbench.core.records import Run
-    from attnbench.report.answer import Answer
-    from attnbench.report.table import Section, Table
-
-
-class AnswerFormat(StrEnum):
-    """How a command answers that tells of figures."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
-
-
-FormatOption = Annotated[AnswerFormat, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
+RunArgument = Annotated[str, typer.Argument(help="A run's folder or file, or latest.")]
+ResultsOption = Annotated[Path, typer.Option(help="Where 'latest' looks.")]
+NamesOption = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
 
 
-def answer(
-    format_: AnswerFormat,
-    output: Path | None,
-    found: "Answer",
-) -> None:
+def answer(format_: Format, output: Path | None, found: Answer) -> None:
     """Answer in the format asked for; on the screen the notes, a sentence a line, and then the tables."""
-    if format_ is AnswerFormat.table and output is None:
+    if format_ == "table" and output is None:
         typer.echo("\n".join(found.notes), nl=bool(found.notes))
         for title, table in found.sections:
             show_table(table, title)
     else:
-        texts = {AnswerFormat.csv: found.csv, AnswerFormat.json: found.json}
+        texts = {"csv": found.csv, "json": found.json}
         give(texts.get(format_, found.markdown)(), output)
 
 
-def show_table(table: "Table", title: str = "") -> None:
+def show_table(table: Table, title: str = "") -> None:
     """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
     if not table:
         return
@@ -75,17 +63,15 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def give_sections(sections: "Sequence[Section]", output: Path | None, *, markdown: bool) -> None:
+def give_sections(sections: Sequence[Section], output: Path | None, *, markdown: bool) -> None:
     """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
     if not markdown and output is None:
         for title, paragraph, table in sections:
             if paragraph:
                 typer.echo(f"\n{paragraph}")
             show_table(table, "" if paragraph else title)
-        return
-    from attnbench.report.answer import sections_text  # noqa: PLC0415
-
-    give(sections_text(sections), output)
+    else:
+        give(sections_text(sections), output)
 
 
 def save_text(path: Path, text: str) -> None:
@@ -96,16 +82,14 @@ def save_text(path: Path, text: str) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-def write_reports(run: "Run", folder: Path) -> None:
+def write_reports(run: Run, folder: Path) -> None:
     """The report and the table of cases, beside the run file that they are made from."""
-    from attnbench.report import FORMATS  # noqa: PLC0415
-
     for name in ("md", "csv"):
         entry = FORMATS.load(name)
         save_text(folder / entry.file, entry.render(run))
 
 
-def stored_run(where: str, results: Path) -> "Run":
+def stored_run(where: str, results: Path) -> Run:
     """The run that a folder, a file or the word ``latest`` names."""
     from attnbench.runs.store import latest_run, load_run  # noqa: PLC0415
 

@@ -1,24 +1,18 @@
 """The command that names the run to compare with: ``baseline``."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import stored_run
+from attnbench.cli.answer import NamesOption, RunArgument, stored_run
 from attnbench.cli.app import app
-
-Results = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
 
 baseline = typer.Typer(help="Name the run that others are compared with, in a small file to commit.", no_args_is_help=True)
 app.add_typer(baseline, name="baseline")
 
 
 @baseline.command(name="set")
-def set_(
-    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
-    results: Results = Path("results"),
-) -> None:
+def set_(run: RunArgument, results: NamesOption = Path("results")) -> None:
     """Make a run the baseline: write its path, time, commit and a hash of its file to RESULTS/baseline.toml."""
     from attnbench.runs.reference import BASELINE_FILE, pin  # noqa: PLC0415
     from attnbench.runs.store import finished, latest_run  # noqa: PLC0415
@@ -32,7 +26,7 @@ def set_(
 
 
 @baseline.command()
-def show(results: Results = Path("results")) -> None:
+def show(results: NamesOption = Path("results")) -> None:
     """Show which run is the baseline, and whether it is there as it was. Exit codes: 0 it is, 2 it is not."""
     from attnbench.runs.reference import pinned, pinned_run  # noqa: PLC0415
 

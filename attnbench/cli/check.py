@@ -1,14 +1,14 @@
 """The command that judges any ONNX file, or a module without a host: ``check``."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from attnbench.cli.answer import give, give_sections
+from attnbench.cli.answer import OutputOption, give, give_sections
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
+from attnbench.core.versions import version
+from attnbench.report.table import Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +17,10 @@ if TYPE_CHECKING:
 
     from attnbench.npu.check import CheckCause, Checked
     from attnbench.npu.substitutes import Rewrites
-    from attnbench.report.table import Section
 
 
-class Format(StrEnum):
-    """How ``check`` answers."""
-
-    text = "text"
-    md = "md"
-    json = "json"
-    sarif = "sarif"
+Format = Literal["text", "md", "json", "sarif"]
+"""How ``check`` answers."""
 
 
 @app.command()
@@ -38,8 +32,8 @@ def check(
     module: Annotated[str | None, typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="The module's channels.")] = None,
     plane: Annotated[str | None, typer.Option(help="The module's HEIGHTxWIDTH.")] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = Format.text,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to answer.")] = "text",
+    output: OutputOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every node.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Unknown ops count as found, too.")] = False,
 ) -> None:
@@ -58,10 +52,10 @@ def check(
     graph, name, rewrites = _subject(model, size, shape or [], module, channels, plane)
     checked = [check_with_substitutes(check_model(graph, one, name), rewrites) for one in targets]
     found = [causes(one.nodes) for one in checked]
-    if format_ in (Format.json, Format.sarif):
+    if format_ in ("json", "sarif"):
         give(_for_programs(format_, checked, found), output)
     else:
-        give_sections(_for_readers(checked, found, verbose=verbose), output, markdown=format_ is Format.md)
+        give_sections(_for_readers(checked, found, verbose=verbose), output, markdown=format_ == "md")
     bad = {"refused", "fallback", *(["unknown"] if strict else [])}
     if any(finding.level in bad for one in checked for finding in one.findings):
         raise typer.Exit(1)
@@ -95,20 +89,18 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:
-    if format_ is Format.json:
+    if format_ == "json":
         from attnbench.report.checks import as_json  # noqa: PLC0415
 
-        return as_json(checked, found) + "\n"
-    from attnbench.core.versions import version  # noqa: PLC0415
+        return as_json(checked, found)
     from attnbench.report.sarif import as_sarif  # noqa: PLC0415
 
-    return as_sarif(version("attnbench"), checked, found) + "\n"
+    return as_sarif(version("attnbench"), checked, found)
 
 
-def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> "list[Section]":
+def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> list[Section]:
     """Headings, paragraphs and tables of the answer, in order."""
     from attnbench.report import checks  # noqa: PLC0415
-    from attnbench.report.table import Section  # noqa: PLC0415
 
     sections = [Section("Ops by target", "", checks.matrix(checked))] if len(checked) > 1 else []
     for one, causes in zip(checked, found, strict=True):

@@ -1,18 +1,13 @@
 """The command that compares two runs: ``compare``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, stored_run, uncollected
+from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, stored_run, uncollected
 from attnbench.cli.app import app
-
-if TYPE_CHECKING:
-    from attnbench.core.records import Run
-
-BASELINE = "baseline"
-Results = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
+from attnbench.core.records import Run
 
 
 @app.command()
@@ -32,9 +27,9 @@ def compare(
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every figure, also those that are the same.")] = False,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
-    results: Results = Path("results"),
+    results: NamesOption = Path("results"),
 ) -> None:
     """Say what became of every figure of one run in another: same, better, worse or incomparable, why, and by what cause.
 
@@ -52,9 +47,9 @@ def compare(
     raise typer.Exit(found.exit_code)
 
 
-def _run(name: str, results: Path) -> "tuple[Run, str]":
+def _run(name: str, results: Path) -> tuple[Run, str]:
     """The run that a name stands for, and what it is called: with its place, where the name does not say it."""
-    if name == BASELINE:
+    if name == "baseline":
         from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
     elif name == "latest":
         from attnbench.runs.store import latest_run as found  # noqa: PLC0415

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer
+from attnbench.cli.answer import FormatOption, OutputOption, answer
 from attnbench.cli.app import app
+from attnbench.report.answer import Answer
 
 
 @app.command()
@@ -20,7 +21,7 @@ def count(
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
     batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
     """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
@@ -30,7 +31,6 @@ def count(
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
-    from attnbench.report.answer import Answer  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 

@@ -4,6 +4,8 @@ import typer
 
 from attnbench.cli.answer import show_table
 from attnbench.cli.app import app
+from attnbench.core.units import fixed, significant
+from attnbench.report.table import Table
 
 
 @app.command()
@@ -12,9 +14,7 @@ def doctor() -> None:
 
     Exit codes: 0 fit or usable, 1 not fit to measure.
     """
-    from attnbench.core.units import fixed, significant  # noqa: PLC0415
     from attnbench.measure.doctor import examine  # noqa: PLC0415
-    from attnbench.report.table import Table  # noqa: PLC0415
 
     found = examine()
     rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]

@@ -1,22 +1,14 @@
 """The command that lists what exists: ``list``. It loads no torch."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from attnbench.cli.answer import show_table
 from attnbench.cli.app import app
 
-
-class Listing(StrEnum):
-    """What ``list`` can list."""
-
-    modules = "modules"
-    hosts = "hosts"
-    placements = "placements"
-    targets = "targets"
-    predicates = "predicates"
+Listing = Literal["modules", "hosts", "placements", "targets", "predicates"]
+"""What ``list`` can list."""
 
 
 @app.command(name="list")
@@ -31,14 +23,14 @@ def list_(
     from attnbench.targets import target_names  # noqa: PLC0415
 
     match what:
-        case Listing.modules:
+        case "modules":
             table = listing.modules()
-        case Listing.hosts:
+        case "hosts":
             table = listing.hosts()
-        case Listing.placements:
+        case "placements":
             table = listing.placements(host)
-        case Listing.targets:
+        case "targets":
             table = listing.ops(target or target_names()) if ops or target else listing.targets()
-        case Listing.predicates:
+        case "predicates":
             table = listing.predicates()
     show_table(table)

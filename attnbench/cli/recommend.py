@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, stored_run
+from attnbench.cli.answer import FormatOption, OutputOption, ResultsOption, RunArgument, answer, stored_run
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
 
 
 @app.command()
 def recommend(
-    run: Annotated[str, typer.Argument(help="A run's folder or file, or latest.")],
+    run: RunArgument,
     target: Annotated[
         list[str] | None, typer.Option(help="NPU target that must accept; by default all that the run was checked against.")
     ] = None,
@@ -29,9 +29,9 @@ def recommend(
     ] = None,
     size: Annotated[str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.")] = None,
     host: Annotated[str | None, typer.Option(help="Only this host of the run.")] = None,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
-    results: Annotated[Path, typer.Option(help="Where 'latest' looks.")] = Path("results"),
+    results: ResultsOption = Path("results"),
 ) -> None:
     """Rank a run's variants that an NPU target takes and a budget allows, and say why the others fall out.
 

@@ -10,11 +10,12 @@ import typer
 from attnbench.cli.answer import show_table, write_reports
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
+from attnbench.core.records import Run
+from attnbench.report.table import Table
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from attnbench.core.records import Run
     from attnbench.measure.observer import Observer
 
 INTERRUPTED = 130
@@ -66,7 +67,6 @@ def sweep(
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
-    from attnbench.report.table import Table  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
@@ -136,7 +136,7 @@ def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
     return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
-def _show(run: "Run") -> None:
+def _show(run: Run) -> None:
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.report import claims, tables, trust  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import AnswerFormat, FormatOption, OutputOption, answer, uncollected
+from attnbench.cli.answer import FormatOption, OutputOption, answer, uncollected
 from attnbench.cli.app import app
 
 
@@ -26,7 +26,7 @@ def track(
         str | None,
         typer.Option(help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%."),
     ] = None,
-    format_: FormatOption = AnswerFormat.table,
+    format_: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
     """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.

@@ -91,6 +91,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def normal_size(text: str) -> str:
+    """A size as cases have it, without leading zeros."""
+    return "x".join(map(str, parse_size(text)))
+
+
 def parse_variant(text: str) -> Variant:
     """Read a variant; ``baseline`` or nothing is the empty one."""
     if text.strip() in ("", BASELINE):

@@ -8,8 +8,10 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
+
+from msgspec import convert
 
 from attnbench.core.protocol import Effort, split_settings
 
@@ -21,6 +23,9 @@ Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown",
 
 LEVELS: tuple[Level, ...] = ("supported", "constrained", "efficiency", "unknown", "fallback", "refused")
 """What a target can say of a node, from the best to the worst."""
+
+RENAMED = {"twin": "aa_repeat"}
+"""What metrics were called in older files."""
 
 ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
 """The levels at which a node runs on the NPU."""
@@ -125,6 +130,9 @@ class Failure:
     kind: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -177,22 +185,10 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The record that ``to_json`` wrote; keys of a newer minor schema are passed over."""
-        failure = data.get("failure")
-        return cls(
-            case=_of(Case, data["case"]),
-            status=data["status"],
-            measurements=tuple(_measurement(m) for m in data.get("measurements", ())),
-            findings=tuple(_finding(f) for f in data.get("findings", ())),
-            nodes=tuple(_of(NodeShare, n) for n in data.get("nodes", ())),
-            checks=tuple(_of(Check, c) for c in data.get("checks", ())),
-            uncounted=tuple(data.get("uncounted", ())),
-            failure=None if failure is None else _of(Failure, failure),
-            notes=tuple(data.get("notes", ())),
-            seconds=dict(data.get("seconds", {})),
-            pending=data.get("pending", 0),
-            sources=dict(data.get("sources", {})),
-        )
+        """The record that ``to_json`` wrote, whatever older files called things; keys of a newer one are passed over."""
+        measured = [{**m, "metric": RENAMED.get(m["metric"], m["metric"])} for m in data.get("measurements", ())]
+        findings = [{"substitute": one.get("cure", ""), **one} for one in data.get("findings", ())]
+        return convert({**data, "measurements": measured, "findings": findings}, cls)
 
 
 @dataclass(frozen=True)
@@ -232,12 +228,10 @@ class RunHeader:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The header that ``to_json`` wrote; one of schema 1 has protocol and effort together as ``settings``."""
-        known = {f.name for f in fields(cls)}
-        values = {name: value for name, value in data.items() if name in known}
+        values = dict(data)
         if "settings" in data:
             values["protocol"], values["effort"] = split_settings(data["settings"])
-        values["cases"] = tuple(_of(Case, c) for c in data.get("cases", ()))
-        return cls(**values)
+        return convert(values, cls)
 
 
 @dataclass(frozen=True)
@@ -250,21 +244,3 @@ class Run:
     def record(self, case: Case) -> Record | None:
         """The record of a case, or ``None`` where it has not been run."""
         return next((r for r in self.records if r.case == case), None)
-
-
-def _of(kind: type, data: Mapping[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    return kind(**{name: value for name, value in data.items() if name in known})
-
-
-RENAMED = {"twin": "aa_repeat"}
-"""What metrics were called in older files."""
-
-
-def _finding(data: Mapping[str, Any]) -> Finding:
-    return _of(Finding, {"substitute": data.get("cure", ""), **data})  # the key was ``cure`` once
-
-
-def _measurement(data: Mapping[str, Any]) -> Measurement:
-    metric = RENAMED.get(data["metric"], data["metric"])
-    return _of(Measurement, {**data, "metric": metric, "samples": tuple(data.get("samples", ()))})

@@ -9,9 +9,10 @@ Rejected: pydantic (ten times the import time for the same checks) and tables of
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from attnbench.core.errors import InputError, UnknownName
 
@@ -88,7 +89,8 @@ def _explained(message: str, path: str, data: Any, kind: Any, where: str) -> Inp
         return InputError(f"{where} lacks the key '{missing['name']}'")
     if _CHOICE.fullmatch(message):
         table, _, name = where.rpartition(": ")
-        return UnknownName(f"{name} in {table}", str(value), [str(word) for one in types for word in get_args(one)])
+        words = [str(word) for one in types if isinstance(one, inspect.LiteralType) for word in one.values]
+        return UnknownName(f"{name} in {table}", str(value), words)
     wanted = re.match(r"Expected `([^`]*)`(.*)", message)
     if wanted:
         kinds = " or ".join(dict.fromkeys(_WORDS.get(word.strip(), word.strip()) for word in wanted[1].split("|")))
@@ -97,9 +99,9 @@ def _explained(message: str, path: str, data: Any, kind: Any, where: str) -> Inp
     return InputError(f"{where}: {message}")
 
 
-def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[Any], str]:
+def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[inspect.Type], str]:
     """What stands at a path of msgspec's: the value, the types it may have, and the place in words."""
-    value, types, place = data, _alternatives(kind), []
+    value, types, place = data, _alternatives(inspect.type_info(kind)), []
     for step in _STEP.finditer(path):
         if (field := step["field"]) is not None:
             value = value.get(field) if isinstance(value, dict) else None
@@ -109,32 +111,21 @@ def _at(path: str, data: Any, kind: Any) -> tuple[Any, list[Any], str]:
             index = step["index"]
             items = value if isinstance(value, list | tuple) else []
             value = items[int(index)] if index != "..." and int(index) < len(items) else None
-            items_of = [[arg for arg in get_args(one) if arg is not Ellipsis][-1:] for one in types]
-            types = [a for args in items_of for arg in args for a in _alternatives(arg)]
+            inner = (getattr(one, "item_type", getattr(one, "value_type", None)) for one in types)
+            types = [a for one in inner if one is not None for a in _alternatives(one)]
             number = f" {int(index) + 1}" if index != "..." else ""
             place[-1:] = [f"{place[-1]}{number}"] if place else [f"item{number}"] if number else []
     return value, types, ": ".join(place)
 
 
-def _alternatives(kind: Any) -> list[Any]:
-    """The types of a union, without annotations; ``Literal`` stays as it is."""
-    if get_origin(kind) is Literal or kind is None:
-        return [kind]
-    if hasattr(kind, "__metadata__"):
-        return _alternatives(kind.__origin__)
-    if hasattr(kind, "__value__"):
-        return _alternatives(kind.__value__)
-    arguments = get_args(kind)
-    if arguments and get_origin(kind) not in (list, tuple, dict, set, frozenset) and not isinstance(kind, type):
-        return [found for one in arguments for found in _alternatives(one)]
-    return [kind]
+def _alternatives(kind: inspect.Type) -> list[inspect.Type]:
+    """The types of a union; any other type alone."""
+    return list(kind.types) if isinstance(kind, inspect.UnionType) else [kind]
 
 
-def _fields(kind: Any) -> dict[str, Any]:
+def _fields(kind: inspect.Type) -> dict[str, inspect.Type]:
     """A struct's keys with their types; nothing for any other type."""
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return {}
-    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    return {field.encode_name: field.type for field in kind.fields} if isinstance(kind, inspect.StructType) else {}
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,7 @@ def canonicalise(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         if reduces_the_plane(node):
             _use_global_pool(model.graph, node)
-        if node.op_type == "Reshape" and 0 not in (reshapes_to(node) or (0,)):
+        if node.op_type == "Reshape" and 0 not in (_constant_ints(node, 1) or (0,)):
             node.attributes.pop("allowzero", None)
     tidy(model)
     return model
@@ -44,20 +44,17 @@ def reduces_the_plane(node: ir.Node) -> bool:
     return sorted(axis % 4 for axis in reduction_axes(node) or ()) == [2, 3]
 
 
-def reshapes_to(node: ir.Node) -> tuple[int, ...] | None:
-    """The shape that a Reshape asks for; ``None`` where it is not constant."""
-    constant = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] is not None else None
-    return None if constant is None else tuple(int(side) for side in constant.numpy().reshape(-1))
-
-
 def reduction_axes(node: ir.Node) -> tuple[int, ...] | None:
     """The axes of a reduction, from its attribute or its constant input; ``None`` where they are not constant or all."""
     if "axes" in node.attributes:
         return tuple(node.attributes["axes"].as_ints())
-    if len(node.inputs) > 1 and node.inputs[1] is not None:
-        constant = ir.convenience.get_const_tensor(node.inputs[1])
-        return None if constant is None else tuple(int(axis) for axis in constant.numpy().reshape(-1))
-    return None
+    return _constant_ints(node, 1)
+
+
+def _constant_ints(node: ir.Node, index: int) -> tuple[int, ...] | None:
+    value = node.inputs[index] if len(node.inputs) > index else None
+    constant = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if constant is None else tuple(int(number) for number in constant.numpy().reshape(-1))
 
 
 def _use_global_pool(graph: ir.Graph, node: ir.Node) -> None:

@@ -35,11 +35,8 @@ class Composite:
 def composites(model: ir.Model) -> list[Composite]:
     """The composites of a graph, the larger first where they overlap."""
     order = {node: index for index, node in enumerate(model.graph)}
-    last_ops = {rule_op for _, rule_op, _ in _rules()}
     found = []
     for node in model.graph:
-        if node.op_type not in last_ops:
-            continue
         for op, last, rule in _rules():
             match = rule.match(model, model.graph, node) if last == node.op_type else None
             if match:
@@ -86,63 +83,14 @@ def _near(value: float) -> Constant:
     return Constant(value, rel_tol=1e-3)
 
 
-def _hard_sigmoid(op: Any, x: Any) -> Any:
-    return op.Mul(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(1 / 6))
+def _raised(op: Any, x: Any) -> Any:
+    """``clip(x + 3, 0, 6)``: hard sigmoid is a sixth of it, hard swish a sixth of ``x`` times it."""
+    return op.Clip(op.Add(x, _near(3)), _near(0), _near(6))
 
 
-def _hard_sigmoid_divided(op: Any, x: Any) -> Any:
-    return op.Div(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(6))
-
-
-def _hard_swish_of_gate(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.HardSigmoid(x, alpha=SIXTH))
-
-
-def _hard_swish_gate_divided(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.Div(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(6)))
-
-
-def _hard_swish_gate_scaled(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.Mul(op.Clip(op.Add(x, _near(3)), _near(0), _near(6)), _near(1 / 6)))
-
-
-def _hard_swish_divided(op: Any, x: Any) -> Any:
-    return op.Div(op.Mul(x, op.Clip(op.Add(x, _near(3)), _near(0), _near(6))), _near(6))
-
-
-def _hard_swish_scaled(op: Any, x: Any) -> Any:
-    return op.Mul(op.Mul(x, op.Clip(op.Add(x, _near(3)), _near(0), _near(6))), _near(1 / 6))
-
-
-def _swish(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.Sigmoid(x))
-
-
-def _mish(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.Tanh(op.Softplus(x)))
-
-
-_ROOT = 2**0.5
-
-
-def _gelu_half_last(op: Any, x: Any) -> Any:
-    return op.Mul(op.Mul(x, op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1))), _near(0.5))
-
-
-def _gelu_half_first(op: Any, x: Any) -> Any:
-    return op.Mul(op.Mul(x, _near(0.5)), op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1)))
-
-
-def _gelu_half_inside(op: Any, x: Any) -> Any:
-    return op.Mul(x, op.Mul(op.Add(op.Erf(op.Div(x, _near(_ROOT))), _near(1)), _near(0.5)))
-
-
-def _gelu_scaled_half_last(op: Any, x: Any) -> Any:
-    return op.Mul(op.Mul(x, op.Add(op.Erf(op.Mul(x, _near(1 / _ROOT))), _near(1))), _near(0.5))
-
-
-def _gelu_scaled_half_first(op: Any, x: Any) -> Any:
-    return op.Mul(op.Mul(x, _near(0.5)), op.Add(op.Erf(op.Mul(x, _near(1 / _ROOT))), _near(1)))
+def _erf(op: Any, scaled: Any) -> Any:
+    """``1 + erf(x / sqrt(2))``: GELU is half of ``x`` times it."""
+    return op.Add(op.Erf(scaled), _near(1))
 
 
 def _normalised(op: Any, x: Any, epsilon: Any) -> Any:
@@ -151,56 +99,30 @@ def _normalised(op: Any, x: Any, epsilon: Any) -> Any:
     return op.Div(centred, op.Sqrt(op.Add(variance, epsilon)))
 
 
-def _layer_norm(op: Any, x: Any, epsilon: Any, scale: Any, bias: Any) -> Any:
-    return op.Add(op.Mul(_normalised(op, x, epsilon), scale), bias)
-
-
-def _layer_norm_without_bias(op: Any, x: Any, epsilon: Any, scale: Any) -> Any:
-    return op.Mul(_normalised(op, x, epsilon), scale)
-
-
-def _layer_norm_plain(op: Any, x: Any, epsilon: Any) -> Any:
-    return _normalised(op, x, epsilon)
-
-
-def _attention(op: Any, query: Any, key: Any, value: Any) -> Any:
-    return op.MatMul(op.Softmax(op.MatMul(query, key)), value)
-
-
-def _attention_scaled(op: Any, query: Any, key: Any, value: Any, scale: Any) -> Any:
-    return op.MatMul(op.Softmax(op.Mul(op.MatMul(query, key), scale)), value)
-
-
-def _attention_divided(op: Any, query: Any, key: Any, value: Any, scale: Any) -> Any:
-    return op.MatMul(op.Softmax(op.Div(op.MatMul(query, key), scale)), value)
-
-
-def _attention_masked(op: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
-    return op.MatMul(op.Softmax(op.Add(op.MatMul(query, key), mask)), value)
-
+_ROOT = 2**0.5
 
 _PATTERNS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("HardSigmoid", "Mul", _hard_sigmoid),
-    ("HardSigmoid", "Div", _hard_sigmoid_divided),
-    ("HardSwish", "Mul", _hard_swish_of_gate),
-    ("HardSwish", "Mul", _hard_swish_gate_divided),
-    ("HardSwish", "Mul", _hard_swish_gate_scaled),
-    ("HardSwish", "Div", _hard_swish_divided),
-    ("HardSwish", "Mul", _hard_swish_scaled),
-    ("Swish", "Mul", _swish),
-    ("Mish", "Mul", _mish),
-    ("Gelu", "Mul", _gelu_half_last),
-    ("Gelu", "Mul", _gelu_half_first),
-    ("Gelu", "Mul", _gelu_half_inside),
-    ("Gelu", "Mul", _gelu_scaled_half_last),
-    ("Gelu", "Mul", _gelu_scaled_half_first),
-    ("LayerNormalization", "Add", _layer_norm),
-    ("LayerNormalization", "Mul", _layer_norm_without_bias),
-    ("LayerNormalization", "Div", _layer_norm_plain),
-    ("Attention", "MatMul", _attention),
-    ("Attention", "MatMul", _attention_scaled),
-    ("Attention", "MatMul", _attention_divided),
-    ("Attention", "MatMul", _attention_masked),
+    ("HardSigmoid", "Mul", lambda op, x: op.Mul(_raised(op, x), _near(1 / 6))),
+    ("HardSigmoid", "Div", lambda op, x: op.Div(_raised(op, x), _near(6))),
+    ("HardSwish", "Mul", lambda op, x: op.Mul(x, op.HardSigmoid(x, alpha=SIXTH))),
+    ("HardSwish", "Mul", lambda op, x: op.Mul(x, op.Div(_raised(op, x), _near(6)))),
+    ("HardSwish", "Mul", lambda op, x: op.Mul(x, op.Mul(_raised(op, x), _near(1 / 6)))),
+    ("HardSwish", "Div", lambda op, x: op.Div(op.Mul(x, _raised(op, x)), _near(6))),
+    ("HardSwish", "Mul", lambda op, x: op.Mul(op.Mul(x, _raised(op, x)), _near(1 / 6))),
+    ("Swish", "Mul", lambda op, x: op.Mul(x, op.Sigmoid(x))),
+    ("Mish", "Mul", lambda op, x: op.Mul(x, op.Tanh(op.Softplus(x)))),
+    ("Gelu", "Mul", lambda op, x: op.Mul(op.Mul(x, _erf(op, op.Div(x, _near(_ROOT)))), _near(0.5))),
+    ("Gelu", "Mul", lambda op, x: op.Mul(op.Mul(x, _near(0.5)), _erf(op, op.Div(x, _near(_ROOT))))),
+    ("Gelu", "Mul", lambda op, x: op.Mul(x, op.Mul(_erf(op, op.Div(x, _near(_ROOT))), _near(0.5)))),
+    ("Gelu", "Mul", lambda op, x: op.Mul(op.Mul(x, _erf(op, op.Mul(x, _near(1 / _ROOT)))), _near(0.5))),
+    ("Gelu", "Mul", lambda op, x: op.Mul(op.Mul(x, _near(0.5)), _erf(op, op.Mul(x, _near(1 / _ROOT))))),
+    ("LayerNormalization", "Add", lambda op, x, e, scale, bias: op.Add(op.Mul(_normalised(op, x, e), scale), bias)),
+    ("LayerNormalization", "Mul", lambda op, x, e, scale: op.Mul(_normalised(op, x, e), scale)),
+    ("LayerNormalization", "Div", _normalised),
+    ("Attention", "MatMul", lambda op, q, k, v: op.MatMul(op.Softmax(op.MatMul(q, k)), v)),
+    ("Attention", "MatMul", lambda op, q, k, v, scale: op.MatMul(op.Softmax(op.Mul(op.MatMul(q, k), scale)), v)),
+    ("Attention", "MatMul", lambda op, q, k, v, scale: op.MatMul(op.Softmax(op.Div(op.MatMul(q, k), scale)), v)),
+    ("Attention", "MatMul", lambda op, q, k, v, mask: op.MatMul(op.Softmax(op.Add(op.MatMul(q, k), mask)), v)),
 )
 """What each is, the op of its last node, and how it is written."""
 
@@ -208,11 +130,7 @@ _PATTERNS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 @cache
 def _rules() -> tuple[tuple[str, str, RewriteRule], ...]:
     """The patterns with the operands of commutative ops in every order."""
-    return tuple(
-        (op, last, rule)
-        for op, last, written in _PATTERNS
-        for rule in RewriteRule(written, _unused, name=written.__name__).commute()
-    )
+    return tuple((op, last, rule) for op, last, written in _PATTERNS for rule in RewriteRule(written, _unused).commute())
 
 
 def _unused(op: Any, **_bound: Any) -> Any:

@@ -112,7 +112,8 @@ def node_cost(node: ir.Node) -> NodeCost:
     if elements is None:
         macs = None
     name = op if standard else f"{node.domain}::{op}"
-    return NodeCost(node.name or "", name, macs, elements, _bytes_moved(node))
+    bytes_moved = 0 if op in VIEWS else sum(map(size_of, (*node.inputs, *node.outputs)))
+    return NodeCost(node.name or "", name, macs, elements, bytes_moved)
 
 
 def size_of(value: ir.Value | None) -> int:
@@ -189,12 +190,6 @@ def _elements(node: ir.Node) -> int | None:
     if op in SOFTMAX:
         return SOFTMAX_STEPS * written
     return None
-
-
-def _bytes_moved(node: ir.Node) -> int:
-    if node.op_type in VIEWS:
-        return 0
-    return sum(map(size_of, node.inputs)) + sum(map(size_of, node.outputs))
 
 
 def _input(node: ir.Node, index: int) -> ir.Value:

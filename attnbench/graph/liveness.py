@@ -44,7 +44,7 @@ def peak(
     last_use: dict[Tensor, int] = {buffer[value]: -1 for value in buffer}
     last_use |= {buffer[value]: index for index, step in enumerate(steps) for value in step.reads}
     last_use |= {buffer[value]: len(steps) for value in outputs}
-    now = largest = sum(size[value] for value in live)
+    largest = sum(size[value] for value in live)
     for index, step in enumerate(steps):
         born = list(dict.fromkeys(buffer[value] for value in step.writes if buffer[value] not in live))
         if step.op in in_place and len(born) == 1:
@@ -52,11 +52,7 @@ def peak(
             over = next((value for value in dying if size[value] == size[born[0]]), None)
             if over is not None:
                 live.remove(over)
-                now -= size[over]
         live += born
-        now += sum(size[value] for value in born)
-        largest = max(largest, now)
-        gone = [value for value in live if last_use[value] <= index]
+        largest = max(largest, sum(size[value] for value in live))
         live = [value for value in live if last_use[value] > index]
-        now -= sum(size[value] for value in gone)
     return largest

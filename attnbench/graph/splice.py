@@ -98,7 +98,10 @@ def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) ->
         assert value is not None  # noqa: S101  a marker has one input
         for position, (name, module) in enumerate(modules.get(site, ())):
             value = _insert(model, marker, value, insertion_prefix(site, position, name), module.graph)
-        _remove_marker(model.graph, marker, value)
+        result = marker.outputs[0]
+        _keep_graph_outputs(model.graph, result, value)
+        ir.convenience.replace_all_uses_with(result, value)
+        model.graph.remove(marker, safe=True)
     model.graph.opset_imports.pop(MARKER_DOMAIN, None)
     tidy(model)
     return model
@@ -126,13 +129,6 @@ def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, grap
     for domain, version in graph.opset_imports.items():
         model.graph.opset_imports.setdefault(domain, version)
     return result
-
-
-def _remove_marker(graph: ir.Graph, marker: ir.Node, value: ir.Value) -> None:
-    result = marker.outputs[0]
-    _keep_graph_outputs(graph, result, value)
-    ir.convenience.replace_all_uses_with(result, value)
-    graph.remove(marker, safe=True)
 
 
 def _keep_graph_outputs(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HOSTS = Catalogue("host", "attnbench.hosts", "attnbench.hosts")
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CHOICE = re.compile(r"\{([^{}.]+)\}")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Host:
 
     ``build(**options)`` makes an ``nn.Module`` that holds a ``Site`` for each name in ``sites``, whose value is
     (channels, stride) or, for a slot, (channels, stride, channels of the block's input). ``{0..3}`` in a name stands for
-    four sites. ``placements`` name groups of sites, and have the same names for the same kind of place on every host:
+    four sites, ``{branch,end}`` for two. ``placements`` name groups of sites, and have the same names for the same kind of
+    place on every host:
 
     - ``residual-branch``: behind the last norm of every residual branch, before the addition;
     - ``block-ends``: behind every block; ``stage-ends``: behind the last block of each resolution;
@@ -67,16 +69,19 @@ class SitePlane:
 
 
 def site_table(sites: Mapping[str, tuple[int, ...]]) -> dict[str, SitePlane]:
-    """The sites of an entry one by one, each ``{first..last}`` in a name counted out."""
-    return {name: SitePlane(*value) for pattern, value in sites.items() for name in _counted_out(pattern)}
+    """The sites of an entry one by one, each ``{first..last}`` and ``{one,other}`` in a name written out."""
+    return {name: SitePlane(*value) for pattern, value in sites.items() for name in _written_out(pattern)}
 
 
-def _counted_out(pattern: str) -> list[str]:
-    found = _RANGE.search(pattern)
-    if found is None:
+def _written_out(pattern: str) -> list[str]:
+    if found := _CHOICE.search(pattern):
+        parts = found[1].split(",")
+    elif found := _RANGE.search(pattern):
+        parts = [str(i) for i in range(int(found[1]), int(found[2]) + 1)]
+    else:
         return [pattern]
     head, tail = pattern[: found.start()], pattern[found.end() :]
-    return [name for i in range(int(found[1]), int(found[2]) + 1) for name in _counted_out(f"{head}{i}{tail}")]
+    return [name for part in parts for name in _written_out(f"{head}{part}{tail}")]
 
 
 @dataclass(frozen=True)
@@ -188,14 +193,6 @@ def modules_by_site(
 def describe_sites(name: str) -> list[dict[str, Any]]:
     """One row a site or placement of a registered host: name, channels, stride and members."""
     sites, placements = declared_planes(name), HOSTS.find(name).get("placements") or {}
-    return [
-        {"place": site, "channels": plane.channels, "stride": plane.stride, "members": ""} for site, plane in sites.items()
-    ] + [
-        {
-            "place": group,
-            "channels": None,
-            "stride": None,
-            "members": " ".join(resolve_place(group, sites, placements, name)),
-        }
-        for group in placements
-    ]
+    own = [(site, plane.channels, plane.stride, "") for site, plane in sites.items()]
+    groups = [(group, None, None, " ".join(resolve_place(group, sites, placements, name))) for group in placements]
+    return [dict(zip(("place", "channels", "stride", "members"), row, strict=True)) for row in (*own, *groups)]

@@ -5,14 +5,15 @@ He et al.: Deep Residual Learning for Image Recognition, CVPR 2016. Layout and n
 first 1x1; a state dict of torchvision loads. SE, CBAM and ECA stand at ``residual-branch`` in their authors' own ResNets.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts.classifier import CLASSES
 from attnbench.hosts.initialise import initialise
 from attnbench.hosts.resnet_blocks import BasicBlock, Bottleneck, stage
-
-CLASSES = 1000
 
 BRANCH_SCALE = 0.25
 """The weight of the last norm of each branch before any training: with 1, the 33 blocks of ResNet-101 amplify the
@@ -52,46 +53,22 @@ def _layer(block: type[BasicBlock | Bottleneck], number: int, depth: int) -> nn.
     return stage(block, inputs, width, 1 if number == 1 else 2, branches, ends)
 
 
-def resnet18() -> ResNet:
-    """Basic blocks, 2 in each stage."""
-    return ResNet(BasicBlock, (2, 2, 2, 2))
-
-
-def resnet34() -> ResNet:
-    """Basic blocks, 3, 4, 6 and 3."""
-    return ResNet(BasicBlock, (3, 4, 6, 3))
-
-
-def resnet50() -> ResNet:
-    """Bottlenecks, 3, 4, 6 and 3."""
-    return ResNet(Bottleneck, (3, 4, 6, 3))
-
-
-def resnet101() -> ResNet:
-    """Bottlenecks, 3, 4, 23 and 3."""
-    return ResNet(Bottleneck, (3, 4, 23, 3))
-
-
 ENTRIES = (
     Host(
         name="resnet18",
-        build=resnet18,
+        build=partial(ResNet, BasicBlock, (2, 2, 2, 2)),
         summary="image classification: 8 basic blocks in four stages",
         source="github.com/pytorch/vision torchvision/models/resnet.py (resnet18)",
         sites={
-            "layer1.{0..1}.branch": (64, 4),
-            "layer1.{0..1}.end": (64, 4),
-            "layer2.{0..1}.branch": (128, 8),
-            "layer2.{0..1}.end": (128, 8),
-            "layer3.{0..1}.branch": (256, 16),
-            "layer3.{0..1}.end": (256, 16),
-            "layer4.{0..1}.branch": (512, 32),
-            "layer4.{0..1}.end": (512, 32),
+            "layer1.{0..1}.{branch,end}": (64, 4),
+            "layer2.{0..1}.{branch,end}": (128, 8),
+            "layer3.{0..1}.{branch,end}": (256, 16),
+            "layer4.{0..1}.{branch,end}": (512, 32),
         },
         placements={
             "residual-branch": ("*.branch",),
             "block-ends": ("*.end",),
-            "stage-ends": ("layer1.1.end", "layer2.1.end", "layer3.1.end", "layer4.1.end"),
+            "stage-ends": ("layer1", "layer2", "layer3", "layer4"),
             "layer1": ("layer1.1.end",),
             "layer2": ("layer2.1.end",),
             "layer3": ("layer3.1.end",),
@@ -100,23 +77,19 @@ ENTRIES = (
     ),
     Host(
         name="resnet34",
-        build=resnet34,
+        build=partial(ResNet, BasicBlock, (3, 4, 6, 3)),
         summary="image classification: 16 basic blocks in four stages",
         source="github.com/pytorch/vision torchvision/models/resnet.py (resnet34)",
         sites={
-            "layer1.{0..2}.branch": (64, 4),
-            "layer1.{0..2}.end": (64, 4),
-            "layer2.{0..3}.branch": (128, 8),
-            "layer2.{0..3}.end": (128, 8),
-            "layer3.{0..5}.branch": (256, 16),
-            "layer3.{0..5}.end": (256, 16),
-            "layer4.{0..2}.branch": (512, 32),
-            "layer4.{0..2}.end": (512, 32),
+            "layer1.{0..2}.{branch,end}": (64, 4),
+            "layer2.{0..3}.{branch,end}": (128, 8),
+            "layer3.{0..5}.{branch,end}": (256, 16),
+            "layer4.{0..2}.{branch,end}": (512, 32),
         },
         placements={
             "residual-branch": ("*.branch",),
             "block-ends": ("*.end",),
-            "stage-ends": ("layer1.2.end", "layer2.3.end", "layer3.5.end", "layer4.2.end"),
+            "stage-ends": ("layer1", "layer2", "layer3", "layer4"),
             "layer1": ("layer1.2.end",),
             "layer2": ("layer2.3.end",),
             "layer3": ("layer3.5.end",),
@@ -125,23 +98,19 @@ ENTRIES = (
     ),
     Host(
         name="resnet50",
-        build=resnet50,
+        build=partial(ResNet, Bottleneck, (3, 4, 6, 3)),
         summary="image classification: 16 bottlenecks in four stages",
         source="github.com/pytorch/vision torchvision/models/resnet.py (resnet50)",
         sites={
-            "layer1.{0..2}.branch": (256, 4),
-            "layer1.{0..2}.end": (256, 4),
-            "layer2.{0..3}.branch": (512, 8),
-            "layer2.{0..3}.end": (512, 8),
-            "layer3.{0..5}.branch": (1024, 16),
-            "layer3.{0..5}.end": (1024, 16),
-            "layer4.{0..2}.branch": (2048, 32),
-            "layer4.{0..2}.end": (2048, 32),
+            "layer1.{0..2}.{branch,end}": (256, 4),
+            "layer2.{0..3}.{branch,end}": (512, 8),
+            "layer3.{0..5}.{branch,end}": (1024, 16),
+            "layer4.{0..2}.{branch,end}": (2048, 32),
         },
         placements={
             "residual-branch": ("*.branch",),
             "block-ends": ("*.end",),
-            "stage-ends": ("layer1.2.end", "layer2.3.end", "layer3.5.end", "layer4.2.end"),
+            "stage-ends": ("layer1", "layer2", "layer3", "layer4"),
             "layer1": ("layer1.2.end",),
             "layer2": ("layer2.3.end",),
             "layer3": ("layer3.5.end",),
@@ -150,23 +119,19 @@ ENTRIES = (
     ),
     Host(
         name="resnet101",
-        build=resnet101,
+        build=partial(ResNet, Bottleneck, (3, 4, 23, 3)),
         summary="image classification: 33 bottlenecks in four stages",
         source="github.com/pytorch/vision torchvision/models/resnet.py (resnet101)",
         sites={
-            "layer1.{0..2}.branch": (256, 4),
-            "layer1.{0..2}.end": (256, 4),
-            "layer2.{0..3}.branch": (512, 8),
-            "layer2.{0..3}.end": (512, 8),
-            "layer3.{0..22}.branch": (1024, 16),
-            "layer3.{0..22}.end": (1024, 16),
-            "layer4.{0..2}.branch": (2048, 32),
-            "layer4.{0..2}.end": (2048, 32),
+            "layer1.{0..2}.{branch,end}": (256, 4),
+            "layer2.{0..3}.{branch,end}": (512, 8),
+            "layer3.{0..22}.{branch,end}": (1024, 16),
+            "layer4.{0..2}.{branch,end}": (2048, 32),
         },
         placements={
             "residual-branch": ("*.branch",),
             "block-ends": ("*.end",),
-            "stage-ends": ("layer1.2.end", "layer2.3.end", "layer3.22.end", "layer4.2.end"),
+            "stage-ends": ("layer1", "layer2", "layer3", "layer4"),
             "layer1": ("layer1.2.end",),
             "layer2": ("layer2.3.end",),
             "layer3": ("layer3.22.end",),

@@ -30,7 +30,7 @@ def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, site: Site
     return conv_norm(inputs, outputs, kernel, stride, activation=nn.SiLU, site=site, eps=1e-3)
 
 
-class Bottleneck(nn.Module):
+class YoloBottleneck(nn.Module):
     """A 1x1 and a 3x3 convolution; the input is added where ``branch`` names the site before the addition."""
 
     def __init__(self, channels: int, branch: str) -> None:
@@ -54,7 +54,7 @@ class C3(nn.Module):
         self.enter = conv(inputs, hidden)
         self.bypass = conv(inputs, hidden)
         branches = [f"{name}.{index}.branch" if shortcut else "" for index in range(depth)]
-        self.blocks = nn.Sequential(*(Bottleneck(hidden, branch) for branch in branches))
+        self.blocks = nn.Sequential(*(YoloBottleneck(hidden, branch) for branch in branches))
         self.join = conv(2 * hidden, outputs, site=Site(name))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
 from attnbench.core.errors import InputError
-from attnbench.core.grammar import parse_size
+from attnbench.core.grammar import normal_size
 from attnbench.core.metrics import METRICS, Column
 from attnbench.core.records import LEVELS, Case, Finding, Measurement, Record, Run
 from attnbench.judge.claims import Claim, judge_claim
@@ -130,7 +130,7 @@ def asked_rows(run: Run) -> Iterator[tuple[Mapping[str, Any], Row]]:
 def _size(written: Any) -> str:
     """A size as cases have it, however the study writes it: ``384X640`` is ``384x640``."""
     try:
-        return "x".join(map(str, parse_size(str(written))))
+        return normal_size(str(written))
     except InputError:
         return str(written)
 
@@ -159,11 +159,6 @@ _PARTS: dict[str, Callable[[Measurement | None, Measurement | None], float | str
 """What of a measurement and its baseline's the parts of columns are, in base units."""
 
 
-def _reason(row: Row) -> str:
-    failure = row.record.failure
-    return f"{failure.stage}: {failure.message}" if failure else ""
-
-
 def _overhead_ms(row: Row) -> float | None:
     whole, value = row.baseline.value("latency") if row.baseline else None, row.record.value("overhead")
     return None if value is None or whole is None else 1e3 * value * whole
@@ -179,21 +174,17 @@ def _added(*levels: str) -> Callable[[Row], int | None]:
     return lambda row: sum(finding.level in levels for finding in row.added) if row.findings else None
 
 
-def _claimed(row: Row) -> float | None:
+def _claim(row: Row, told: Callable[[Claim], float | str]) -> float | str | None:
+    """What is told of the study's claim about the overhead, where it has one."""
     claim = row.claim("overhead_pct")
-    return float(claim["value"]) if claim else None
-
-
-def _claim_verdict(row: Row) -> str | None:
-    claim = row.claim("overhead_pct")
-    return judge_claim(claim, row).verdict if claim else None
+    return told(claim) if claim else None
 
 
 _DERIVED: dict[str, Callable[[Row], Any]] = {
     **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch")},
     **{name: attrgetter(name) for name in ("agreement", "target", "npu_verdict")},
     "status": attrgetter("record.status"),
-    "reason": _reason,
+    "reason": lambda row: str(row.record.failure or ""),
     "uncounted_ops": lambda row: " ".join(row.record.uncounted),
     "notes": lambda row: "; ".join(row.record.notes),
     "overhead_ms": _overhead_ms,
@@ -201,7 +192,7 @@ _DERIVED: dict[str, Callable[[Row], Any]] = {
     "npu_refused_added": _added("refused", "fallback"),
     "npu_unknown_added": _added("unknown"),
     "npu_nodes_added": _added(*LEVELS),
-    "claim_pct": _claimed,
-    "claim_verdict": _claim_verdict,
+    "claim_pct": lambda row: _claim(row, lambda claim: float(claim["value"])),
+    "claim_verdict": lambda row: _claim(row, lambda claim: judge_claim(claim, row).verdict),
 }
 """What the columns hold that are no metric's own."""

@@ -150,11 +150,11 @@ class CaseBuilder:
             graph = serialise(model)
         model = parse(graph)
         shapes, offered, opset = planes(model), block_inputs(model), model.opset_imports.get("", OPSET)
-        return graph, {
-            site: (batch, Plane(*plane, offered[site]), opset)
-            for site, (batch, *plane) in shapes.items()
-            if site in occupied
-        }
+        slots = {}
+        for site in occupied:
+            batch, channels, height, width = shapes[site]
+            slots[site] = batch, Plane(channels, height, width, offered[site]), opset
+        return graph, slots
 
     def _spliced(self, graph: bytes, slots: Mapping[str, Slot], occupied: Occupied) -> tuple[ir.Model, list[Part]]:
         """A graph with modules at its sites, and their parts."""

@@ -47,14 +47,14 @@ class AttentionModule:
 
     ``rewrite_of`` names modules that this one computes exactly with other ops, for an NPU that refuses theirs; its class
     then has ``adopt(original)``, which takes the original's weights over. ``opset`` is the lowest ONNX opset that has its
-    ops, where that is above the tool's own.
+    ops, where that is above the tool's own. ``year`` is that of ``paper``, which ends in it, unless an earlier version came
+    before: then it is given.
     """
 
     name: str
     build: Callable[..., "nn.Module"]
     summary: str
     paper: str
-    year: int
     source: str
     params: Callable[..., int]
     macs: Callable[..., int]
@@ -62,11 +62,27 @@ class AttentionModule:
     refuses: Callable[..., str] | None = None
     rewrite_of: tuple[str, ...] = ()
     opset: int = 0
+    year: int = 0
+
+    def __post_init__(self) -> None:
+        written = self.paper[-4:]
+        if not self.year and written.isdecimal():
+            object.__setattr__(self, "year", int(written))
 
 
 def too_narrow(plane: Plane, reduction: int, **_options: OptionValue) -> str:
     """The refusal of a module whose reduced width would have no channel; empty where it has one."""
     return f"needs at least {reduction} channels" if plane.channels < reduction else ""
+
+
+def no_hidden_channel(plane: Plane, reduction: int) -> str:
+    """The same refusal in the words of the squeeze-and-excitation family."""
+    return f"needs at least {reduction} channels (channels / reduction is 0)" if plane.channels < reduction else ""
+
+
+def even_kernel(_plane: Plane, kernel: int, **_options: OptionValue) -> str:
+    """The refusal of a kernel that has no middle; empty for one that has."""
+    return "" if kernel % 2 else f"kernel must be odd, not {kernel}"
 
 
 def build_module(spec: Spec, plane: Plane) -> "nn.Module":

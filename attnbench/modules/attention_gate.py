@@ -40,7 +40,6 @@ ENTRIES = (
         build=AttentionGate,
         summary="gate per position from two projections of skip and gating signal; here both are the input",
         paper="Oktay et al., Attention U-Net: Learning Where to Look for the Pancreas, MIDL 2018",
-        year=2018,
         source="github.com/LeeJunHyun/Image_Segmentation network.py",
         options={"reduction": 2},
         params=_params,

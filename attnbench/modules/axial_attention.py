@@ -60,7 +60,6 @@ ENTRIES = (
         build=AxialAttention,
         summary="softmax attention along columns, then along rows",
         paper="Ho et al., Axial Attention in Multidimensional Transformers, 2019",
-        year=2019,
         source="github.com/google-research/google-research axial",
         options={"heads": 8},
         params=lambda p, heads: 8 * (p.channels**2 + p.channels),  # noqa: ARG005

@@ -9,7 +9,7 @@ and counts the reach of two blocks as that of one.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, even_kernel
 
 
 class AxialConv(nn.Module):
@@ -27,10 +27,6 @@ class AxialConv(nn.Module):
         return torch.relu(self.norm(self.column(x) + self.row(x) + x))
 
 
-def _refuses(_plane: Plane, kernel: int) -> str:
-    return "" if kernel % 2 else f"kernel must be odd, not {kernel}"
-
-
 ENTRIES = (
     AttentionModule(
         name="axial_conv",
@@ -42,6 +38,6 @@ ENTRIES = (
         options={"kernel": 17},
         params=lambda p, kernel: 2 * p.channels * (kernel + 1) + 2 * p.channels,
         macs=lambda p, kernel: 2 * kernel * p.channels * p.positions,
-        refuses=_refuses,
+        refuses=even_kernel,
     ),
 )

@@ -64,7 +64,6 @@ ENTRIES = (
         build=BAM,
         summary="one gate from a channel bottleneck plus two dilated 3x3 convolutions, added to the input",
         paper="Park et al., BAM: Bottleneck Attention Module, BMVC 2018",
-        year=2018,
         source="github.com/Jongchan/attention-module MODELS/bam.py, combined as in the paper",
         options={"reduction": 16, "dilation": 4},
         params=_params,

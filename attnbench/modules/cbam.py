@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, even_kernel, no_hidden_channel
 from attnbench.modules._rewrite import fill_in_order
 
 REDUCED_AT_MOST = 256
@@ -127,9 +127,7 @@ def channel_extremes(x: torch.Tensor) -> torch.Tensor:
 
 
 def _refuses(plane: Plane, reduction: int, kernel: int) -> str:
-    if plane.channels < reduction:
-        return f"needs at least {reduction} channels (channels / reduction is 0)"
-    return "" if kernel % 2 else f"kernel must be odd, not {kernel}"
+    return no_hidden_channel(plane, reduction) or even_kernel(plane, kernel)
 
 
 def _chunked_refuses(plane: Plane, reduction: int, kernel: int) -> str:
@@ -171,7 +169,6 @@ ENTRIES = (
         build=CBAM,
         summary="gate per channel from means and maxima, then gate per position from a 7x7 convolution",
         paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018",
-        year=2018,
         source="github.com/Jongchan/attention-module MODELS/cbam.py",
         options={"reduction": 16, "kernel": 7},
         params=_params,
@@ -183,19 +180,17 @@ ENTRIES = (
         build=NpuCBAM,
         summary="CBAM for an NPU: no bias, spatial gate only up to 256 channels",
         paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018",
-        year=2018,
         source="design report, section 4.2 (NPUCBAMBlock)",
         options={"reduction": 16, "minimum": 8, "kernel": 7, "spatial_limit": 256},
         params=_npu_params,
         macs=_npu_macs,
-        refuses=lambda _p, kernel, **_: "" if kernel % 2 else f"kernel must be odd, not {kernel}",
+        refuses=even_kernel,
     ),
     AttentionModule(
         name="cbam_chunked",
         build=ChunkedCBAM,
         summary="CBAM for an NPU, gate for gate: 1x1 convolutions; mean and maximum over more than 256 channels in steps",
         paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018",
-        year=2018,
         source="exact rewrite of github.com/Jongchan/attention-module MODELS/cbam.py",
         options={"reduction": 16, "kernel": 7},
         params=_params,

@@ -11,7 +11,6 @@ permutation, no split, no mean over one axis and no clipping. What the authors d
 to each: the same in evaluation, while in training each branch would be normalised by its own statistics.
 """
 
-from collections.abc import Sequence
 from itertools import count
 
 import torch
@@ -124,18 +123,18 @@ def stretches(length: int) -> list[int]:
     return kernels
 
 
-def _mean_macs(length: int, kernels: Sequence[int]) -> int:
+def _mean_macs(length: int) -> int:
     """MACs of a mean along one line: each step multiplies what it reads, with the zeros that fill its last stretch."""
     total = 0
-    for kernel in kernels:
+    for kernel in stretches(length):
         length = -(-length // kernel)
         total += kernel * length
     return total
 
 
 def _split_macs(plane: Plane, reduction: int, minimum: int) -> int:
-    rows = plane.height * _mean_macs(plane.width, stretches(plane.width))
-    columns = plane.width * _mean_macs(plane.height, stretches(plane.height))
+    rows = plane.height * _mean_macs(plane.width)
+    columns = plane.width * _mean_macs(plane.height)
     hidden = _hidden(plane, reduction, minimum)
     return plane.channels * (rows + columns + 2 * hidden * (plane.height + plane.width))
 
@@ -155,7 +154,6 @@ ENTRIES = (
         build=CoordinateAttention,
         summary="a gate per row and one per column, from means along the other axis",
         paper="Hou et al., Coordinate Attention for Efficient Mobile Network Design, CVPR 2021",
-        year=2021,
         source="github.com/houqb/CoordAttention coordatt.py",
         options={"reduction": 32, "minimum": 8},
         params=_params,
@@ -166,7 +164,6 @@ ENTRIES = (
         build=SplitCoordinateAttention,
         summary="coordinate attention for an NPU: rows and columns apart, means by depthwise convolutions, no clipping",
         paper="Hou et al., Coordinate Attention for Efficient Mobile Network Design, CVPR 2021",
-        year=2021,
         source="exact rewrite of github.com/houqb/CoordAttention coordatt.py",
         options={"reduction": 32, "minimum": 8},
         params=_params,

@@ -63,7 +63,6 @@ ENTRIES = (
         build=CrissCross,
         summary="softmax attention over each position's row and column, twice with the same weights",
         paper="Huang et al., CCNet: Criss-Cross Attention for Semantic Segmentation, ICCV 2019",
-        year=2019,
         source="github.com/speedinghzl/CCNet cc_attention/functions.py",
         options={"reduction": 8, "recurrence": 2},
         params=_params,

@@ -60,7 +60,6 @@ ENTRIES = (
         build=CrossAttention,
         summary="softmax attention from every position to the map averaged over windows",
         paper="Vaswani et al., Attention Is All You Need, NeurIPS 2017",
-        year=2017,
         source="the paper; context as in github.com/whai362/PVT (spatial reduction)",
         options={"heads": 8, "window": 4},
         params=lambda p, heads, window: 4 * (p.channels**2 + p.channels),  # noqa: ARG005

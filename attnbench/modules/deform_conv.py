@@ -68,7 +68,6 @@ ENTRIES = (
         build=DeformConv,
         summary="3x3 convolution whose taps are moved and gated by what a second 3x3 convolution reads (DCNv2)",
         paper="Zhu et al., Deformable ConvNets v2: More Deformable, Better Results, CVPR 2019",
-        year=2019,
         source="github.com/chengdazhi/Deformable-Convolution-V2-PyTorch modules/deform_conv.py",
         params=lambda p: 9 * p.channels**2 + p.channels + 27 * (9 * p.channels + 1),
         macs=lambda p: (9 * p.channels**2 + 243 * p.channels) * p.positions,

@@ -45,7 +45,6 @@ ENTRIES = (
         build=DoubleAttention,
         summary="vectors gathered from all positions by attention and given back to each by attention",
         paper="Chen et al., A2-Nets: Double Attention Networks, NeurIPS 2018",
-        year=2018,
         source="the paper, section 3; no PyTorch code by the authors",
         options={"reduction": 4},
         params=lambda p, reduction: 4 * p.channels * (p.channels // reduction) + 3 * (p.channels // reduction) + p.channels,

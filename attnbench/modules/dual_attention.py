@@ -76,7 +76,6 @@ ENTRIES = (
         build=DualAttention,
         summary="softmax attention over positions plus attention over channels",
         paper="Fu et al., Dual Attention Network for Scene Segmentation, CVPR 2019",
-        year=2019,
         source="github.com/junfu1115/DANet encoding/nn/da_att.py",
         options={"reduction": 8},
         params=_params,

@@ -56,7 +56,6 @@ ENTRIES = (
         build=EfficientAttention,
         summary="softmax over positions for keys and over channels for queries; linear in the positions",
         paper="Shen et al., Efficient Attention: Attention with Linear Complexities, WACV 2021",
-        year=2021,
         source="github.com/cmsflash/efficient-attention efficient_attention.py",
         options={"reduction": 2, "heads": 8},
         params=_params,

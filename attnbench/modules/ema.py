@@ -55,7 +55,6 @@ ENTRIES = (
         build=EfficientMultiScale,
         summary="per group, row and column gates and a 3x3 view, each weighing the other",
         paper="Ouyang et al., Efficient Multi-Scale Attention Module with Cross-Spatial Learning, ICASSP 2023",
-        year=2023,
         source="github.com/YOLOonMe/EMA-attention-module",
         options={"groups": 32},
         params=lambda p, groups: 10 * (p.channels // groups) ** 2 + 4 * (p.channels // groups),

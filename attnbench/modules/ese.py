@@ -33,7 +33,6 @@ ENTRIES = (
         build=EffectiveSE,
         summary="gate per channel from all channel means; one full 1x1 convolution and a hard sigmoid",
         paper="Lee and Park, CenterMask: Real-Time Anchor-Free Instance Segmentation, CVPR 2020",
-        year=2020,
         source="github.com/youngwanLEE/vovnet-detectron2 vovnet/vovnet.py",
         params=lambda p: p.channels**2 + p.channels,
         macs=lambda p: p.channels**2,

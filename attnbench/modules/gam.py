@@ -12,7 +12,7 @@ out.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, even_kernel, too_narrow
 
 
 class GlobalAttention(nn.Module):
@@ -41,23 +41,16 @@ def _params(plane: Plane, rate: int, kernel: int) -> int:
     return 2 * c * q + q + c + 2 * kernel**2 * c * q + q + c + 2 * q + 2 * c
 
 
-def _refuses(plane: Plane, rate: int, kernel: int) -> str:
-    if kernel % 2 == 0:
-        return f"kernel must be odd, not {kernel}"
-    return f"needs at least {rate} channels" if plane.channels < rate else ""
-
-
 ENTRIES = (
     AttentionModule(
         name="gam",
         build=GlobalAttention,
         summary="channel perceptron at every position, then two full 7x7 convolutions as a gate",
         paper="Liu et al., Global Attention Mechanism: Retain Information to Enhance Channel-Spatial Interactions, 2021",
-        year=2021,
         source="arXiv 2112.05561; no code by the authors",
         options={"rate": 4, "kernel": 7},
         params=_params,
         macs=lambda p, rate, kernel: 2 * (1 + kernel**2) * p.channels * (p.channels // rate) * p.positions,
-        refuses=_refuses,
+        refuses=lambda p, rate, kernel: even_kernel(p, kernel) or too_narrow(p, rate),
     ),
 )

@@ -11,7 +11,7 @@ one size of map: their weights are as many as the map has entries.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 FORMS = ("minus", "theta", "plus")
 
@@ -38,7 +38,7 @@ class GatherExcite(nn.Module):
 def _refuses(plane: Plane, form: str, reduction: int) -> str:
     if form not in FORMS:
         return f"form must be one of {', '.join(FORMS)}, not {form}"
-    return f"needs at least {reduction} channels" if form == "plus" and plane.channels < reduction else ""
+    return too_narrow(plane, reduction) if form == "plus" else ""
 
 
 def _params(plane: Plane, form: str, reduction: int) -> int:
@@ -58,7 +58,6 @@ ENTRIES = (
         build=GatherExcite,
         summary="gate per channel gathered over the whole map: form minus (mean), theta (depthwise) or plus (and SE)",
         paper="Hu et al., Gather-Excite: Exploiting Feature Context in Convolutional Neural Networks, NeurIPS 2018",
-        year=2018,
         source="github.com/hujie-frank/GENet models RN50-GEPF, GEP, GEPP",
         options={"form": "theta", "reduction": 16},
         params=_params,

@@ -43,7 +43,6 @@ ENTRIES = (
         build=GlobalContext,
         summary="one attended context vector through a normalised bottleneck, added to every position",
         paper="Cao et al., GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond, ICCVW 2019",
-        year=2019,
         source="github.com/xvjiarui/GCNet mmdet/ops/gcb/context_block.py",
         options={"reduction": 16},
         params=_params,

@@ -37,10 +37,6 @@ class LinearAttention(nn.Module):
         return self.project(attended.view(batch, channels, height, width))
 
 
-def _refuses(plane: Plane, heads: int) -> str:
-    return f"channels must be a multiple of {heads} heads" if plane.channels % heads else ""
-
-
 def _macs(plane: Plane, heads: int) -> int:
     c, n = plane.channels, plane.positions
     return 4 * c * c * n + 2 * n * c * c // heads + n * c
@@ -52,13 +48,10 @@ ENTRIES = (
         build=LinearAttention,
         summary="attention through elu(x)+1 feature maps, linear in the number of positions",
         paper="Katharopoulos et al., Transformers are RNNs, ICML 2020",
-        year=2020,
         source="github.com/idiap/fast-transformers attention/linear_attention.py",
         options={"heads": 1},
-        params=lambda p, heads: (  # noqa: ARG005  the number of heads splits the same weights
-            4 * (p.channels * p.channels + p.channels)
-        ),
+        params=lambda p, heads: 4 * (p.channels**2 + p.channels),  # noqa: ARG005  heads share out the same weights
         macs=_macs,
-        refuses=_refuses,
+        refuses=lambda p, heads: f"channels must be a multiple of {heads} heads" if p.channels % heads else "",
     ),
 )

@@ -33,7 +33,6 @@ ENTRIES = (
         build=NAM,
         summary="gate from batch normalisation weighted by its own scales; channel part",
         paper="Liu et al., NAM: Normalization-based Attention Module, 2021",
-        year=2021,
         source="github.com/Christian-lyc/NAM MODELS/attention.py",
         params=lambda p: 2 * p.channels,
         macs=lambda p: 0,  # noqa: ARG005

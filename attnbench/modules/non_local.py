@@ -13,7 +13,7 @@ import math
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, too_narrow
 
 
 class NonLocal(nn.Module):
@@ -38,14 +38,9 @@ class NonLocal(nn.Module):
         return x + self.norm(self.project(attended))
 
 
-def _context(plane: Plane, pooled: bool) -> int:
-    return (plane.height // 2) * (plane.width // 2) if pooled else plane.positions
-
-
 def _refuses(plane: Plane, reduction: int, pooled: bool) -> str:
-    if plane.channels < reduction:
-        return f"needs at least {reduction} channels"
-    return "needs a map of 2x2 at least, to pool it" if pooled and min(plane.height, plane.width) < 2 else ""
+    small = pooled and min(plane.height, plane.width) < 2
+    return too_narrow(plane, reduction) or ("needs a map of 2x2 at least, to pool it" if small else "")
 
 
 def _params(plane: Plane, reduction: int, pooled: bool) -> int:  # noqa: ARG001  the closed forms take all options
@@ -54,7 +49,8 @@ def _params(plane: Plane, reduction: int, pooled: bool) -> int:  # noqa: ARG001 
 
 
 def _macs(plane: Plane, reduction: int, pooled: bool) -> int:
-    c, q, n, k = plane.channels, plane.channels // reduction, plane.positions, _context(plane, pooled)
+    c, q, n = plane.channels, plane.channels // reduction, plane.positions
+    k = (plane.height // 2) * (plane.width // 2) if pooled else n
     return 2 * c * q * n + 2 * c * q * k + 2 * q * n * k
 
 
@@ -64,7 +60,6 @@ ENTRIES = (
         build=NonLocal,
         summary="softmax attention from every position to the pooled map, added to the input",
         paper="Wang et al., Non-local Neural Networks, CVPR 2018",
-        year=2018,
         source="github.com/facebookresearch/video-nonlocal-net lib/models/nonlocal_helper.py",
         options={"reduction": 2, "pooled": True},
         params=_params,

@@ -47,7 +47,6 @@ ENTRIES = (
         build=PolarizedAttention,
         summary="a channel gate and a position gate, each by a softmax over the other axis; parallel layout",
         paper="Liu et al., Polarized Self-Attention: Towards High-quality Pixel-wise Regression, 2021",
-        year=2021,
         source="github.com/DeLightCMU/PSA semantic-segmentation/network/PSA.py (PSA_p)",
         params=lambda p: p.channels + 4 * p.channels * (p.channels // 2),
         macs=_macs,

@@ -60,7 +60,6 @@ ENTRIES = (
         build=SpatialShift,
         summary="channels shifted by one position in four directions, three such maps weighed per channel",
         paper="Yu et al., S2-MLPv2: Improved Spatial-Shift MLP Architecture for Vision, 2021",
-        year=2021,
         source="the paper, section 3; no code by the authors",
         params=lambda p: 8 * p.channels**2 + 4 * p.channels,
         macs=lambda p: 4 * p.channels**2 * p.positions + 4 * p.channels**2,

@@ -10,7 +10,7 @@ From the authors' ``squeeze_and_excitation.py`` (``ai-med/squeeze_and_excitation
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane, too_narrow
+from attnbench.modules import AttentionModule, too_narrow
 
 
 class ConcurrentSE(nn.Module):
@@ -29,23 +29,16 @@ class ConcurrentSE(nn.Module):
         return torch.maximum(by_channel, x * torch.sigmoid(self.position(x)))
 
 
-def _hidden(plane: Plane, reduction: int) -> int:
-    return plane.channels // reduction
-
-
 ENTRIES = (
     AttentionModule(
         name="scse",
         build=ConcurrentSE,
         summary="SE and a gate per position side by side; the larger of the two results",
         paper="Roy et al., Concurrent Spatial and Channel Squeeze & Excitation, MICCAI 2018",
-        year=2018,
         source="github.com/ai-med/squeeze_and_excitation squeeze_and_excitation.py (ChannelSpatialSELayer)",
         options={"reduction": 2},
-        params=lambda p, reduction: (
-            2 * p.channels * _hidden(p, reduction) + _hidden(p, reduction) + p.channels + p.channels + 1
-        ),
-        macs=lambda p, reduction: 2 * p.channels * _hidden(p, reduction) + p.channels * p.positions,
+        params=lambda p, reduction: (2 * p.channels + 1) * (p.channels // reduction) + p.channels + p.channels + 1,
+        macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction) + p.channels * p.positions,
         refuses=too_narrow,
     ),
 )

@@ -11,7 +11,7 @@ needs two reshapes, which an NPU may refuse.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, no_hidden_channel
 from attnbench.modules._rewrite import fill
 
 
@@ -60,10 +60,6 @@ def npu_se(channels: int, reduction: int, minimum: int) -> SE:
     return SE(channels, reduction, minimum, bias=False)
 
 
-def _no_hidden_channel(plane: Plane, reduction: int) -> str:
-    return f"needs at least {reduction} channels (channels / reduction is 0)" if plane.channels < reduction else ""
-
-
 def _hidden(plane: Plane, reduction: int, minimum: int) -> int:
     return max(plane.channels // reduction, minimum)
 
@@ -74,12 +70,11 @@ ENTRIES = (
         build=SE,
         summary="gate per channel from all channel means; two biased 1x1 convolutions",
         paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
-        year=2018,
         source="github.com/hujie-frank/SENet models/SE-ResNet-50.prototxt",
         options={"reduction": 16},
         params=lambda p, reduction: 2 * p.channels * (p.channels // reduction) + p.channels // reduction + p.channels,
         macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
-        refuses=_no_hidden_channel,
+        refuses=no_hidden_channel,
         rewrite_of=("se_linear",),
     ),
     AttentionModule(
@@ -87,19 +82,17 @@ ENTRIES = (
         build=LinearSE,
         summary="SE with linear layers without bias, as most PyTorch ports have it",
         paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
-        year=2018,
         source="github.com/moskomule/senet.pytorch senet/se_module.py",
         options={"reduction": 16},
         params=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
         macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
-        refuses=_no_hidden_channel,
+        refuses=no_hidden_channel,
     ),
     AttentionModule(
         name="se_npu",
         build=npu_se,
         summary="SE for an NPU: 1x1 convolutions without bias, at least 8 hidden channels",
         paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
-        year=2018,
         source="design report, section 4.1 (NPUSEBlock)",
         options={"reduction": 16, "minimum": 8},
         params=lambda p, reduction, minimum: 2 * p.channels * _hidden(p, reduction, minimum),

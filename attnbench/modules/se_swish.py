@@ -46,7 +46,6 @@ ENTRIES = (
         build=SwishSE,
         summary="EfficientNet's SE: SiLU inside, hidden width a quarter of the channels that enter the block",
         paper="Tan and Le, EfficientNet, ICML 2019",
-        year=2019,
         source="github.com/lukemelas/EfficientNet-PyTorch efficientnet_pytorch/model.py",
         options={"ratio": 0.25},
         params=_params,

@@ -56,7 +56,6 @@ ENTRIES = (
         build=SelectiveKernel,
         summary="two grouped 3x3 convolutions, one dilated, chosen between by a softmax per channel; a block",
         paper="Li et al., Selective Kernel Networks, CVPR 2019",
-        year=2019,
         source="github.com/implus/SKNet models/sknet50.prototxt",
         options={"groups": 32, "reduction": 16, "minimum": 32},
         params=_params,

@@ -49,7 +49,6 @@ ENTRIES = (
         build=SelfAttention,
         summary="softmax attention between all positions, one head",
         paper="Vaswani et al., Attention Is All You Need, NeurIPS 2017",
-        year=2017,
         source="design report, section 2.1",
         options={"reduction": 1},
         params=_params,

@@ -47,7 +47,6 @@ ENTRIES = (
         build=SpatialGroupEnhance,
         summary="per group, a gate per position from its likeness to the group's mean vector",
         paper="Li et al., Spatial Group-wise Enhance, 2019",
-        year=2019,
         source="github.com/implus/PytorchInsight classification/models/imagenet/resnet_sge.py",
         options={"groups": 64},
         params=lambda p, groups: 2 * groups,  # noqa: ARG005

@@ -48,7 +48,6 @@ ENTRIES = (
         build=ShuffleAttention,
         summary="per group, half gated by channel and half by position, then a channel shuffle",
         paper="Zhang and Yang, SA-Net: Shuffle Attention for Deep Convolutional Neural Networks, ICASSP 2021",
-        year=2021,
         source="github.com/wofmanaf/SA-Net models/sa_resnet.py",
         options={"groups": 64},
         params=lambda p, groups: 6 * (p.channels // (2 * groups)),

@@ -28,18 +28,12 @@ class SimAM(nn.Module):
         return x * torch.sigmoid(distance / (4 * (variance + self.regulariser)) + 0.5)
 
 
-def simam(channels: int, regulariser: float) -> SimAM:  # noqa: ARG001  it is the same for any number of channels
-    """SimAM; the number of channels does not matter to it."""
-    return SimAM(regulariser)
-
-
 ENTRIES = (
     AttentionModule(
         name="simam",
-        build=simam,
+        build=SimAM,
         summary="gate from each value's distance to its channel's mean; no weights",
         paper="Yang et al., SimAM: A Simple, Parameter-Free Attention Module, ICML 2021",
-        year=2021,
         source="github.com/ZjjConan/SimAM networks/attentions/simam_module.py",
         options={"regulariser": 1e-4},
         params=lambda p, regulariser: 0,  # noqa: ARG005

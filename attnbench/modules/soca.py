@@ -12,7 +12,7 @@ Their centre crop of maps beyond 1000 positions a side is left out.
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, no_hidden_channel
 
 MIDDLE = 3
 """Iterations between the first and the last of the five."""
@@ -63,9 +63,8 @@ def _macs(plane: Plane, reduction: int) -> int:
 
 
 def _refuses(plane: Plane, reduction: int) -> str:
-    if plane.channels < reduction:
-        return f"needs at least {reduction} channels (channels / reduction is 0)"
-    return "needs at least two positions: one has no variance" if plane.positions < 2 else ""
+    single = "needs at least two positions: one has no variance" if plane.positions < 2 else ""
+    return no_hidden_channel(plane, reduction) or single
 
 
 ENTRIES = (
@@ -74,7 +73,6 @@ ENTRIES = (
         build=SecondOrderAttention,
         summary="gate per channel from the square root of the channels' covariance",
         paper="Dai et al., Second-order Attention Network for Single Image Super-Resolution, CVPR 2019",
-        year=2019,
         source="github.com/daitao/SAN TestCode/code/model/san.py",
         options={"reduction": 8},
         params=_params,

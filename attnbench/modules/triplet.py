@@ -11,7 +11,7 @@ batch-normalised with momentum 0.01. Weights do not grow with the channels; MACs
 import torch
 from torch import nn
 
-from attnbench.modules import AttentionModule, Plane
+from attnbench.modules import AttentionModule, Plane, even_kernel
 
 
 class Gate(nn.Module):
@@ -29,7 +29,7 @@ class Gate(nn.Module):
 
 
 class TripletAttention(nn.Module):
-    """The mean of two or three gated maps, each seen from another side."""
+    """The mean of two or three gated maps, each seen from another side. Its weights do not depend on the channels."""
 
     def __init__(self, kernel: int, spatial: bool) -> None:
         super().__init__()
@@ -46,11 +46,6 @@ class TripletAttention(nn.Module):
         return (over_height + over_width + self.plane(x)) / 3
 
 
-def triplet(channels: int, kernel: int, spatial: bool) -> TripletAttention:  # noqa: ARG001  its weights do not depend on them
-    """Triplet attention; the number of channels only matters to its MACs."""
-    return TripletAttention(kernel, spatial)
-
-
 def _macs(plane: Plane, kernel: int, spatial: bool) -> int:
     c, h, w = plane.channels, plane.height, plane.width
     return 2 * kernel**2 * (c * w + c * h + (h * w if spatial else 0))
@@ -59,14 +54,13 @@ def _macs(plane: Plane, kernel: int, spatial: bool) -> int:
 ENTRIES = (
     AttentionModule(
         name="triplet",
-        build=triplet,
+        build=TripletAttention,
         summary="mean of three maps, each gated over two of the axes by a 7x7 convolution",
         paper="Misra et al., Rotate to Attend: Convolutional Triplet Attention Module, WACV 2021",
-        year=2021,
         source="github.com/landskape-ai/triplet-attention triplet_attention.py",
         options={"kernel": 7, "spatial": True},
         params=lambda p, kernel, spatial: (3 if spatial else 2) * (2 * kernel**2 + 2),  # noqa: ARG005
         macs=_macs,
-        refuses=lambda p, kernel, **_: "" if kernel % 2 else f"kernel must be odd, not {kernel}",  # noqa: ARG005
+        refuses=even_kernel,
     ),
 )

@@ -56,12 +56,8 @@ class Checked:
     def share(self, level: str, of: str) -> float | None:
         """The part of all ``nodes``, ``macs`` or ``params`` that has a level; ``None`` where there are none at all."""
         weights = [1 if of == "nodes" else getattr(node, of) or 0 for node in self.nodes]
-        whole = sum(weights)
-        return (
-            sum(w for w, node in zip(weights, self.nodes, strict=True) if node.finding.level == level) / whole
-            if whole
-            else None
-        )
+        part = sum(w for w, node in zip(weights, self.nodes, strict=True) if node.finding.level == level)
+        return part / sum(weights) if any(weights) else None
 
 
 def check(model: ir.Model, target: Target, name: str) -> Checked:

@@ -4,7 +4,7 @@ The graph is the canonical one, with constants folded and shapes known. Composit
 the target takes as a whole is judged as that. A node the target does not list is what the target says unlisted ops are.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -33,28 +33,14 @@ def judge_nodes(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]
     """
     whole: dict[ir.Node, Composite] = {}
     for composite in composites(model):
-        if (
-            target.rules_for(composite.op)
-            and _by_rules(composite.nodes[-1], _stand_in(composite), target, "").level in WHOLE
-        ):
+        listed = target.rules_for(composite.op)
+        if listed and _by_rules(composite.nodes[-1], _stand_in(composite), target, "").level in WHOLE:
             whole |= dict.fromkeys(composite.nodes, composite)
     return [
         (node, _judge(node, target, whole.get(node)))
-        for node in walk(model.graph)
+        for node in model.graph.all_nodes()
         if not all(is_constant(value) for value in node.outputs)
     ]
-
-
-def walk(graph: ir.Graph) -> Iterator[ir.Node]:
-    """Every node of a graph, and of the graphs inside its nodes, in order."""
-    for node in graph:
-        yield node
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from walk(attribute.as_graph())
-            elif attribute.type == ir.AttributeType.GRAPHS:
-                for body in attribute.as_graphs():
-                    yield from walk(body)
 
 
 def _judge(node: ir.Node, target: Target, composite: Composite | None) -> Finding:

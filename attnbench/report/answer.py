@@ -33,7 +33,12 @@ class Answer(NamedTuple):
 
     def json(self) -> str:
         """The document; what is missing is null."""
-        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False, default=list) + "\n"
+        return json_text(self.document)
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """A document for programs as JSON, a line a value; anything that can be gone through is a list."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False, default=list) + "\n"
 
 
 def sections_text(sections: Iterable[tuple[str, str, Table]]) -> str:

@@ -6,23 +6,24 @@ Upload with ``bencher run --adapter json --file bmf.json``. A measure that the p
 """
 
 import hashlib
-import json
 from typing import Any
 
 from attnbench.core.records import Case, Run
 from attnbench.report import ReportFormat
+from attnbench.report.answer import json_text
 from attnbench.report.series import SeriesFigure, figures, nano_scale
 
 LONGEST_NAME = 1024
+NAMES = ("value", "lower_value", "upper_value")
 
 
 def render(run: Run) -> str:
     """The run as one JSON object; a case without a figure is left out."""
     benchmarks: dict[str, dict[str, Any]] = {}
     for record in run.records:
-        if measures := {slug(figure): _metric(figure) for figure in figures(record)}:
+        if measures := {slug(one): one.times(nano_scale(one.metric), NAMES) for one in figures(record)}:
             benchmarks[benchmark_name(record.case)] = measures
-    return json.dumps(benchmarks, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(benchmarks)
 
 
 def benchmark_name(case: Case) -> str:
@@ -37,11 +38,6 @@ def slug(figure: SeriesFigure) -> str:
     """The measure of a figure: its metric's name, its unit where that is %, and the number of threads other than 1."""
     threads = f"-threads-{figure.threads}" if figure.threads != 1 else ""
     return f"{figure.metric.name.replace('_', '-')}{'-pct' if figure.metric.share_of else ''}{threads}"
-
-
-def _metric(figure: SeriesFigure) -> dict[str, float]:
-    names = {"value": "value", "low": "lower_value", "high": "upper_value"}
-    return {names[name]: value for name, value in figure.times(nano_scale(figure.metric)).items()}
 
 
 ENTRIES = (ReportFormat(name="bmf", file="bmf.json", render=render, summary="Bencher Metric Format, with intervals"),)

@@ -1,20 +1,18 @@
 """What a check found, for a reader: the verdict, the causes, every node, and ops against targets."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import structs
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import LEVELS
-from attnbench.core.units import MISSING, count, counted, fixed
+from attnbench.core.units import MISSING, count, counted, fixed, percent
 from attnbench.judge.verdicts import npu_verdict
+from attnbench.npu.check import CheckCause, Checked
+from attnbench.report.answer import json_text
 from attnbench.report.table import Table, some
-
-if TYPE_CHECKING:
-    from attnbench.npu.check import CheckCause, Checked
 
 CHECK_SCHEMA = 1
 """Of ``check --format json``; keys are only ever added."""
@@ -24,34 +22,35 @@ WORDS = {"supported": "supported", "constrained": "with constraint", "efficiency
 """How levels are called in tables where their own name says too little."""
 
 
-def summary(checked: "Checked") -> Table:
+def summary(checked: Checked) -> Table:
     """How much of a model has which level, in nodes, MACs and parameters."""
     nodes = [node.finding.level for node in checked.nodes]
     return Table.of(
         {
             "level": WORDS.get(level, level),
             "nodes": count(nodes.count(level)),
-            **{f"{name} (%)": _percent(checked.share(level, of)) for of, name in SHARES.items()},
+            **{f"{name} (%)": fixed(percent(checked.share(level, of)), 1) for of, name in SHARES.items()},
         }
         for level in LEVELS
         if level in nodes
     )
 
 
-def headline(checked: "Checked") -> str:
+def headline(checked: Checked) -> str:
     """What the target says of the whole, how the graph would be cut up, and where its rules were read."""
     target, verdict = checked.target, npu_verdict(checked.findings)
-    parts = f"{counted(checked.cut.islands, 'island')} on the NPU, {counted(checked.cut.crossings, 'crossing')}"
-    if checked.cut != checked.cut_if_unknown_runs:
-        other = checked.cut_if_unknown_runs
-        parts += (
-            f" ({counted(other.islands, 'island')} and {counted(other.crossings, 'crossing')} if all unknown ops run there)"
-        )
+    (islands, crossings), other = (
+        (counted(cut.islands, "island"), counted(cut.crossings, "crossing"))
+        for cut in (checked.cut, checked.cut_if_unknown_runs)
+    )
+    parts = f"{islands} on the NPU, {crossings}"
+    if (islands, crossings) != other:
+        parts += f" ({' and '.join(other)} if all unknown ops run there)"
     text = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
     return f"{text} Rules restated from: {target.source}."
 
 
-def causes(found: Iterable["CheckCause"]) -> Table:
+def causes(found: Iterable[CheckCause]) -> Table:
     """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
     return Table.of(
         {
@@ -71,7 +70,7 @@ def causes(found: Iterable["CheckCause"]) -> Table:
     )
 
 
-def nodes(checked: "Checked") -> Table:
+def nodes(checked: Checked) -> Table:
     """Every node with its level, what was measured and what the limit is."""
     return Table.of(
         {
@@ -90,7 +89,7 @@ def nodes(checked: "Checked") -> Table:
     )
 
 
-def matrix(all_checked: Sequence["Checked"]) -> Table:
+def matrix(all_checked: Sequence[Checked]) -> Table:
     """Ops against targets: the worst level, and how many of the op's nodes have it where not all do; first the verdicts."""
     ops = sorted({node.finding.op for checked in all_checked for node in checked.nodes})
     rows: list[dict[str, str]] = [
@@ -108,19 +107,13 @@ def matrix(all_checked: Sequence["Checked"]) -> Table:
     return Table.of(rows)
 
 
-def as_json(all_checked: Sequence["Checked"], found: Sequence[Sequence["CheckCause"]]) -> str:
+def as_json(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]]) -> str:
     """Everything a program needs, one object a target."""
-    return json.dumps(
-        {
-            "schema": CHECK_SCHEMA,
-            "checks": [_plain(checked, groups) for checked, groups in zip(all_checked, found, strict=True)],
-        },
-        indent=1,
-        ensure_ascii=False,
-    )
+    checks = [_plain(checked, groups) for checked, groups in zip(all_checked, found, strict=True)]
+    return json_text({"schema": CHECK_SCHEMA, "checks": checks})
 
 
-def _plain(checked: "Checked", groups: Sequence["CheckCause"]) -> dict[str, Any]:
+def _plain(checked: Checked, groups: Sequence[CheckCause]) -> dict[str, Any]:
     levels = {node.finding.level for node in checked.nodes}
     head = {key: value for key, value in structs.asdict(checked.target).items() if key not in ("rules", "beyond")}
     return {
@@ -133,7 +126,3 @@ def _plain(checked: "Checked", groups: Sequence["CheckCause"]) -> dict[str, Any]
         "causes": [asdict(group) for group in groups],
         "nodes": [{**asdict(node.finding), "macs": node.macs, "params": node.params} for node in checked.nodes],
     }
-
-
-def _percent(share: float | None) -> str:
-    return MISSING if share is None else fixed(100 * share, 1)

@@ -4,35 +4,32 @@ from attnbench.core.columns import CLAIMABLE
 from attnbench.core.records import Run
 from attnbench.core.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
 from attnbench.judge.claims import Claim, JudgedClaim, judge_claim, last_digit
-from attnbench.judge.rows import asked_rows
+from attnbench.judge.rows import Row, asked_rows
 from attnbench.report.table import Table, places
 from attnbench.report.tables import npu_text, overhead_text
 
 
 def priorities(run: Run) -> Table:
     """The priority/cost matrix: the study's cases that have a priority, each claim beside what was measured."""
-    shown, where = [], places(record.case for record in run.records)
-    for case, row in asked_rows(run):
-        if "priority" not in case:
-            continue
-        judged = [judge_claim(claim, row) for claim in case["claims"]]
-        shown.append(
-            {
-                **where(row.case),
-                "priority": case["priority"],
-                "place": case.get("place", case["variant"].partition("=")[0]),
-                "module": case.get("module", case["variant"].partition("=")[2]),
-                "claimed": "; ".join(claim_text(one.claim) for one in judged) or MISSING,
-                "time overhead (%)": overhead_text(row),
-                "params (+%)": significant(row.number("params_delta_pct"), 2),
-                "MACs (+%)": significant(row.number("macs_delta_pct"), 2),
-                "peak memory (+MB)": scaled(row.number("activation_peak_delta_bytes"), 1e6, 1),
-                "latency (+ms)": fixed(row.number("overhead_ms"), 2),
-                "NPU": npu_text(row),
-                "claim": "; ".join(_verdict_text(one, len(judged)) for one in judged) or MISSING,
-            }
-        )
-    return Table.of(shown)
+    where = places(record.case for record in run.records)
+    return Table.of(
+        {
+            **where(row.case),
+            "priority": case["priority"],
+            "place": case.get("place", case["variant"].partition("=")[0]),
+            "module": case.get("module", case["variant"].partition("=")[2]),
+            "claimed": "; ".join(map(claim_text, case["claims"])) or MISSING,
+            "time overhead (%)": overhead_text(row),
+            "params (+%)": significant(row.number("params_delta_pct"), 2),
+            "MACs (+%)": significant(row.number("macs_delta_pct"), 2),
+            "peak memory (+MB)": scaled(row.number("activation_peak_delta_bytes"), 1e6, 1),
+            "latency (+ms)": fixed(row.number("overhead_ms"), 2),
+            "NPU": npu_text(row),
+            "claim": "; ".join(_verdict_text(claim, row, len(case["claims"])) for claim in case["claims"]) or MISSING,
+        }
+        for case, row in asked_rows(run)
+        if "priority" in case
+    )
 
 
 def claims(run: Run) -> Table:
@@ -55,26 +52,24 @@ def claims(run: Run) -> Table:
 
 def stages(run: Run) -> Table:
     """The experiment's stages, each on top of the one before, with what it adds in time and whether that was promised."""
-    shown, where = [], places(record.case for record in run.records)
-    for case, row in asked_rows(run):
-        if "stage" not in case:
-            continue
-        promised = [judge_claim(claim, row) for claim in case["claims"] if claim["metric"] == "overhead_ms"]
-        shown.append(
-            {
-                **where(row.case),
-                "stage": case["stage"],
-                "variant": case["variant"],
-                "latency median (ms)": fixed(row.number("latency_median_ms"), 1),
-                "overhead (%)": overhead_text(row),
-                "overhead (ms)": fixed(row.number("overhead_ms"), 2),
-                "activation peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
-                "NPU": npu_text(row),
-                "promised": "; ".join(claim_text(one.claim) for one in promised) or MISSING,
-                "verdict": "; ".join(one.verdict for one in promised) or MISSING,
-            }
-        )
-    return Table.of(shown)
+    where = places(record.case for record in run.records)
+    return Table.of(
+        {
+            **where(row.case),
+            "stage": case["stage"],
+            "variant": case["variant"],
+            "latency median (ms)": fixed(row.number("latency_median_ms"), 1),
+            "overhead (%)": overhead_text(row),
+            "overhead (ms)": fixed(row.number("overhead_ms"), 2),
+            "activation peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
+            "NPU": npu_text(row),
+            "promised": "; ".join(map(claim_text, promised)) or MISSING,
+            "verdict": "; ".join(judge_claim(claim, row).verdict for claim in promised) or MISSING,
+        }
+        for case, row in asked_rows(run)
+        if "stage" in case
+        for promised in [[claim for claim in case["claims"] if claim["metric"] == "overhead_ms"]]
+    )
 
 
 def claim_text(claim: Claim) -> str:
@@ -112,5 +107,6 @@ def judged_text(judged: JudgedClaim) -> str:
     return f"{with_interval(value, judged.low, judged.high)} {CLAIMABLE[claim['metric']]}"
 
 
-def _verdict_text(judged: JudgedClaim, number: int) -> str:
-    return judged.verdict if number == 1 else f"{judged.verdict} ({CLAIMABLE[judged.claim['metric']]})"
+def _verdict_text(claim: Claim, row: Row, number: int) -> str:
+    verdict = judge_claim(claim, row).verdict
+    return verdict if number == 1 else f"{verdict} ({CLAIMABLE[claim['metric']]})"

@@ -9,7 +9,6 @@
 What is missing is left out. ``pandas.json_normalize(json.load(open("run.json"))["cases"], "rows")`` is the cases' table.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from attnbench.core.columns import COLUMNS
 from attnbench.core.records import Case, Record, Run
 from attnbench.judge.rows import column_names, rows_of
 from attnbench.report import ReportFormat
+from attnbench.report.answer import json_text
 
 DOCUMENT_SCHEMA = 1
 """Version of this document; a program that knows it can read every later document of the same number."""
@@ -38,7 +38,7 @@ def render(run: Run) -> str:
         "columns": {name: column.text for name, column in COLUMNS.items()},
         "cases": [_case(record, by_case[record.case]) for record in run.records],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Valid against https://github.com/windyroad/JUnit-Schema (Ant's), and against Jen
 skipped tests, which Jenkins reads all the same.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,12 +68,11 @@ def _tests(record: Record, targets: Iterable[str]) -> Iterator[Test]:
 
 def _measured(record: Record) -> Test:
     seconds = record.seconds.get("total", 0.0)
-    failure = record.failure
     if record.status == "ok":
         return Test("measured", "passed", seconds=seconds)
-    reason = f"{failure.stage}: {failure.message}" if failure else record.status
+    reason = str(record.failure or record.status)
     if record.status == "failed":
-        return Test("measured", "error", reason, failure.kind if failure else "", seconds)
+        return Test("measured", "error", reason, record.failure.kind if record.failure else "", seconds)
     return Test("measured", "skipped", f"{record.status}: {reason}", seconds=seconds)
 
 
@@ -139,17 +139,12 @@ def _suite(run: Run, number: int, name: str, cases: Mapping[Case, list[Test]]) -
         "failures": str(count["failure"]),
         "errors": str(count["error"]),
         "skipped": str(count["skipped"]),
-        "time": _seconds(sum(test.seconds for test in tests)),
+        "time": f"{sum(test.seconds for test in tests):.3f}",
     }
     suite = ET.Element("testsuite", {key: _legal(value) for key, value in attributes.items()})
     properties = ET.SubElement(suite, "properties")
-    software = {name: run.header.software.get(name) for name in ("onnxruntime", "commit")}
-    facts = {
-        "attnbench": run.header.attnbench,
-        "started": run.header.started,
-        "cpu": run.header.machine.get("cpu"),
-        **software,
-    }
+    facts = {"attnbench": run.header.attnbench, "started": run.header.started, "cpu": run.header.machine.get("cpu")}
+    facts |= {name: run.header.software.get(name) for name in ("onnxruntime", "commit")}
     for key, value in facts.items():
         if value:
             ET.SubElement(properties, "property", name=key, value=_legal(str(value)))
@@ -160,7 +155,7 @@ def _suite(run: Run, number: int, name: str, cases: Mapping[Case, list[Test]]) -
 
 
 def _element(case: Case, test: Test) -> ET.Element:
-    attributes = {"name": _legal(test.name), "classname": _legal(case.label), "time": _seconds(test.seconds)}
+    attributes = {"name": _legal(test.name), "classname": _legal(case.label), "time": f"{test.seconds:.3f}"}
     element = ET.Element("testcase", attributes)
     if test.outcome != "passed":
         why = ET.SubElement(element, test.outcome, message=_legal(test.message))
@@ -176,15 +171,9 @@ def _timestamp(started: str) -> str:
     return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3f}"
-
-
 def _legal(text: str) -> str:
     """Text without the characters that XML 1.0 cannot hold, such as a terminal's colours."""
-    return "".join(
-        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "�" for c in text
-    )
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
 
 
 ENTRIES = (

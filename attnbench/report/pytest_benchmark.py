@@ -6,20 +6,19 @@ sizes. Overheads and their intervals, which that tool does not know, stand in ``
 minutes apart drift with the machine: compare cases by overhead.
 """
 
-import json
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
 from attnbench.core.records import Case, Record, Run
 from attnbench.report import ReportFormat
+from attnbench.report.answer import json_text
 from attnbench.report.json import present
 from attnbench.report.series import SeriesFigure, figures
 
 
 def render(run: Run) -> str:
     """The run as one JSON document; a case without a latency is left out."""
-    header = run.header
     document = {
         "machine_info": present(_machine(run)),
         "commit_info": present(_commit(run)),
@@ -29,10 +28,10 @@ def render(run: Run) -> str:
             for figure in figures(record)
             if figure.metric.name == "latency"
         ],
-        "datetime": header.started,
-        "version": f"attnbench {header.attnbench}",
+        "datetime": run.header.started,
+        "version": f"attnbench {run.header.attnbench}",
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)
 
 
 def stats(data: Sequence[float]) -> dict[str, Any]:
@@ -94,9 +93,8 @@ def _benchmark(record: Record, figure: SeriesFigure) -> dict[str, Any]:
 
 def _extra(record: Record) -> dict[str, float]:
     """The overhead in % with the ends of its interval, where the case has one."""
-    names = {"value": "overhead_pct", "low": "overhead_pct_low", "high": "overhead_pct_high"}
-    found = next((figure.times(100) for figure in figures(record) if figure.metric.name == "overhead"), {})
-    return {names[name]: value for name, value in found.items()}
+    names = ("overhead_pct", "overhead_pct_low", "overhead_pct_high")
+    return next((figure.times(100, names) for figure in figures(record) if figure.metric.name == "overhead"), {})
 
 
 def _machine(run: Run) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """A check as SARIF 2.1.0 (OASIS), which code hosts show beside the file: one result a cause, one rule a profile's rule."""
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from attnbench.core.naming import display_name
 from attnbench.core.units import counted
-
-if TYPE_CHECKING:
-    from attnbench.npu.check import CheckCause, Checked
+from attnbench.npu.check import CheckCause, Checked
+from attnbench.report.answer import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 KINDS = {"refused": "error", "fallback": "warning", "unknown": "note", "efficiency": "note", "constrained": "note"}
@@ -20,13 +18,13 @@ MOST_NODES = 20
 """Nodes that a result names; the message says how many there are."""
 
 
-def as_sarif(version: str, all_checked: Sequence["Checked"], found: Sequence[Sequence["CheckCause"]]) -> str:
+def as_sarif(version: str, all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]]) -> str:
     """One run a target, in the order given."""
     runs = [_run(version, checked, causes) for checked, causes in zip(all_checked, found, strict=True)]
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, indent=1, ensure_ascii=False)
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": runs})
 
 
-def _run(version: str, checked: "Checked", causes: Sequence["CheckCause"]) -> dict[str, Any]:
+def _run(version: str, checked: Checked, causes: Sequence[CheckCause]) -> dict[str, Any]:
     reported = [cause for cause in causes if cause.level in KINDS]
     ids = list(dict.fromkeys(_rule_id(checked, cause) for cause in reported))
     rules = {_rule_id(checked, cause): cause for cause in reversed(reported)}
@@ -52,7 +50,7 @@ def _run(version: str, checked: "Checked", causes: Sequence["CheckCause"]) -> di
     }
 
 
-def _result(checked: "Checked", cause: "CheckCause", index: int) -> dict[str, Any]:
+def _result(checked: Checked, cause: CheckCause, index: int) -> dict[str, Any]:
     seen = f" Measured: {'; '.join(cause.measured[:3])}." if cause.measured else ""
     limit = f" Limit: {cause.limit}." if cause.limit else ""
     instead = f" {cause.substitute} computes the same and is taken." if cause.substitute else ""
@@ -75,7 +73,7 @@ def _result(checked: "Checked", cause: "CheckCause", index: int) -> dict[str, An
     }
 
 
-def _rule_id(checked: "Checked", cause: "CheckCause") -> str:
+def _rule_id(checked: Checked, cause: CheckCause) -> str:
     rule = f"unlisted/{cause.ops[0]}" if cause.rule == "unlisted" else cause.rule
     return f"{checked.target.name}/{rule}"
 

@@ -23,10 +23,13 @@ class SeriesFigure(NamedTuple):
     samples: tuple[float, ...]
     found: Measurement
 
-    def times(self, scale: float) -> dict[str, float]:
-        """Value, ``low`` and ``high`` in another unit, of which ``scale`` make a base unit; what is missing is left out."""
-        ends = zip(("low", "high"), self.interval or (), strict=False)
-        return {name: value * scale if scale != 1 else value for name, value in (("value", self.value), *ends)}
+    def times(self, scale: float, names: tuple[str, str, str] = ("value", "low", "high")) -> dict[str, float]:
+        """The value and the ends of its interval by these names, in a unit of which ``scale`` make a base unit.
+
+        What is missing is left out.
+        """
+        values = zip(names, (self.value, *(self.interval or ())), strict=False)
+        return {name: value * scale if scale != 1 else value for name, value in values}
 
     @property
     def interval(self) -> tuple[float, float] | None:

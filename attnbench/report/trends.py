@@ -4,20 +4,17 @@ Shares (overheads) are in %, their differences in percentage points; times in ms
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from attnbench.core.metrics import SHARES
+from attnbench.core.statistics import Estimate
 from attnbench.core.units import MISSING, count, significant, with_interval
+from attnbench.judge.track import History, LevelStep, Trend
+from attnbench.judge.track.history import TrendPoint, TrendSeries
 from attnbench.report.answer import Answer
 from attnbench.report.table import VARIANT, Table, places
-
-if TYPE_CHECKING:
-    from attnbench.core.statistics import Estimate
-    from attnbench.judge.track import History, LevelStep, Trend, TrendPoint, TrendSeries
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -61,11 +58,11 @@ class Shown(NamedTuple):
     text: Callable[..., str]
 
 
-def answer(found: "History") -> Answer:
+def answer(found: History) -> Answer:
     """Both tables; a row for every point; and the question, the notes, what was left out and each series as a document."""
     document = {
         "schema": SCHEMA,
-        "asked": {**found.query._asdict(), "fail_on_step_pct": found.limit.value if found.limit else None},
+        "asked": {**found.query._asdict(), "fail_on_step_pct": found.limit.to("%") if found.limit else None},
         "notes": found.notes,
         "runs": len(found.archive.runs),
         "left_out": [left._asdict() for left in found.archive.left_out],
@@ -77,7 +74,7 @@ def answer(found: "History") -> Answer:
     return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes)
 
 
-def steps(found: "History") -> Table:
+def steps(found: History) -> Table:
     """Each step: from where to where, its size, between which commits, and what it may come from; those that fail first."""
     where, ordered = _where(found), sorted(found.steps, key=lambda step: step not in found.failing)
     return Table.of(
@@ -96,7 +93,7 @@ def steps(found: "History") -> Table:
     )
 
 
-def trends(found: "History") -> Table:
+def trends(found: History) -> Table:
     """Each series: its first and last figure, the change between them, and how it went."""
     where = _where(found)
     return Table.of(
@@ -126,7 +123,7 @@ def sparkline(values: Sequence[float | str]) -> str:
     return "".join(BARS[round((height - low) / span * (len(BARS) - 1)) if span else 0] for height in heights)
 
 
-def _shown(series: "TrendSeries") -> Shown:
+def _shown(series: TrendSeries) -> Shown:
     figure = series.newest
     if isinstance(figure.value, str):
         return Shown("verdict", 1.0, str)
@@ -136,11 +133,11 @@ def _shown(series: "TrendSeries") -> Shown:
     return units.get(figure.unit, Shown("1", 1.0, count if figure.exact else significant))
 
 
-def _where(found: "History") -> Callable[["TrendSeries"], dict[str, str]]:
+def _where(found: History) -> Callable[[TrendSeries], dict[str, str]]:
     """Gives what tells a series apart from the others shown: machine, host, size and batch only where there are several."""
     where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch"))
 
-    def told(series: "TrendSeries") -> dict[str, str]:
+    def told(series: TrendSeries) -> dict[str, str]:
         unit = _shown(series).unit
         metric = series.metric if unit in ("1", "verdict") else f"{series.metric} ({unit})"
         machine = {"machine": found.kinds[series.kind]} if len(found.kinds) > 1 else {}
@@ -149,19 +146,19 @@ def _where(found: "History") -> Callable[["TrendSeries"], dict[str, str]]:
     return told
 
 
-def _text(series: "TrendSeries", value: float | str) -> str:
+def _text(series: TrendSeries, value: float | str) -> str:
     shown = _shown(series)
     return value if isinstance(value, str) else shown.text(shown.scale * value)
 
 
-def _figure(series: "TrendSeries", point: "TrendPoint") -> str:
+def _figure(series: TrendSeries, point: TrendPoint) -> str:
     figure, scale = point.figure, _shown(series).scale
     if isinstance(figure.value, str) or figure.low is None or figure.high is None:
         return _text(series, figure.value)
     return with_interval(scale * figure.value, scale * figure.low, scale * figure.high)
 
 
-def _size(series: "TrendSeries", size: "Estimate | None") -> str:
+def _size(series: TrendSeries, size: Estimate | None) -> str:
     if size is None:
         return MISSING
     shown = _shown(series)
@@ -173,7 +170,7 @@ def _size(series: "TrendSeries", size: "Estimate | None") -> str:
     return with_interval(found.value, found.low, found.high, sign=True)
 
 
-def _remarks(trend: "Trend") -> Iterator[str]:
+def _remarks(trend: Trend) -> Iterator[str]:
     if trend.undecided:
         newest = f"{count(trend.undecided)} runs lie" if trend.undecided > 1 else "run lies"
         yield f"the newest {newest} apart: with a third it would be a step"
@@ -183,32 +180,23 @@ def _remarks(trend: "Trend") -> Iterator[str]:
         yield f"{count(lacking)} more without a figure"
 
 
-def _run_text(point: "TrendPoint") -> str:
-    return f"{point.run.commit or 'no commit'} ({_time(point.run.time)})"
+def _run_text(point: TrendPoint) -> str:
+    return f"{point.run.commit or 'no commit'} ({point.run.time:%Y-%m-%d %H:%M})"
 
 
-def _time(time: datetime) -> str:
-    return time.replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
+def _facts(found: History, series: TrendSeries) -> dict[str, Any]:
+    case = {key: getattr(series.case, key) for key in ("host", "size", "batch", "variant")}
+    return {"machine": found.kinds[series.kind], **case, "metric": series.metric, "unit": _shown(series).unit}
 
 
-def _facts(found: "History", series: "TrendSeries") -> dict[str, Any]:
-    facts = {
-        "machine": found.kinds[series.kind],
-        **asdict(series.case),
-        "metric": series.metric,
-        "unit": _shown(series).unit,
-    }
-    return {name: facts[name] for name in COLUMNS if name in facts}
-
-
-def _rows(found: "History", trend: "Trend") -> Iterator[dict[str, Any]]:
+def _rows(found: History, trend: Trend) -> Iterator[dict[str, Any]]:
     facts, steps = _facts(found, trend.series), {step.at: step for step in trend.steps}
     for at, point in enumerate(_points(trend)):
         step = steps.get(at)
         yield facts | point | (_step(found, step) | {"causes": "; ".join(step.causes)} if step else {})
 
 
-def _points(trend: "Trend") -> Iterator[dict[str, Any]]:
+def _points(trend: Trend) -> Iterator[dict[str, Any]]:
     scale = _shown(trend.series).scale
     levels = {at: level.mean.value for level in trend.levels for at in range(level.start, level.end)}
     for at, point in enumerate(trend.series.points):
@@ -224,17 +212,17 @@ def _points(trend: "Trend") -> Iterator[dict[str, Any]]:
         }
 
 
-def _step(found: "History", step: "LevelStep") -> dict[str, Any]:
+def _step(found: History, step: LevelStep) -> dict[str, Any]:
     return {**_ends("step", step.size, _shown(step.series).scale), "fails": step in found.failing}
 
 
-def _ends(name: str, size: "Estimate | None", scale: float) -> dict[str, float | str | None]:
+def _ends(name: str, size: Estimate | None, scale: float) -> dict[str, float | str | None]:
     """A difference and the ends of its interval under three names; what is missing is ``None``."""
     ends = (size.value, size.low, size.high) if size else (None, None, None)
     return {f"{name}{end}": _scaled(value, scale) for end, value in zip(("", "_low", "_high"), ends, strict=True)}
 
 
-def _series(found: "History", trend: "Trend") -> dict[str, Any]:
+def _series(found: History, trend: Trend) -> dict[str, Any]:
     scale = _shown(trend.series).scale
     return {
         **_facts(found, trend.series),

@@ -104,11 +104,7 @@ def disagreements(rows: Sequence[Row]) -> Table:
     """Cases whose two clocks contradict each other."""
     where = places((row.case for row in rows), VARIANT)
     return Table.of(
-        {
-            **where(row.case),
-            "attributed (%)": overhead_text(row),
-            "paired (%)": interval_text(row, "paired_pct"),
-        }
+        {**where(row.case), "attributed (%)": overhead_text(row), "paired (%)": interval_text(row, "paired_pct")}
         for row in rows
         if row.agreement == "disagree"
     )

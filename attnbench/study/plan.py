@@ -12,17 +12,10 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType, to_builtins
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import parse_size, parse_spec, parse_variant, quote
+from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_variant, quote
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
-from attnbench.hosts import (
-    HostReference,
-    check_host,
-    check_size,
-    declared_placements,
-    declared_sites,
-    modules_by_site,
-)
+from attnbench.hosts import HostReference, check_host, check_size, declared_placements, declared_sites, modules_by_site
 from attnbench.modules import MODULES, check_spec
 from attnbench.npu.targets import load_target
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
@@ -127,11 +120,7 @@ def _sizes(study: Study, host: HostReference) -> list[str]:
         return ["x".join(map(str, file_size(host.spec)))]
     for size in study.sizes:
         check_size(host, *parse_size(size))
-    return [_normal_size(size) for size in study.sizes or (DEFAULT_SIZE,)]
-
-
-def _normal_size(size: str) -> str:
-    return "x".join(map(str, parse_size(size)))
+    return [normal_size(size) for size in study.sizes or (DEFAULT_SIZE,)]
 
 
 class _Asked(NamedTuple):
@@ -147,7 +136,7 @@ def _asked(study: Study, host: HostReference, where: str) -> tuple[_Asked, list[
     own = [case for case in study.case if case.host is UNSET or normal_host(case.host) == host.spec]
     baseline = _Asked(BASELINE, max((c.settings for c in own), key=lambda s: s.get("processes", 0), default={}))
     found = [
-        _Asked(_normal(case.variant, host), case.settings, frozenset(map(_normal_size, case.sizes)) if case.sizes else None)
+        _Asked(_normal(case.variant, host), case.settings, frozenset(map(normal_size, case.sizes)) if case.sizes else None)
         for case in own
     ]
     for table in study.matrix:

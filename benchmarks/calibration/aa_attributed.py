@@ -18,13 +18,10 @@ PROCESSES = 3
 Comparison = tuple[list[float], list[float]]
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
+def run(quick: bool) -> dict[str, Any]:
     """Both sizes, all variants."""
-    raw: dict[str, Any] = {}
     with open_lab(repeat=6) as lab:
-        for size, number in AA_SIZES.items():
-            raw[size] = comparisons(lab, size, 1 if quick else number // len(VARIANTS))
-    return page(raw), raw
+        return {size: comparisons(lab, size, 1 if quick else n // len(VARIANTS)) for size, n in AA_SIZES.items()}
 
 
 def page(raw: dict[str, dict[str, list[Comparison]]]) -> str:
@@ -61,4 +58,4 @@ def comparisons(lab: Lab, size: str, number: int) -> dict[str, list[Comparison]]
 
 
 if __name__ == "__main__":
-    experiment("A/A of attribution: a variant against itself", run)
+    experiment("A/A of attribution: a variant against itself", run, page)

@@ -15,23 +15,26 @@ from attnbench.runs.figures import paired_overhead
 PROCESSES, PAIRS = 3, 20
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
-    """Both sizes; one row a size."""
-    raw: dict[str, Any] = {}
-    rows = []
+def run(quick: bool) -> dict[str, Any]:
+    """By size the ratios of each comparison."""
     with open_lab() as lab:
-        for size, number in AA_SIZES.items():
-            raw[size] = [comparison(lab, size, index) for index in range(4 if quick else number)]
-            found = [paired_overhead(ratios) for ratios in raw[size]]
-            values = [100 * one.value for one in found]
-            halves = [50 * ((one.high or 0) - (one.low or 0)) for one in found]
-            more = {
-                "mean (%)": f"{fmean(values):.3f}",
-                "SD of a figure (points)": f"{stdev(values):.3f}",
-                "half width of an interval, mean (points)": f"{fmean(halves):.3f}",
-            }
-            rows.append({**miss_row(size, found), **more})
-    return table(rows), raw
+        return {size: [comparison(lab, size, i) for i in range(4 if quick else n)] for size, n in AA_SIZES.items()}
+
+
+def page(raw: dict[str, list[list[float]]]) -> str:
+    """One row a size."""
+    rows = []
+    for size, comparisons in raw.items():
+        found = list(map(paired_overhead, comparisons))
+        values = [100 * one.value for one in found]
+        halves = [50 * ((one.high or 0) - (one.low or 0)) for one in found]
+        more = {
+            "mean (%)": f"{fmean(values):.3f}",
+            "SD of a figure (points)": f"{stdev(values):.3f}",
+            "half width of an interval, mean (points)": f"{fmean(halves):.3f}",
+        }
+        rows.append({**miss_row(size, found), **more})
+    return table(rows)
 
 
 def comparison(lab: Lab, size: str, index: int) -> list[float]:
@@ -41,4 +44,4 @@ def comparison(lab: Lab, size: str, index: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    experiment("A/A on the clock: the baseline against its copy", run)
+    experiment("A/A on the clock: the baseline against its copy", run, page)

@@ -108,7 +108,7 @@ INJECTIONS = (
 )
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
+def run(quick: bool) -> dict[str, Any]:
     """The runs in turn, then how much the slower modules cost."""
     with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
         scratch = Path(name)
@@ -119,8 +119,7 @@ def run(quick: bool) -> tuple[str, dict[str, Any]]:
         ]
         with open_lab(warmup=2, repeat=5) as lab:
             truths = {one.variant: truth(lab, one, scratch, 2 if quick else PROCESSES) for one in INJECTIONS}
-    raw = {"truth": truths, **stored([(slower.variant if slower else "", run) for slower, run in runs])}
-    return page(raw), raw
+    return {"truth": truths, **stored([(slower.variant if slower else "", run) for slower, run in runs])}
 
 
 def schedule(alike: int, slower: int) -> Iterator[Injection | None]:
@@ -162,11 +161,7 @@ def stored(runs: Sequence[tuple[str, Run]]) -> dict[str, Any]:
     return {
         "header": replace(runs[0][1].header, started="").to_json(),
         "runs": [
-            {
-                "started": run.header.started,
-                "slower": slower,
-                "records": [thin(record).to_json() for record in run.records],
-            }
+            {"started": run.header.started, "slower": slower, "records": [thin(one).to_json() for one in run.records]}
             for slower, run in runs
         ],
     }
@@ -179,4 +174,4 @@ def thin(record: Record) -> Record:
 
 
 if __name__ == "__main__":
-    experiment("A month of CI: false alarms and detections of compare", run)
+    experiment("A month of CI: false alarms and detections of compare", run, page)

@@ -21,39 +21,35 @@ PROBE = f"'{Path(__file__).with_name('probe.py')}:Probe'"
 SITES = {"encoder.layer1": (64, 96, 160), "encoder.layer3": (256, 24, 40), "decoder.upconv3": (128, 48, 80)}
 CONVOLUTIONS = ((1, 4), (1, 1), (3, 4), (5, 4), (5, 2))
 """Kernel and groups."""
+CASES = [(site, kernel, groups) for site in SITES for kernel, groups in CONVOLUTIONS]
 PROCESSES = 6
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
+def run(quick: bool) -> dict[str, Any]:
     """Every convolution at every site in each of some passes, alone and in the network."""
-    cases = [(site, kernel, groups) for site in SITES for kernel, groups in CONVOLUTIONS]
-    found: dict[Any, dict[str, list[float]]] = {case: {"overhead": [], "conv": [], "alone": []} for case in cases}
+    found: dict[Any, dict[str, list[float]]] = {case: {"overhead": [], "conv": [], "alone": []} for case in CASES}
     totals: list[float] = []
     with open_lab(repeat=8) as lab:
         for _ in range(2 if quick else PROCESSES):
             baseline = lab.baseline(LARGE)
             totals.append(median(map(sum, baseline.runs)))
-            for site, kernel, groups in cases:
-                into = found[site, kernel, groups]
+            for (site, kernel, groups), into in found.items():
                 variant = f"{site}={PROBE}[kernel={kernel},groups={groups}]"
                 replicate = lab.replicate(variant, LARGE, baseline)
                 into["overhead"].append(replicate.overhead)
-                into["conv"].append(
-                    sum(node.seconds for node in replicate.nodes if node.op == "Conv" and node.kind == "added")
-                )
+                own = (node.seconds for node in replicate.nodes if node.op == "Conv" and node.kind == "added")
+                into["conv"].append(sum(own))
                 into["alone"].append(alone(lab, SITES[site], kernel, groups))
         chain = {"kind": "latency", "model": lab.builder.chain(), "repeat": 100, "threads": 1}
         dispatch = [median(lab.job(chain)["wall"]) / LENGTH for _ in range(PROCESSES)]
-    raw = {" ".join(map(str, case)): figures for case, figures in found.items()}
-    raw |= {"baseline": totals, "dispatch": dispatch}
-    return page(raw), raw
+    by_name = {" ".join(map(str, case)): figures for case, figures in found.items()}
+    return by_name | {"baseline": totals, "dispatch": dispatch}
 
 
 def page(raw: dict[str, Any]) -> str:
     """A row a convolution and site."""
     whole, between = fmean(raw["baseline"]), 1e6 * fmean(raw["dispatch"])
-    cases = [(site, kernel, groups) for site in SITES for kernel, groups in CONVOLUTIONS]
-    found = {case: raw[" ".join(map(str, case))] for case in cases}
+    found = {case: raw[" ".join(map(str, case))] for case in CASES}
     ratios = [fmean(figures["conv"]) / fmean(figures["alone"]) for figures in found.values()]
     apart = [fmean(figures["overhead"]) - fmean(figures["alone"]) / whole for figures in found.values()]
     more = [100 * (ratio - 1) for ratio in (median(ratios), min(ratios), max(ratios))]
@@ -64,7 +60,7 @@ def page(raw: dict[str, Any]) -> str:
         f"measured alone. Between nodes the runtime takes {between:.2f} us a node, which attribution counts: it takes "
         "off only what a profile overstates a node by beyond that."
     )
-    return "\n\n".join((text, table([row(case, found[case], whole) for case in cases])))
+    return f"{text}\n\n{table(row(case, figures, whole) for case, figures in found.items())}"
 
 
 def alone(lab: Lab, plane: tuple[int, int, int], kernel: int, groups: int) -> float:
@@ -110,4 +106,4 @@ def row(case: tuple[str, int, int], found: dict[str, list[float]], whole: float)
 
 
 if __name__ == "__main__":
-    experiment("Known injection: a convolution in the network and alone", run)
+    experiment("Known injection: a convolution in the network and alone", run, page)

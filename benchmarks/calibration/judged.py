@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lab import percent, table
-from scipy.stats import binomtest
+from lab import percent, rate, table
 
 from attnbench.core.records import Record, Run, RunHeader
 from attnbench.core.statistics import replicate_interval, signed_rank_interval
@@ -78,16 +77,11 @@ def module_of(variant: str) -> str:
 
 def samples(raw: dict[str, Any]) -> list[Sample]:
     """The runs in the order of time."""
-    return [
-        Sample(
-            Run(
-                RunHeader.from_json({**raw["header"], "started": one["started"]}),
-                tuple(Record.from_json(record) for record in one["records"]),
-            ),
-            one["slower"],
-        )
-        for one in raw["runs"]
-    ]
+    found = []
+    for one in raw["runs"]:
+        header = RunHeader.from_json({**raw["header"], "started": one["started"]})
+        found.append(Sample(Run(header, tuple(map(Record.from_json, one["records"]))), one["slower"]))
+    return found
 
 
 def judged(found: Sequence[Sample], base: str, *, slower: bool) -> list[Judged]:
@@ -106,21 +100,22 @@ def page(raw: dict[str, Any]) -> str:
     """False alarms, detections, and what a history of these runs looks like to ``track``."""
     found = samples(raw)
     equal = sum(not one.slower for one in found)
-    return "\n\n".join(
-        (
-            (
-                f"{equal} runs of the code as it was and {len(found) - equal} with one slower module, in turn, from "
-                f"{found[0].run.header.started} to {found[-1].run.header.started}. A comparison is what a CI job makes: "
-                "`attnbench compare BASE NEW` with its defaults, over the six overheads of the quick study; one alarm fails "
-                "it."
-            ),
-            "The code as it was:\n\n" + table([alarm_row(found, base) for base in BASES]),
-            "One module slower by about 1 % of the baseline's latency:\n\n"
-            + table([detection_row(found, base) for base in BASES]),
-            "By module, against the first run:\n\n" + table(list(module_rows(raw, found))),
-            history_text(found),
-        )
+    told = (
+        f"{equal} runs of the code as it was and {len(found) - equal} with one slower module, in turn, from "
+        f"{found[0].run.header.started} to {found[-1].run.header.started}. A comparison is what a CI job makes: "
+        "`attnbench compare BASE NEW` with its defaults, over the six overheads of the quick study; one alarm fails it."
     )
+    parts = (
+        told,
+        "The code as it was:",
+        table(alarm_row(found, base) for base in BASES),
+        "One module slower by about 1 % of the baseline's latency:",
+        table(detection_row(found, base) for base in BASES),
+        "By module, against the first run:",
+        table(module_rows(raw, found)),
+        history_text(found),
+    )
+    return "\n\n".join(parts)
 
 
 def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
@@ -132,7 +127,7 @@ def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "compared with": base,
         "comparisons": f"{len(all_):,}",
         "false alarms": f"{alarms}",
-        "rate (%)": rate(alarms, len(all_), base),
+        "rate (%)": rate_text(alarms, len(all_), base),
         "overheads the same": f"{verdicts.count('same'):,}",
         "not resolved": f"{verdicts.count('incomparable')}",
     }
@@ -147,7 +142,7 @@ def detection_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "compared with": base,
         "comparisons": f"{len(all_):,}",
         "found": f"{detected}",
-        "rate (%)": rate(detected, len(all_), base),
+        "rate (%)": rate_text(detected, len(all_), base),
         "not resolved": f"{verdicts.count('incomparable')}",
         "called the same": f"{verdicts.count('same')}",
         "named the source as a cause": f"{sum(one.names_source for one in all_)}",
@@ -197,9 +192,8 @@ def steps(runs: Sequence[Run]) -> set[tuple[str, int]]:
         return {(step.series.case.variant, step.at) for step in track(Path(name)).steps}
 
 
-def rate(number: int, of: int, base: str) -> str:
-    """A rate in percent, with the exact binomial interval where each comparison has a new run of its own."""
+def rate_text(number: int, of: int, base: str) -> str:
+    """A rate in percent, with its interval where each comparison has a new run of its own."""
     if base == EACH or not of:
         return f"{100 * number / of:.2f}" if of else ""
-    interval = binomtest(number, of).proportion_ci(method="exact")
-    return f"{100 * number / of:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return rate(number, of)

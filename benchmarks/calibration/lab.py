@@ -7,7 +7,7 @@ read) and ``NAME.json`` (its raw figures). ``--quick`` is a small trial that wri
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,29 +91,32 @@ def open_lab(**settings: Any) -> Iterator[Lab]:
         yield Lab(builder, Effort(timeout_seconds=TIMEOUT, **effort))
 
 
-def experiment(title: str, run: Callable[[bool], tuple[str, dict[str, Any]]]) -> None:
-    """Run an experiment and write its page: what it found (Markdown), the machine, and its load meanwhile."""
+def experiment(title: str, run: Callable[[bool], dict[str, Any]], page: Callable[[dict[str, Any]], str]) -> None:
+    """Run an experiment and write its page: what the raw figures say (Markdown), the machine, and its load meanwhile.
+
+    ``run`` is told whether this is a quick trial; ``page`` needs nothing but the raw figures.
+    """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--quick", action="store_true", help="a small trial that writes no result")
     quick = parser.parse_args().quick
     with Watch() as watch:
-        found, raw = run(quick)
+        raw = run(quick)
     machine, software = environment.machine(), environment.software()
     about = (
         f"Machine: {machine['cpu']}, {machine['cores']} cores granted (id {machine['id']}); onnxruntime "
         f"{software['onnxruntime']}, torch {software['torch']} (id {software['id']}), {datetime.now(UTC):%Y-%m-%d %H:%M} "
         f"UTC. While it ran: {watch.activity.text()}."
     )
-    page = "\n\n".join((f"# {title}", found, about))
-    print(page)
+    text = "\n\n".join((f"# {title}", page(raw), about))
+    print(text)
     if not quick:
         name = Path(parser.prog).stem
         RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{name}.md").write_text(page + "\n")
+        (RESULTS / f"{name}.md").write_text(text + "\n")
         (RESULTS / f"{name}.json").write_text(json.dumps(raw, separators=(",", ":"), default=list) + "\n")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: Iterable[dict[str, Any]]) -> str:
     """Rows of text as a Markdown table."""
     return Table.of(rows).markdown()
 
@@ -128,6 +131,10 @@ def percent(estimate: Estimate, decimals: int = 3) -> str:
 def miss_row(size: str, found: list[Estimate]) -> dict[str, str]:
     """How many intervals miss 0, where 0 is true, with the exact binomial interval of the rate."""
     misses = sum(not (one.low or 0) <= 0 <= (one.high or 0) for one in found)
-    interval = binomtest(misses, len(found)).proportion_ci(method="exact")
-    share = f"{100 * misses / len(found):.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    return {"size": size, "comparisons": str(len(found)), "misses": str(misses), "misses (%)": share}
+    return {"size": size, "comparisons": str(len(found)), "misses": str(misses), "misses (%)": rate(misses, len(found))}
+
+
+def rate(number: int, of: int) -> str:
+    """A rate in percent, with its exact binomial interval."""
+    interval = binomtest(number, of).proportion_ci(method="exact")
+    return percent(Estimate(number / of, interval.low, interval.high), 1)

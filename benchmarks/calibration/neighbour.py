@@ -26,15 +26,14 @@ BUSY = "import numpy; a = numpy.ones(2**23)\nwhile True: a += 1"
 """A neighbour: 64 MB, read and written again and again."""
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
+def run(quick: bool) -> dict[str, Any]:
     """A run alone, then the others beside the neighbours."""
     with tempfile.TemporaryDirectory(prefix="attnbench-") as name:
         scratch = Path(name)
         runs = [sweep(scratch / "alone", None, scratch)]
         with neighbours(environment.machine()["cores"]):
             runs += [sweep(scratch / f"busy-{number}", None, scratch) for number in range(1 if quick else RUNS)]
-    raw = stored([("", run) for run in runs])
-    return page(raw), raw
+    return stored([("", run) for run in runs])
 
 
 @contextmanager
@@ -51,16 +50,11 @@ def page(raw: dict[str, Any]) -> str:
     """False alarms, and how far the figures lie from those of the run alone."""
     found = samples(raw)
     alone, busy = found[0].run, [one.run for one in found[1:]]
-    return "\n\n".join(
-        (
-            (
-                f"One run alone, and {len(busy)} beside neighbours, in which the worst process of a case had "
-                f"{core_share(busy):.0f} % of its core (alone {core_share([alone]):.0f} %; medians over cases)."
-            ),
-            table([alarm_row(found, FIRST)]),
-            "The overheads themselves:\n\n" + table(list(rows(found))),
-        )
+    text = (
+        f"One run alone, and {len(busy)} beside neighbours, in which the worst process of a case had "
+        f"{core_share(busy):.0f} % of its core (alone {core_share([alone]):.0f} %; medians over cases)."
     )
+    return "\n\n".join((text, table([alarm_row(found, FIRST)]), "The overheads themselves:", table(rows(found))))
 
 
 def core_share(runs: Sequence[Run]) -> float:
@@ -74,15 +68,14 @@ def rows(found: Sequence[Sample]) -> Iterator[dict[str, str]]:
     for record in found[0].run.records:
         figures = [other.value("overhead") for one in found for other in one.run.records if other.case == record.case]
         points = [100 * figure for figure in figures if figure is not None]
-        if not points:
-            continue
-        yield {
-            "variant": record.case.variant,
-            "alone (%)": f"{points[0]:.3f}",
-            "beside neighbours, mean (%)": f"{fmean(points[1:]):.3f}",
-            "from, to (%)": f"{min(points[1:]):.3f}, {max(points[1:]):.3f}",
-        }
+        if points:
+            yield {
+                "variant": record.case.variant,
+                "alone (%)": f"{points[0]:.3f}",
+                "beside neighbours, mean (%)": f"{fmean(points[1:]):.3f}",
+                "from, to (%)": f"{min(points[1:]):.3f}, {max(points[1:]):.3f}",
+            }
 
 
 if __name__ == "__main__":
-    experiment("CI beside busy neighbours: false alarms of compare", run)
+    experiment("CI beside busy neighbours: false alarms of compare", run, page)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -30,31 +31,30 @@ VARIANT = "decoder.fusion=se_npu"
 SITTINGS = 6
 HERE = Path(__file__).parent
 
+Way = Callable[[Lab, tuple[str, str], int], float]
+"""Of a lab, the graphs of baseline and variant and the number of the sitting: what the variant adds, as a ratio."""
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
+
+def run(quick: bool) -> dict[str, Any]:
     """Every way in turn, for some sittings."""
-    known = json.loads((RESULTS / "wall.json").read_text())[f"{SMALL} {VARIANT}"]
-    reference = signed_rank_interval(known["cpu"])
-    ways = {
-        "loop: 100 runs of one, then of the other, mean": loop,
-        "torch.utils.benchmark, blocked_autorange, median": torch_benchmark,
-        "pytest-benchmark, mean": pytest_benchmark,
-        "pyperf, mean": pyperf,
-        "attnbench, 20 pairs of 5 processes": paired,
-        "attnbench, attributed over 5 processes": attributed,
-    }
     figures: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     with open_lab() as lab:
         paths = lab.graph(BASELINE, SMALL), lab.graph(VARIANT, SMALL)
         for number in range(2 if quick else SITTINGS):
-            for name, way in ways.items():
+            for name, way in WAYS.items():
                 began = time.perf_counter()
                 figures[name].append(way(lab, paths, number))
                 seconds[name].append(time.perf_counter() - began)
-    rows = [row(name, figures[name], fmean(seconds[name]), reference.value) for name in ways]
-    text = f"Reference {percent(reference)} %, from {known['pairs'][0]:.0f} pairs.\n\n{table(rows)}"
-    return text, {"figures": figures, "seconds": seconds}
+    return {"figures": figures, "seconds": seconds}
+
+
+def page(raw: dict[str, dict[str, list[float]]]) -> str:
+    """The reference, and a row a way."""
+    known = json.loads((RESULTS / "wall.json").read_text())[f"{SMALL} {VARIANT}"]
+    reference = signed_rank_interval(known["cpu"])
+    rows = (row(name, own, fmean(raw["seconds"][name]), reference.value) for name, own in raw["figures"].items())
+    return f"Reference {percent(reference)} %, from {known['pairs'][0]:.0f} pairs.\n\n{table(rows)}"
 
 
 def row(name: str, figures: list[float], seconds: float, reference: float) -> dict[str, str]:
@@ -78,68 +78,74 @@ def session_of(path: str) -> tuple[ort.InferenceSession, Any]:
     return session, feed(session, 0)
 
 
-def loop(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
-    """What most scripts do."""
-    means = []
-    for path in paths:
-        session, inputs = session_of(path)
-        for _ in range(10):
-            session.run(None, inputs)
-        began = time.perf_counter()
-        for _ in range(100):
-            session.run(None, inputs)
-        means.append(time.perf_counter() - began)
-    return means[1] / means[0] - 1
+def loop(path: str) -> float:
+    """What most scripts do: seconds of 100 runs."""
+    session, inputs = session_of(path)
+    for _ in range(10):
+        session.run(None, inputs)
+    began = time.perf_counter()
+    for _ in range(100):
+        session.run(None, inputs)
+    return time.perf_counter() - began
 
 
-def torch_benchmark(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
+def torch_benchmark(path: str) -> float:
     """torch's Timer."""
     from torch.utils.benchmark import Timer  # noqa: PLC0415
 
-    medians = []
-    for path in paths:
-        session, inputs = session_of(path)
-        timer = Timer("session.run(None, inputs)", globals={"session": session, "inputs": inputs})
-        medians.append(timer.blocked_autorange().median)
-    return medians[1] / medians[0] - 1
+    session, inputs = session_of(path)
+    return Timer("session.run(None, inputs)", globals={"session": session, "inputs": inputs}).blocked_autorange().median
 
 
-def pytest_benchmark(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
+def pytest_benchmark(path: str) -> float:
     """pytest-benchmark's fixture."""
-    means = []
-    for path in paths:
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder, "result.json")
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(HERE),
-                       str(HERE / "peer_pytest.py"), f"--benchmark-json={result}"]  # fmt: skip
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PEER_MODEL": path}, cwd=folder)
-            means.append(json.loads(result.read_text())["benchmarks"][0]["stats"]["mean"])
-    return means[1] / means[0] - 1
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(HERE), str(HERE / "peer_pytest.py")]
+    return result_of([*command, "--benchmark-json"], PEER_MODEL=path)["stats"]["mean"]
 
 
-def pyperf(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
+def pyperf(path: str) -> float:
     """pyperf's runner: twenty processes with three values each."""
-    means = []
-    for path in paths:
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder, "result.json")
-            command = [sys.executable, str(HERE / "peer_pyperf.py"), path, "--copy-env", "-o", str(result)]
-            subprocess.run(command, check=True, capture_output=True)
-            runs = json.loads(result.read_text())["benchmarks"][0]["runs"]
-            means.append(fmean(value for one in runs for value in one.get("values", ())))
-    return means[1] / means[0] - 1
+    runs = result_of([str(HERE / "peer_pyperf.py"), path, "--copy-env", "-o"])["runs"]
+    return fmean(value for one in runs for value in one.get("values", ()))
 
 
-def paired(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
+def result_of(command: list[str], **environment: str) -> dict[str, Any]:
+    """The one benchmark in the JSON file that a Python command writes, to the path that is its last argument."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, variables = Path(folder, "result.json"), {**os.environ, **environment}
+        subprocess.run([sys.executable, *command, str(result)], check=True, capture_output=True, env=variables, cwd=folder)
+        return json.loads(result.read_text())["benchmarks"][0]
+
+
+def one_after_the_other(time_of: Callable[[str], float]) -> Way:
+    """What is added by a way that times one model and then the other."""
+
+    def added(_lab: Lab, paths: tuple[str, str], _number: int) -> float:
+        before, after = map(time_of, paths)
+        return after / before - 1
+
+    return added
+
+
+def paired(lab: Lab, _paths: tuple[str, str], number: int) -> float:
     """The cross-check of a sweep."""
     ratios = [ratio for index in range(5) for ratio in lab.ratios(VARIANT, SMALL, 4, 5 * number + index)]
     return paired_overhead(ratios).value
 
 
-def attributed(lab: Lab, paths: tuple[str, str], number: int) -> float:  # noqa: ARG001
+def attributed(lab: Lab, _paths: tuple[str, str], _number: int) -> float:
     """The figure of a sweep."""
     return fmean(lab.replicate(VARIANT, SMALL, lab.baseline(SMALL)).overhead for _ in range(5))
 
 
+WAYS = {
+    "loop: 100 runs of one, then of the other, mean": one_after_the_other(loop),
+    "torch.utils.benchmark, blocked_autorange, median": one_after_the_other(torch_benchmark),
+    "pytest-benchmark, mean": one_after_the_other(pytest_benchmark),
+    "pyperf, mean": one_after_the_other(pyperf),
+    "attnbench, 20 pairs of 5 processes": paired,
+    "attnbench, attributed over 5 processes": attributed,
+}
+
 if __name__ == "__main__":
-    experiment("Peers: the same question to other ways of timing", run)
+    experiment("Peers: the same question to other ways of timing", run, page)

@@ -68,25 +68,27 @@ class Question(NamedTuple):
 # --- what was here before, and what is plainer
 
 
-def former_noise(
-    spans: tuple[int, ...] = (2, 4, 8), prior: float = 4, promised: float = 4
-) -> Callable[[Array, Array | None], Noise]:
+def former_noise(lengths: tuple[int, ...] = (2, 4, 8), prior: float = 4) -> Callable[[Array, Array | None], Noise]:
     """Noise shrunk towards the replicates' promise, by differences of runs and, without steps, of stretches."""
 
     def noise(series: Array, errors: Array | None) -> Noise:
-        unit = np.ones_like(series) if errors is None else np.maximum(errors, np.median(errors, axis=1, keepdims=True))
+        unit = promise(series, errors)
         near = typical(series, unit, 1)
         own = 0.25 * (series.shape[1] - 1)
-        if spans := tuple(span for span in former_spans if series.shape[1] >= 12 * span):
+        if spans := [span for span in lengths if series.shape[1] >= 12 * span]:
             rest = levelled(series, np.maximum(near[:, None] * unit, steps.TINY))
             near = np.max([near, *(typical(rest, unit, span) for span in spans)], axis=0)
         if errors is None:
             return Noise(near[:, None] * unit, min(30, max(1, int(own))))
         shrunk = (prior + own * near**2) / (prior + own)
-        return Noise(np.sqrt(np.maximum(1, shrunk))[:, None] * unit, min(30, int(promised + own)))
+        return Noise(np.sqrt(np.maximum(1, shrunk))[:, None] * unit, min(30, int(4 + own)))
 
-    former_spans = spans
     return noise
+
+
+def promise(series: Array, errors: Array | None) -> Array:
+    """What the replicates' errors promise of each run, the median run's at least; 1 without errors."""
+    return np.ones_like(series) if errors is None else np.maximum(errors, np.median(errors, axis=1, keepdims=True))
 
 
 def typical(series: Array, unit: Array, span: int) -> Array:
@@ -117,7 +119,7 @@ def carried(series: Array, edges: list[int]) -> list[int]:
 
 def plain_noise(series: Array, errors: Array | None) -> Noise:
     """The replicates' errors or the median difference of neighbours, whichever is larger."""
-    unit = np.ones_like(series) if errors is None else np.maximum(errors, np.median(errors, axis=1, keepdims=True))
+    unit = promise(series, errors)
     near = typical(series, unit, 1)
     return Noise((near if errors is None else np.maximum(near, 1))[:, None] * unit, series.shape[1] - 1)
 
@@ -139,7 +141,7 @@ DESIGNS = {
     "without stretches": Detector({"LASTING": 1000}),
     "without neighbours": Detector({"near_neighbours": as_they_are}),
     "before": Detector(BEFORE, again=True),
-    "before, without stretches": Detector({**BEFORE, "noise_by": former_noise(spans=())}, again=True),
+    "before, without stretches": Detector({**BEFORE, "noise_by": former_noise(())}, again=True),
     "before, without shrinking": Detector({**BEFORE, "noise_by": former_noise(prior=0)}, again=True),
     "before, without neighbours": Detector({**BEFORE, "near_neighbours": as_they_are}, again=True),
     "before, without a second look": Detector(BEFORE),
@@ -261,8 +263,9 @@ GROUPS: dict[str, Callable[[int], Iterator[Question]]] = {
 }
 
 
-def answers(size: int) -> dict[str, dict[str, dict[str, float]]]:
+def run(quick: bool) -> dict[str, dict[str, dict[str, float]]]:
     """By group and question the answer of each detector, over all lengths of the question's series."""
+    size = 50 if quick else 1000
     detectors = {**DESIGNS, **CONSTANTS}
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for group, questions in GROUPS.items():
@@ -288,11 +291,5 @@ def page(raw: dict[str, dict[str, dict[str, float]]]) -> str:
     return "\n\n".join(parts)
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
-    """All answers, as a page and as figures."""
-    raw = answers(50 if quick else 1000)
-    return page(raw), raw
-
-
 if __name__ == "__main__":
-    experiment("Steps in noise, false and true", run)
+    experiment("Steps in noise, false and true", run, page)

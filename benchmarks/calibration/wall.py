@@ -30,15 +30,18 @@ REFERENCES = {
 """By size and variant: processes, and rounds in each."""
 
 
-def run(quick: bool) -> tuple[str, dict[str, Any]]:
-    """One row a reference."""
-    raw: dict[str, Any] = {}
-    rows = []
+def run(quick: bool) -> dict[str, Any]:
+    """Every reference in turn."""
     with open_lab() as lab:
-        for (size, variant), (processes, rounds) in REFERENCES.items():
-            found = raw[f"{size} {variant}"] = reference(lab, size, variant, 6 if quick else processes, rounds)
-            rows.append(row(size, variant, found))
-    return table(rows), raw
+        return {
+            f"{size} {variant}": reference(lab, size, variant, 6 if quick else processes, rounds)
+            for (size, variant), (processes, rounds) in REFERENCES.items()
+        }
+
+
+def page(raw: dict[str, dict[str, list[float]]]) -> str:
+    """One row a reference."""
+    return table(row(*name.split(" "), found) for name, found in raw.items())
 
 
 def reference(lab: Lab, size: str, variant: str, processes: int, rounds: int) -> dict[str, list[float]]:
@@ -83,4 +86,4 @@ def row(size: str, variant: str, found: dict[str, list[float]]) -> dict[str, str
 
 
 if __name__ == "__main__":
-    experiment("Attribution against the clock", run)
+    experiment("Attribution against the clock", run, page)

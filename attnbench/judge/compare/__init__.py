@@ -66,12 +66,7 @@ class Comparison:
 
 
 def compare(
-    base: Run,
-    new: Run,
-    fail_on: FailOn | None = None,
-    *,
-    across_machines: bool = False,
-    names: tuple[str, str] = ("", ""),
+    base: Run, new: Run, fail_on: FailOn | None = None, *, across_machines: bool = False, names: tuple[str, str] = ("", "")
 ) -> Comparison:
     """What became of each figure of the base in the new run; ``names`` are what the two are called.
 

@@ -64,9 +64,9 @@ def status_rows(pair: Pair) -> Iterator[ComparisonRow]:
     if one == two and one in ("refused", "skipped"):
         verdict = "same"
     elif one == "ok" and two in ("failed", "refused"):
-        verdict, why = "worse", f"{two} at {_reason(pair.after)}"
+        verdict, why = "worse", f"{two} at {pair.after.failure or 'an unknown stage'}"
     elif two == "ok" and one in ("failed", "refused"):
-        verdict, why = "better", f"was {one} at {_reason(pair.before)}"
+        verdict, why = "better", f"was {one} at {pair.before.failure or 'an unknown stage'}"
     yield ComparisonRow(pair.case, CASE, verdict, why, one, two)
 
 
@@ -90,7 +90,3 @@ def protocol_differences(base: RunHeader, new: RunHeader) -> list[tuple[str, Any
 
 def _by_case(run: Run) -> dict[Case, Record | None]:
     return {**dict.fromkeys(run.header.cases), **{record.case: record for record in run.records}}
-
-
-def _reason(record: Record) -> str:
-    return f"{record.failure.stage}: {record.failure.message}" if record.failure else "an unknown stage"

@@ -30,11 +30,10 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from statistics import fmean, median
+from statistics import fmean
 
 from attnbench.core.records import Case, Measurement, Run
-from attnbench.core.statistics import difference_interval
+from attnbench.core.statistics import difference_interval, medians, variance_of_mean
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
@@ -99,19 +98,13 @@ def judged(found: Sequence[ReplicateSeries | ComparisonRow]) -> list[ComparisonR
 def welch(one: Sequence[float], two: Sequence[float]) -> float:
     """The chance of means so far apart where there is no difference: Welch's t, two-sided, unequal spreads allowed."""
     apart = fmean(two) - fmean(one)
-    shares = _variance_of_mean(one), _variance_of_mean(two)
+    shares = variance_of_mean(one), variance_of_mean(two)
     if not any(shares):
         return 0.0 if apart else 1.0
     from scipy.special import stdtr  # noqa: PLC0415  scipy is slow to import
 
     degrees = sum(shares) ** 2 / (shares[0] ** 2 / (len(one) - 1) + shares[1] ** 2 / (len(two) - 1))
     return 2 * float(stdtr(degrees, -abs(apart) / math.sqrt(sum(shares))))
-
-
-def _variance_of_mean(values: Sequence[float]) -> float:
-    """Rejected: ``statistics.variance``, which computes in fractions and takes thirty times as long."""
-    centre = fmean(values)
-    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1) / len(values)
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -183,7 +176,7 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
         if after.metric.partition("@")[0] != LATENCY or before is None or before.value is None or after.value is None:
             continue
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
-        blocks = _blocks(before.samples, replicates), _blocks(after.samples, replicates)
+        blocks = medians(before.samples, replicates), medians(after.samples, replicates)
         if unlike:
             yield replace(row, verdict="incomparable", why=unlike)
         elif share is None or after.metric != LATENCY:
@@ -192,10 +185,3 @@ def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) ->
             yield replace(row, verdict="incomparable", why="fewer than two replicates")
         else:
             yield ReplicateSeries(row, *blocks, share * before.value)
-
-
-def _blocks(times: Sequence[float], number: int) -> list[float]:
-    """Medians of so many runs of neighbours."""
-    number = min(number, len(times))
-    edges = [round(index * len(times) / number) for index in range(number + 1)] if number else []
-    return [median(times[start:end]) for start, end in pairwise(edges)]

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from attnbench.core.quantities import Quantity
 from attnbench.core.records import Case, Record, Run
-from attnbench.core.units import fixed, percent, significant, with_interval
+from attnbench.core.units import fixed, significant, with_interval
 from attnbench.judge.recommend.requirements import Requirements
-from attnbench.judge.verdicts import CROWDED, agreement, npu_verdict, own_findings, systematic_points
+from attnbench.judge.rows import Row
+from attnbench.judge.verdicts import CROWDED, npu_verdict, own_findings, systematic_points
 
 TARGET, FIGURE, BUDGET = "NPU target", "no figure", "over budget"
 """Kinds of reasons, in the order in which they decide."""
@@ -78,7 +79,7 @@ def candidates(run: Run, cases: Sequence[Case], asked: Requirements) -> list[Can
     """The variants among some of a run's cases, each judged by the targets and budgets that are asked for."""
     records = {record.case: record for record in run.records}
     return [
-        _judged(records[case], records.get(case.baseline), asked)
+        _judged(Row(records[case], records.get(case.baseline), "", {}), asked)
         if case in records
         else Candidate(case, reasons=(Exclusion(FIGURE, NOT_YET),))
         for case in cases
@@ -86,33 +87,27 @@ def candidates(run: Run, cases: Sequence[Case], asked: Requirements) -> list[Can
     ]
 
 
-def _judged(record: Record, baseline: Record | None, asked: Requirements) -> Candidate:
-    measured, whole = record.get("overhead"), baseline.value("latency") if baseline else None
-    value = measured.value if measured else None
+def _judged(row: Row, asked: Requirements) -> Candidate:
+    record, whole = row.record, row.baseline.value("latency") if row.baseline else None
     found = Candidate(
         record.case,
-        overhead=percent(value),
-        low=percent(measured.low) if measured else None,
-        high=percent(measured.high) if measured else None,
-        added_ms=None if value is None or whole is None else 1e3 * value * whole,
-        params=_added(record, baseline, "params"),
-        macs=_added(record, baseline, "macs"),
-        memory=_added(record, baseline, "activation_peak"),
-        floor=percent(baseline.value("floor_difference") if baseline else None) or 0.0,
+        overhead=row.get("overhead_pct"),
+        low=row.get("overhead_pct_low"),
+        high=row.get("overhead_pct_high"),
+        added_ms=row.get("overhead_ms"),
+        params=row.get("params_delta"),
+        macs=row.get("macs_delta"),
+        memory=row.get("activation_peak_delta_bytes"),
+        floor=row.get("floor_difference_pct") or 0.0,
         verdicts=tuple(_verdict(record, target) for target in asked.targets),
     )
     reasons = [*(_rejections(found, asked) if record.status == "ok" or record.findings else ())]
     reasons += _without_figure(found, record, asked, whole)
     held = {budget.unit: _against(budget, found) for budget in _budgets(asked, whole) if found.overhead is not None}
     reasons += (Exclusion(BUDGET, over) for _, over, _ in held.values() if over)
-    remarks = (*(remark for *_, remark in held.values() if remark), *_remarks(found, record))
+    remarks = (*(remark for *_, remark in held.values() if remark), *_remarks(found, row))
     beyond = {unit: ends for unit, (ends, _, _) in held.items()}
     return replace(found, reasons=tuple(reasons), beyond=beyond, remarks=remarks)
-
-
-def _added(record: Record, baseline: Record | None, metric: str) -> int | None:
-    value, whole = record.value(metric), baseline.value(metric) if baseline else None
-    return None if value is None or whole is None else int(value) - int(whole)
 
 
 def _verdict(record: Record, target: str) -> TargetVerdict:
@@ -147,8 +142,7 @@ def _rejections(found: Candidate, asked: Requirements) -> Iterator[Exclusion]:
 def _without_figure(found: Candidate, record: Record, asked: Requirements, whole: float | None) -> Iterator[Exclusion]:
     """Why there is no overhead, in the run's own words; ``whole`` is the baseline's latency."""
     if record.status != "ok":
-        failure = f"{record.failure.stage}: {record.failure.message}" if record.failure else ""
-        yield Exclusion(FIGURE, f"{record.status}: {failure}")
+        yield Exclusion(FIGURE, f"{record.status}: {record.failure or ''}")
     elif found.overhead is None:
         measured = record.get("overhead")
         yield Exclusion(FIGURE, (measured.note if measured else "") or "the run holds no overhead of it")
@@ -185,18 +179,17 @@ def _against(budget: Budget, found: Candidate) -> tuple[tuple[float, float], str
     return (bottom, top), over, remark
 
 
-def _remarks(found: Candidate, record: Record) -> Iterator[str]:
+def _remarks(found: Candidate, row: Row) -> Iterator[str]:
     """What makes a figure or a verdict weaker than it looks."""
     for verdict in found.verdicts:
         if verdict.word == "unknown":
             yield f"{', '.join(verdict.ops)} unknown to {verdict.target}: kept by --allow-unknown, may still not run"
     if found.overhead is not None and found.low is None:
         yield "no interval: too few replicates"
-    if record.pending:
+    if row.record.pending:
         yield "replicates still to come"
-    paired = record.get("paired")
-    if paired and agreement(found.overhead, percent(paired.low), percent(paired.high)) == "disagree":
+    if row.agreement == "disagree":
         yield "its two clocks disagree"
-    share = record.value("core_share")
-    if share and share < CROWDED:
-        yield f"measured with {fixed(100 * share, 0)} % of a core"
+    share = row.number("core_share_pct")
+    if share and share < 100 * CROWDED:
+        yield f"measured with {fixed(share, 0)} % of a core"

@@ -10,27 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.core.metrics import ALIASES
+from attnbench.core.quantities import Quantity
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.track.causes import explained
-from attnbench.judge.track.gate import StepLimit, failing, read_limit
-from attnbench.judge.track.history import Archive, LeftOut, TrendPoint, TrendSeries, labels, read_archive
+from attnbench.judge.track.gate import failing, read_limit
+from attnbench.judge.track.history import Archive, labels, read_archive
 from attnbench.judge.track.notes import notes
-from attnbench.judge.track.reading import DatedRun, Query, RunKind
+from attnbench.judge.track.reading import Query, RunKind
 from attnbench.judge.track.trend import LevelStep, Trend, trends_of
 
-__all__ = [
-    "Archive",
-    "DatedRun",
-    "History",
-    "LeftOut",
-    "LevelStep",
-    "Query",
-    "RunKind",
-    "Trend",
-    "TrendPoint",
-    "TrendSeries",
-    "track",
-]
+__all__ = ["History", "LevelStep", "Trend", "track"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class History:
     folder: Path
     archive: Archive
     query: Query
-    limit: StepLimit | None
+    limit: Quantity | None
     kinds: Mapping[RunKind, str]
     trends: tuple[Trend, ...]
     failing: tuple[LevelStep, ...]

@@ -14,9 +14,8 @@ Rejected: the newest runs of all kinds together, among which a seldom measured m
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple
 
-from attnbench.core.quantities import parse_quantity
+from attnbench.core.quantities import Quantity, parse_quantity
 from attnbench.judge.track.history import Archive
 from attnbench.judge.track.reading import DatedRun, RunKind
 from attnbench.judge.track.trend import LevelStep, Trend
@@ -24,21 +23,13 @@ from attnbench.judge.track.trend import LevelStep, Trend
 NEWEST = 5
 
 
-class StepLimit(NamedTuple):
-    """The size of a step, in %, and in the user's words."""
-
-    value: float
-    text: str
-
-
-def read_limit(text: str) -> StepLimit:
+def read_limit(text: str) -> Quantity:
     """What size of a step fails. Raises ``InputError`` for anything but a number and a percent sign."""
     wrong = f"--fail-on-step '{text}' is not the size of a step: write it like 1% or 0.5%"
-    found = parse_quantity(text, "share", otherwise=wrong)
-    return StepLimit(found.to("%"), f"{found.digits}%")
+    return parse_quantity(text, "share", otherwise=wrong)
 
 
-def failing(archive: Archive, trends: Sequence[Trend], limit: StepLimit) -> tuple[LevelStep, ...]:
+def failing(archive: Archive, trends: Sequence[Trend], limit: Quantity) -> tuple[LevelStep, ...]:
     """The steps that a limit fails on."""
     runs: dict[RunKind, list[DatedRun]] = {}
     for run in archive.runs:
@@ -50,7 +41,7 @@ def failing(archive: Archive, trends: Sequence[Trend], limit: StepLimit) -> tupl
         for trend in trends
         if trend.series.points[-1].run.path in recent
         for step in trend.steps
-        if step.at >= len(trend.series.points) - NEWEST and step.worse and step.reaches >= limit.value
+        if step.at >= len(trend.series.points) - NEWEST and step.worse and step.reaches >= limit.to("%")
     )
 
 

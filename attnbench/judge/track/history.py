@@ -5,6 +5,7 @@ whose header knows of no commit stands where it started. Two runs that ``compare
 protocol or settings, are points of different series, and so are those of different major versions (``reading.MAJORS``).
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _distinct(readings: Sequence[FileReading], left_out: list[LeftOut]) -> Itera
     first: dict[bytes, str] = {}
     for reading in readings:
         path = reading.run.path
-        whole = merged.get(reading.sha256()) if merged else None
+        whole = merged.get(hashlib.sha256(Path(path).read_bytes()).hexdigest()) if merged else None
         if whole is not None:
             left_out.append(LeftOut(path, f"a shard of a run: {whole}"))
         elif reading.first in first:

@@ -76,7 +76,7 @@ def _gate(found: "History") -> Iterator[str]:
     if found.limit is not None:
         steps = counted(len(found.failing), "step") if found.failing else "no step"
         yield (
-            f"By --fail-on-step {found.limit.text}: {steps} for the worse whose interval reaches that size, among the "
+            f"By --fail-on-step {found.limit.digits}%: {steps} for the worse whose interval reaches that size, among the "
             f"last {NEWEST} runs of a series."
         )
 

@@ -4,7 +4,6 @@ Anything that does not fit leaves the whole run out. Rejected: an index beside t
 decoder of its own for records, five times as fast as ``store.load_run`` on files of schema 1 and of no use for facts.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from msgspec.structs import asdict
 from attnbench.core.errors import InputError
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, Measurement, Record, RunHeader
+from attnbench.core.statistics import variance_of_mean
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict, own_findings
@@ -116,10 +116,6 @@ class FileReading:
     first: bytes
     size: int
 
-    def sha256(self) -> str:
-        """The hash of the whole file."""
-        return hashlib.sha256(Path(self.run.path).read_bytes()).hexdigest()
-
 
 def read_run(path: Path, query: Query) -> FileReading:
     """What a query wants of one file. Raises ``InputError`` with the reason why there is none, without the file's name."""
@@ -193,16 +189,9 @@ def _figure(found: Measurement) -> TrendFigure | None:
     value, low, high = map(_finite, (found.value, found.low, found.high))
     if value is None:
         return None
-    error = None if low is None or high is None else _standard_error(found.samples)
+    known = low is not None and high is not None and len(found.samples) > 1
+    error = _finite(math.sqrt(variance_of_mean(found.samples))) if known else None
     return TrendFigure(found.metric, value, found.unit, found.better, found.exact, low, high, error)
-
-
-def _standard_error(samples: Sequence[float]) -> float | None:
-    """Of the mean of replicates. Rejected: ``statistics.stdev``, which computes in fractions and is many times slower."""
-    if len(samples) < 2:
-        return None
-    mean = math.fsum(samples) / len(samples)
-    return _finite(math.sqrt(math.fsum([(x - mean) ** 2 for x in samples]) / (len(samples) - 1) / len(samples)))
 
 
 def _finite(value: Any) -> float | None:

@@ -45,7 +45,7 @@ class LevelStep:
     def worse(self) -> bool:
         """Whether the new level is the worse one; never where neither direction is."""
         if isinstance(self.before, str) or isinstance(self.after, str):
-            return _rank(self.after) < _rank(self.before)
+            return VERDICTS.index(str(self.after)) < VERDICTS.index(str(self.before))
         better = self.series.newest.better
         return self.after > self.before if better == "lower" else better == "higher" and self.after < self.before
 
@@ -130,8 +130,3 @@ def _difference(one: float | str, two: float | str) -> Estimate | None:
     if isinstance(one, str) or isinstance(two, str):
         return None
     return Estimate(two - one, None, None)
-
-
-def _rank(word: float | str) -> int:
-    """How good a verdict is: 0 for the worst."""
-    return VERDICTS.index(str(word)) if word in VERDICTS else len(VERDICTS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter.pattern import MatchResult, RewriteRule
+from onnxscript.rewriter.pattern import RewriteRule
 
 from attnbench.graph.composites import Composite, composites
 from attnbench.npu.rewriting.matching import LocalRewrite, Match
@@ -87,8 +87,8 @@ def _line(node: ir.Node) -> tuple[float, float]:
     return node.attributes.get_float("alpha", 0.2) or 0.0, node.attributes.get_float("beta", 0.5) or 0.0
 
 
-def _rises(_: Any, out: Any, **__: Any) -> MatchResult:
-    return MatchResult() if _line(out.producer())[0] > 0 else MatchResult().fail("alpha is not positive", out)
+def _rises(_: Any, out: Any, **__: Any) -> bool:
+    return _line(out.producer())[0] > 0
 
 
 def _written_exactly(one: Composite) -> bool:
@@ -111,11 +111,9 @@ def _whole(value: float) -> float:
     return float(round(value)) if abs(value - round(value)) < NEAR * max(1.0, abs(value)) else value
 
 
-def _is_around_zero(_: Any, out: Any, **__: Any) -> MatchResult:
+def _is_around_zero(_: Any, out: Any, **__: Any) -> bool:
     bounds = _bounds(out.producer())
-    if bounds is None or not bounds[0] <= 0 < bounds[1]:
-        return MatchResult().fail("the bounds are not constant, or not around 0")
-    return MatchResult()
+    return bounds is not None and bounds[0] <= 0 < bounds[1]
 
 
 def _bounds(node: ir.Node) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter.pattern import MatchResult, RewriteRule
+from onnxscript.rewriter.pattern import RewriteRule
 
 from attnbench.npu.rewriting.matching import LocalRewrite, Match
 from attnbench.npu.rewriting.values import constant_floats, float_shape
@@ -22,11 +22,9 @@ def _any_inputs(op_type: str) -> Any:
     return lambda op: getattr(op, op_type)(_allow_other_inputs=True, _outputs=["out"])
 
 
-def _has_terms(_: Any, out: Any) -> MatchResult:
+def _has_terms(_: Any, out: Any) -> bool:
     terms = out.producer().inputs
-    if len(terms) < 2 or any(float_shape(term) is None for term in terms):
-        return MatchResult().fail("not several terms of float32 and static shape")
-    return MatchResult()
+    return len(terms) >= 2 and all(float_shape(term) is not None for term in terms)
 
 
 def _added(op: Any, out: Any) -> Any:
@@ -51,11 +49,9 @@ def _negative_added(op: Any, x: Any, y: Any, out: Any) -> Any:
     return op.Add(x, weight(op, f"{y.name}/negative", np.array(-constant, ndmin=len(out.shape))))
 
 
-def _is_invertible(_: Any, y: Any, **__: Any) -> MatchResult:
+def _is_invertible(_: Any, y: Any, **__: Any) -> bool:
     divisor = constant_floats(y)
-    if divisor is None or not np.all((np.abs(divisor) > SMALL) & (np.abs(divisor) < 1 / SMALL)):
-        return MatchResult().fail("the divisor is not constant, or its reciprocal no float32", y)
-    return MatchResult()
+    return divisor is not None and bool(np.all((np.abs(divisor) > SMALL) & (np.abs(divisor) < 1 / SMALL)))
 
 
 def _multiplied(op: Any, x: Any, y: Any, out: Any) -> Any:
@@ -67,11 +63,9 @@ def _multiplied(op: Any, x: Any, y: Any, out: Any) -> Any:
     return op.Mul(x, weight(op, f"{y.name}/reciprocal", np.array(inverse, ndmin=len(out.shape))))
 
 
-def _lacks_axes(_: Any, out: Any) -> MatchResult:
+def _lacks_axes(_: Any, out: Any) -> bool:
     arrays = [constant_floats(value) for value in out.producer().inputs]
-    if out.shape is None or not any(array is not None and array.ndim < len(out.shape) for array in arrays):
-        return MatchResult().fail("no constant has fewer axes than the result")
-    return MatchResult()
+    return out.shape is not None and any(array is not None and array.ndim < len(out.shape) for array in arrays)
 
 
 def _ranked(op: Any, out: Any) -> Any:

@@ -1,6 +1,6 @@
 """Nodes that a rewrite could replace, and the ways to write them.
 
-Local patterns are rewrite rules of onnxscript: a pattern, a rewrite, and a check that says why not. They stand at the foot
+Local patterns are rewrite rules of onnxscript: a pattern, a rewrite, and a check. They stand at the foot
 of their file; to add one, add a rule there. Matching, binding and writing are the rewriter's.
 
 Rejected: ``RewriteRuleSet`` to apply them. It takes every match at once, in place, by one rule a node; here a target

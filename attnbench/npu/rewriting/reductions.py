@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter.pattern import MatchResult, RewriteRule
+from onnxscript.rewriter.pattern import RewriteRule
 
 from attnbench.graph.canonicalise import GLOBAL_POOLS, reduces_the_plane, reduction_axes
 from attnbench.npu.rewriting.matching import LocalRewrite
@@ -22,10 +22,9 @@ def _one_map(op_type: str) -> Any:
     return lambda op, x: getattr(op, op_type)(x, _allow_other_inputs=True, _outputs=["out"])
 
 
-def _takes_the_plane(_: Any, out: Any, **__: Any) -> MatchResult:
+def _takes_the_plane(_: Any, out: Any, **__: Any) -> bool:
     node = out.producer()
-    whole = reduces_the_plane(node) if node.op_type in GLOBAL_POOLS else _covers_the_plane(node)
-    return MatchResult() if whole else MatchResult().fail("not height and width alone, or not all of them", node)
+    return reduces_the_plane(node) if node.op_type in GLOBAL_POOLS else _covers_the_plane(node)
 
 
 def _covers_the_plane(node: ir.Node) -> bool:
@@ -45,14 +44,12 @@ def _pooled(op: Any, x: Any, out: Any) -> Any:
     return getattr(op, (GLOBAL_POOLS | WINDOWS)[out.producer().op_type])(x)
 
 
-def _takes_the_channels(_: Any, x: Any, out: Any, more_than: int = 0) -> MatchResult:
+def _takes_the_channels(_: Any, x: Any, out: Any, more_than: int = 0) -> bool:
     node, shape = out.producer(), float_shape(x)
     axes = reduction_axes(node)
     if shape is None or len(shape) != 4 or axes is None or not node.attributes.get_int("keepdims", 1):
-        return MatchResult().fail("not axes of a map, each kept as 1", node)
-    if [axis % 4 for axis in axes] != [1] or shape[1] <= more_than:
-        return MatchResult().fail(f"not over more than {more_than} channels alone", node)
-    return MatchResult()
+        return False
+    return [axis % 4 for axis in axes] == [1] and shape[1] > more_than
 
 
 def _weighed(op: Any, x: Any, **_: Any) -> Any:

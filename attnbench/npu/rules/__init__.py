@@ -2,8 +2,9 @@
 
 A predicate's docstring is the limit as a user reads it, with the rule's argument for ``{limit}``, and so also the
 documentation of what a profile can say (``attnbench list predicates``). Its second parameter's annotation is the type of
-that argument, and what a rule gives is validated by it; ``bool`` takes only ``true``. A fact that the graph does not hold
-makes a node ``unknown``, never supported.
+that argument, and what a rule gives is validated by it; ``bool`` takes only ``true``. What measures one thing and compares
+it is a line with ``ask`` instead of a function. A fact that the graph does not hold makes a node ``unknown``, never
+supported.
 """
 
 import inspect
@@ -16,7 +17,13 @@ from attnbench.npu.rules import axes, neighbours, operands, resizing, shapes, va
 
 GROUPS = (windows, shapes, axes, operands, values, resizing, neighbours)
 
-PREDICATES: dict[str, Predicate] = {predicate.__name__: predicate for group in GROUPS for predicate in group.PREDICATES}
+PREDICATES: dict[str, Predicate] = {
+    name: found
+    for group in GROUPS
+    for name, found in vars(group).items()
+    if inspect.isfunction(found) and found.__annotations__["return"] is Reading
+}
+"""Every function of these files that gives a ``Reading``, by its name."""
 
 
 def argument_type(name: str) -> Any:

@@ -1,12 +1,12 @@
 """What a rule can ask of axes: which, how many, how long, kept or not, and how a transposition orders them."""
 
 from math import prod
-from typing import Literal
+from operator import eq, le
+from typing import Any, Literal
 
 import onnx_ir as ir
 
 from attnbench.npu.nodes import (
-    Predicate,
     Reading,
     Unit,
     Unmeasured,
@@ -14,18 +14,42 @@ from attnbench.npu.nodes import (
     constant_of,
     input_shape,
 )
+from attnbench.npu.rules.asking import all_in, ask, one_of
 
 
-def axes_within(node: ir.Node, limit: list[int]) -> Reading:
-    """axes within {limit}"""
-    axes = axes_of(node)
-    return Reading(set(axes) <= set(limit), f"axes {list(axes)}")
+def _axes(node: ir.Node) -> list[int]:
+    return list(axes_of(node))
 
 
-def axes_in(node: ir.Node, limit: list[list[int]]) -> Reading:
-    """axes one of {limit}"""
-    axes = list(axes_of(node))
-    return Reading(axes in limit, f"axes {axes}")
+def _permutation(node: ir.Node) -> list[int]:
+    if "perm" in node.attributes:
+        return list(node.attributes["perm"].as_ints())
+    return list(range(len(input_shape(node))))[::-1]
+
+
+def _steps(node: ir.Node) -> list[Any] | None:
+    return constant_of(node.inputs[4]) if len(node.inputs) > 4 else [1]
+
+
+def _steps_text(steps: list[Any] | None) -> str:
+    return f"steps {steps if steps is not None else 'not constant'}"
+
+
+axes_within = ask("axes within {limit}", _axes, "axes {}", all_in, list[int])
+axes_in = ask("axes one of {limit}", _axes, "axes {}", one_of, list[list[int]])
+axes_at_most = ask("at most {limit} axes at once", _axes, "axes {}", lambda axes, limit: len(axes) <= limit, int)
+keepdims = ask("keepdims {limit}", lambda node: node.attributes.get_int("keepdims", 1), "keepdims {}", eq, Literal[0, 1])
+permutation_in = ask("a transposition to one of {limit}", _permutation, "permutation {}", one_of, list[list[int]])
+batch_stays = ask(
+    "a transposition that leaves the batch in its place", _permutation, "permutation {}", lambda order, _: order[0] == 0
+)
+not_batch = ask("axes that are not the batch's", _axes, "axes {}", lambda axes, _: 0 not in axes)
+steps_of_one = ask("a slice in steps of 1", _steps, _steps_text, lambda steps, _: steps is not None and set(steps) <= {1})
+positive_steps = ask("a slice in steps above 0", _steps, _steps_text, lambda steps, _: steps is not None and min(steps) > 0)
+indices_rank_in = ask(
+    "indices of rank {limit}", lambda node: len(input_shape(node, 1)), "indices of rank {}", one_of, list[int]
+)
+indices_at_most = ask("at most {limit} indices", lambda node: prod(input_shape(node, 1)), "{} indices", le, int)
 
 
 def axis_from_end_within(node: ir.Node, limit: list[int]) -> Reading:
@@ -40,42 +64,6 @@ def axis_length_at_most(node: ir.Node, limit: int) -> Reading:
     shape = input_shape(node)
     length = max(shape[axis] for axis in axes_of(node))
     return Reading(length <= limit, f"{length} elements along the axis")
-
-
-def axes_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} axes at once"""
-    axes = axes_of(node)
-    return Reading(len(axes) <= limit, f"axes {list(axes)}")
-
-
-def keepdims(node: ir.Node, limit: Literal[0, 1]) -> Reading:
-    """keepdims {limit}"""
-    kept = node.attributes.get_int("keepdims", 1)
-    return Reading(kept == limit, f"keepdims {kept}")
-
-
-def permutation_in(node: ir.Node, limit: list[list[int]]) -> Reading:
-    """a transposition to one of {limit}"""
-    order = _permutation(node)
-    return Reading(order in limit, f"permutation {order}")
-
-
-def batch_stays(node: ir.Node, _limit: bool) -> Reading:
-    """a transposition that leaves the batch in its place"""
-    order = _permutation(node)
-    return Reading(order[0] == 0, f"permutation {order}")
-
-
-def not_batch(node: ir.Node, _limit: bool) -> Reading:
-    """axes that are not the batch's"""
-    axes = axes_of(node)
-    return Reading(0 not in axes, f"axes {list(axes)}")
-
-
-def steps_of_one(node: ir.Node, _limit: bool) -> Reading:
-    """a slice in steps of 1"""
-    steps = constant_of(node.inputs[4]) if len(node.inputs) > 4 else [1]
-    return Reading(steps is not None and set(steps) <= {1}, f"steps {steps if steps is not None else 'not constant'}")
 
 
 def last_axis_not_to(node: ir.Node, limit: list[int]) -> Reading:
@@ -98,12 +86,6 @@ def only_axis_is_long(node: ir.Node, _limit: bool) -> Reading:
     return Reading(set(others) <= {1}, f"sides {others} beside the axis")
 
 
-def positive_steps(node: ir.Node, _limit: bool) -> Reading:
-    """a slice in steps above 0"""
-    steps = constant_of(node.inputs[4]) if len(node.inputs) > 4 else [1]
-    return Reading(steps is not None and min(steps) > 0, f"steps {steps if steps is not None else 'not constant'}")
-
-
 def slice_multiple_of(node: ir.Node, limit: Unit) -> Reading:
     """a slice that begins and ends at multiples of {limit}"""
     starts, ends = (constant_of(node.inputs[index]) for index in (1, 2))
@@ -124,43 +106,3 @@ def normalised_axes_in(node: ir.Node, limit: list[list[int]]) -> Reading:
     order = len(input_shape(node))
     axes = list(range(axes_of(node)[0], order))
     return Reading(axes in limit, f"axes {axes}")
-
-
-def indices_rank_in(node: ir.Node, limit: list[int]) -> Reading:
-    """indices of rank {limit}"""
-    order = len(input_shape(node, 1))
-    return Reading(order in limit, f"indices of rank {order}")
-
-
-def indices_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} indices"""
-    number = prod(input_shape(node, 1))
-    return Reading(number <= limit, f"{number} indices")
-
-
-def _permutation(node: ir.Node) -> list[int]:
-    if "perm" in node.attributes:
-        return list(node.attributes["perm"].as_ints())
-    return list(range(len(input_shape(node))))[::-1]
-
-
-PREDICATES: tuple[Predicate, ...] = (
-    axes_within,
-    axes_in,
-    axis_from_end_within,
-    axis_length_at_most,
-    axes_at_most,
-    keepdims,
-    permutation_in,
-    batch_stays,
-    not_batch,
-    steps_of_one,
-    last_axis_not_to,
-    ones_before_axis,
-    only_axis_is_long,
-    positive_steps,
-    slice_multiple_of,
-    normalised_axes_in,
-    indices_rank_in,
-    indices_at_most,
-)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from attnbench.npu.nodes import Predicate, Reading
+from attnbench.npu.nodes import Reading
 
 
 def only_before(node: ir.Node, limit: list[str]) -> Reading:
@@ -47,12 +47,3 @@ def written_out(node: ir.Node, _limit: bool) -> Reading:
 def _pads_itself(node: ir.Node) -> bool:
     given = any(node.attributes["pads"].as_ints()) if "pads" in node.attributes else False
     return given or node.attributes.get_string("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
-
-
-PREDICATES: tuple[Predicate, ...] = (
-    only_before,
-    only_before_unpadded,
-    behind,
-    at_edge_in,
-    written_out,
-)

@@ -1,12 +1,13 @@
 """What a rule can ask of operands: how two meet, which are constant and of what shape, how many there are."""
 
+from collections.abc import Iterator
 from math import prod
+from operator import le
 
 import onnx_ir as ir
 
 from attnbench.npu.nodes import (
     LETTERS,
-    Predicate,
     Reading,
     Unmeasured,
     broadcast_of,
@@ -19,12 +20,41 @@ from attnbench.npu.nodes import (
     text,
     variable_inputs,
 )
+from attnbench.npu.rules.asking import ask
+
+
+def _given(node: ir.Node, places: list[int]) -> Iterator[tuple[int, ir.Value]]:
+    """Those of some inputs that are not left out, with their places."""
+    return ((i, value) for i in places if i < len(node.inputs) and (value := node.inputs[i]) is not None)
+
+
+def _operands_text(node: ir.Node) -> str:
+    return f"operands {' and '.join(text(shape_of(value)) for value in node.inputs if value is not None)}"
+
+
+def _constants(node: ir.Node) -> list[tuple[int, ...]]:
+    """The shapes of constant operands."""
+    return [shape_of(value) for value in node.inputs if is_constant(value)]
+
+
+def _constants_text(shapes: list[tuple[int, ...]]) -> str:
+    return f"constants of shape {', '.join(str(list(shape)) for shape in shapes) or 'none'}"
+
+
+vector_constant = ask(
+    "a constant operand of one axis", _constants, _constants_text, lambda shapes, _: any(len(shape) == 1 for shape in shapes)
+)
+constants_at_most = ask(
+    "at most {limit} constant operands", lambda node: sum(map(is_constant, node.inputs)), "{} constant operands", le, int
+)
+inputs_at_most = ask("at most {limit} inputs", lambda node: sum(v is not None for v in node.inputs), "{} inputs", le, int)
+outputs_at_most = ask("at most {limit} outputs", lambda node: sum(bool(v.name) for v in node.outputs), "{} outputs", le, int)
 
 
 def broadcast(node: ir.Node, limit: list[str]) -> Reading:
     """operands that meet as one of {limit}"""
     kind = broadcast_of(node)
-    return Reading(kind in limit, f"operands {' and '.join(text(shape_of(v)) for v in node.inputs if v is not None)}")
+    return Reading(kind in limit, _operands_text(node))
 
 
 def batch_not_broadcast(node: ir.Node, _limit: bool) -> Reading:
@@ -43,71 +73,43 @@ def channels_not_broadcast(node: ir.Node, _limit: bool) -> Reading:
         raise Unmeasured(f"the channels of operands of rank {len(whole)}")
     padded = [(1,) * (len(whole) - len(shape_of(v))) + shape_of(v) for v in loose]
     within = len(whole) != len(LETTERS) or all(sides[1] == whole[1] for sides in padded)
-    return Reading(within, f"operands {' and '.join(text(shape_of(v)) for v in node.inputs if v is not None)}")
+    return Reading(within, _operands_text(node))
 
 
 def vectors_along_last_axis(node: ir.Node, limit: list[int]) -> Reading:
     """inputs {limit} (counted from 0) of shape [N] or [1, N], N being the output's last side"""
     length = output_shape(node)[-1]
-    shapes = [shape_of(node.inputs[i]) for i in limit if i < len(node.inputs) and node.inputs[i] is not None]
+    shapes = [shape_of(value) for _, value in _given(node, limit)]
     within = all(shape in ((length,), (1, length)) for shape in shapes)
     return Reading(within, f"shapes {', '.join(str(list(shape)) for shape in shapes) or 'none'} for {length}")
 
 
 def constant_inputs(node: ir.Node, limit: list[int]) -> Reading:
     """constant inputs {limit} (counted from 0)"""
-    loose = [i for i in limit if i < len(node.inputs) and node.inputs[i] is not None and not is_constant(node.inputs[i])]
+    loose = [i for i, value in _given(node, limit) if not is_constant(value)]
     return Reading(not loose, f"input {loose[0]} is not constant" if loose else "constant")
-
-
-def constants_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} constant operands"""
-    number = sum(is_constant(value) for value in node.inputs)
-    return Reading(number <= limit, f"{number} constant operands")
-
-
-def inputs_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} inputs"""
-    number = sum(value is not None for value in node.inputs)
-    return Reading(number <= limit, f"{number} inputs")
-
-
-def outputs_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} outputs"""
-    number = sum(bool(value.name) for value in node.outputs)
-    return Reading(number <= limit, f"{number} outputs")
 
 
 def absent_inputs(node: ir.Node, limit: list[int]) -> Reading:
     """inputs {limit} (counted from 0) left out"""
-    given = [i for i in limit if i < len(node.inputs) and node.inputs[i] is not None and constant_of(node.inputs[i]) != []]
+    given = [i for i, value in _given(node, limit) if constant_of(value) != []]
     return Reading(not given, f"input {given[0]} is given" if given else "left out")
 
 
 def constant_shape_in(node: ir.Node, limit: list[str]) -> Reading:
     """constant operands shaped as one of {limit}, where C is 1 or the channels"""
-    channels = channels_of(output_shape(node))
-    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
+    channels, shapes = channels_of(output_shape(node)), _constants(node)
     for shape in shapes:
         if not any(_fits(shape, pattern, channels) for pattern in limit):
             return Reading(False, f"a constant of shape {list(shape)}")
-    return Reading(
-        True, f"constants of shape {', '.join(str(list(shape)) for shape in shapes)}" if shapes else "no constant"
-    )
+    return Reading(True, _constants_text(shapes) if shapes else "no constant")
 
 
 def some_constant_shape_in(node: ir.Node, limit: list[str]) -> Reading:
     """a constant operand shaped as one of {limit}, where C is 1 or the channels"""
-    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
+    shapes = _constants(node)
     found = any(_fits(shape, pattern, channels_of(output_shape(node))) for shape in shapes for pattern in limit)
-    return Reading(found, f"constants of shape {', '.join(str(list(shape)) for shape in shapes) or 'none'}")
-
-
-def vector_constant(node: ir.Node, _limit: bool) -> Reading:
-    """a constant operand of one axis"""
-    shapes = [shape_of(value) for value in node.inputs if is_constant(value)]
-    found = any(len(shape) == 1 for shape in shapes)
-    return Reading(found, f"constants of shape {', '.join(str(list(shape)) for shape in shapes) or 'none'}")
+    return Reading(found, _constants_text(shapes))
 
 
 def slope_by_channel(node: ir.Node, _limit: bool) -> Reading:
@@ -121,20 +123,3 @@ def _fits(shape: tuple[int, ...], pattern: str, channels: int) -> bool:
     if len(shape) != len(pattern):
         return False
     return all(side == 1 or (sign == "C" and side == channels) for side, sign in zip(shape, pattern, strict=True))
-
-
-PREDICATES: tuple[Predicate, ...] = (
-    broadcast,
-    batch_not_broadcast,
-    channels_not_broadcast,
-    vectors_along_last_axis,
-    constant_inputs,
-    constants_at_most,
-    inputs_at_most,
-    outputs_at_most,
-    absent_inputs,
-    constant_shape_in,
-    some_constant_shape_in,
-    vector_constant,
-    slope_by_channel,
-)

@@ -1,46 +1,43 @@
 """What a rule can ask of resizing and padding: factors, directions, which sides."""
 
 from math import log2
+from typing import Any
 
 import onnx_ir as ir
 
-from attnbench.npu.nodes import Predicate, Reading, Unmeasured, constant_of, input_shape, output_shape, text
+from attnbench.npu.nodes import Reading, Unmeasured, constant_of, input_shape, output_shape, text
+from attnbench.npu.rules.asking import ask, not_taller
 
 
-def scales_at_most(node: ir.Node, limit: float) -> Reading:
-    """resizing of height and width by at most {limit}"""
-    scales = _scales(node)
-    return Reading(max(scales) <= limit, f"scales {_plain(scales)}")
+def _scales(node: ir.Node) -> list[float]:
+    before, after = input_shape(node), output_shape(node)
+    return [new / old for old, new in zip(before[2:], after[2:], strict=True)]
 
 
-def scales_at_least(node: ir.Node, limit: float) -> Reading:
-    """resizing of height and width by at least {limit}"""
-    scales = _scales(node)
-    return Reading(min(scales) >= limit, f"scales {_plain(scales)}")
+def _scales_text(scales: list[float]) -> str:
+    return f"scales {[float(f'{scale:g}') for scale in scales]}"
 
 
-def whole_scales(node: ir.Node, _limit: bool) -> Reading:
-    """resizing by whole numbers"""
-    scales = _scales(node)
-    return Reading(all(scale == int(scale) for scale in scales), f"scales {_plain(scales)}")
+def _pads(node: ir.Node) -> list[Any]:
+    pads = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    if pads is None:
+        raise Unmeasured("pads that are not constant")
+    return pads
 
 
-def equal_scales(node: ir.Node, _limit: bool) -> Reading:
-    """resizing by the same factor in both directions"""
-    scales = _scales(node)
-    return Reading(len(set(scales)) == 1, f"scales {_plain(scales)}")
-
-
-def power_of_two_scales(node: ir.Node, _limit: bool) -> Reading:
-    """resizing by powers of two"""
-    scales = _scales(node)
-    return Reading(all(log2(scale).is_integer() for scale in scales), f"scales {_plain(scales)}")
-
-
-def scales_not_taller(node: ir.Node, _limit: bool) -> Reading:
-    """resizing by no more in height than in width"""
-    scales = _scales(node)
-    return Reading(scales[0] <= scales[-1], f"scales {_plain(scales)}")
+scales_at_most = ask(
+    "resizing of height and width by at most {limit}", _scales, _scales_text, lambda s, limit: max(s) <= limit, float
+)
+scales_at_least = ask(
+    "resizing of height and width by at least {limit}", _scales, _scales_text, lambda s, limit: min(s) >= limit, float
+)
+whole_scales = ask("resizing by whole numbers", _scales, _scales_text, lambda scales, _: all(s == int(s) for s in scales))
+equal_scales = ask("resizing by the same factor in both directions", _scales, _scales_text, lambda s, _: len(set(s)) == 1)
+power_of_two_scales = ask(
+    "resizing by powers of two", _scales, _scales_text, lambda scales, _: all(log2(s).is_integer() for s in scales)
+)
+scales_not_taller = ask("resizing by no more in height than in width", _scales, _scales_text, not_taller)
+pads_at_most = ask("padding at most {limit} at each end", _pads, "pads {}", lambda pads, limit: max(pads) <= limit, int)
 
 
 def resizes_plane_only(node: ir.Node, _limit: bool) -> Reading:
@@ -58,53 +55,17 @@ def pads_with_zero(node: ir.Node, _limit: bool) -> Reading:
 
 def pads_plane_only(node: ir.Node, _limit: bool) -> Reading:
     """padding of height and width only"""
-    pads = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
-    if pads is None:
-        raise Unmeasured("pads that are not constant")
+    pads = _pads(node)
     half = len(pads) // 2
     return Reading(not any(pads[i] for i in (0, 1, half, half + 1) if i < len(pads)), f"pads {pads}")
 
 
 def pads_axes_within(node: ir.Node, limit: list[int]) -> Reading:
     """padding of axes within {limit}"""
-    pads = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
-    if pads is None:
-        raise Unmeasured("pads that are not constant")
+    pads = _pads(node)
     order = len(input_shape(node))
     given = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
     axes = range(order) if given is None else [int(axis) % order for axis in given]
     half = len(pads) // 2
     padded = [axis for axis, low, high in zip(axes, pads[:half], pads[half:], strict=True) if low or high]
     return Reading(set(padded) <= set(limit), f"pads axes {padded}")
-
-
-def pads_at_most(node: ir.Node, limit: int) -> Reading:
-    """padding at most {limit} at each end"""
-    pads = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
-    if pads is None:
-        raise Unmeasured("pads that are not constant")
-    return Reading(max(pads) <= limit, f"pads {pads}")
-
-
-def _scales(node: ir.Node) -> list[float]:
-    before, after = input_shape(node), output_shape(node)
-    return [new / old for old, new in zip(before[2:], after[2:], strict=True)]
-
-
-def _plain(numbers: list[float]) -> list[float]:
-    return [float(f"{number:g}") for number in numbers]
-
-
-PREDICATES: tuple[Predicate, ...] = (
-    scales_at_most,
-    scales_at_least,
-    whole_scales,
-    equal_scales,
-    power_of_two_scales,
-    scales_not_taller,
-    resizes_plane_only,
-    pads_with_zero,
-    pads_plane_only,
-    pads_axes_within,
-    pads_at_most,
-)

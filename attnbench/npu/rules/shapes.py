@@ -1,12 +1,13 @@
 """What a rule can ask of shapes: rank, channels, plane, elements."""
 
+from collections.abc import Sequence
 from math import prod
+from operator import eq, ge, le
 
 import onnx_ir as ir
 
 from attnbench.npu.nodes import (
     LETTERS,
-    Predicate,
     Reading,
     Unit,
     Unmeasured,
@@ -18,78 +19,91 @@ from attnbench.npu.nodes import (
     text,
     variable_inputs,
 )
+from attnbench.npu.rules.asking import ask, each_multiple_of, largest_at_most, multiple_of, one_of
 
 
-def rank(node: ir.Node, limit: int) -> Reading:
-    """a tensor of rank {limit}"""
-    shape = input_shape(node)
-    return Reading(len(shape) == limit, f"rank {len(shape)}")
+def _channels(node: ir.Node) -> int:
+    return channels_of(input_shape(node))
 
 
-def rank_at_most(node: ir.Node, limit: int) -> Reading:
-    """tensors of rank {limit} at most"""
-    ranks = [len(shape_of(value)) for value in (*variable_inputs(node), *node.outputs[:1])]
-    return Reading(max(ranks) <= limit, f"rank {max(ranks)}")
+def _output_channels(node: ir.Node) -> int:
+    return channels_of(output_shape(node))
+
+
+def _plane(node: ir.Node) -> tuple[int, ...]:
+    return plane_of(input_shape(node))
+
+
+def _output_plane(node: ir.Node) -> tuple[int, ...]:
+    return plane_of(output_shape(node))
+
+
+def _area_text(plane: Sequence[int]) -> str:
+    return f"plane {text(plane)} = {prod(plane)}"
+
+
+def _shapes(node: ir.Node) -> list[tuple[int, ...]]:
+    """The shapes of what a node computes on and of what it gives."""
+    return [shape_of(value) for value in (*variable_inputs(node), *node.outputs[:1])]
+
+
+rank = ask("a tensor of rank {limit}", lambda node: len(input_shape(node)), "rank {}", eq, int)
+channels_at_most = ask("at most {limit} channels", _channels, "{} channels", le, int)
+output_channels_at_most = ask("at most {limit} output channels", _output_channels, "{} output channels", le, int)
+output_channels_multiple_of = ask(
+    "output channels a multiple of {limit}", _output_channels, "{} output channels", multiple_of, Unit
+)
+sides_at_most = ask("height and width at most {limit}", _plane, "plane {}", largest_at_most, int)
+sides_at_least = ask(
+    "height and width at least {limit}", _plane, "plane {}", lambda p, limit: min(p, default=1) >= limit, int
+)
+sides_multiple_of = ask(
+    "output height and width multiples of {limit}", _output_plane, "output plane {}", each_multiple_of, Unit
+)
+plane_at_most = ask(
+    "a plane of height times width at most {limit}", _plane, _area_text, lambda p, limit: prod(p) <= limit, int
+)
+plane_multiple_of = ask(
+    "a plane of height times width a multiple of {limit}", _plane, _area_text, lambda p, limit: prod(p) % limit == 0, Unit
+)
+elements_at_most = ask(
+    "at most {limit} elements an image", lambda node: prod(input_shape(node)[1:]), "{} elements an image", le, int
+)
+rank_at_least = ask("a tensor of rank {limit} at least", lambda node: len(input_shape(node)), "rank {}", ge, int)
+output_rank = ask("an output of rank {limit}", lambda node: len(output_shape(node)), "output rank {}", eq, int)
+output_rank_at_most = ask(
+    "an output of rank {limit} at most", lambda node: len(output_shape(node)), "output rank {}", le, int
+)
+second_rank_in = ask(
+    "a second input of rank {limit}", lambda node: len(input_shape(node, 1)), "second input of rank {}", one_of, list[int]
+)
+width_at_most = ask(
+    "a width of at most {limit}", _plane, "plane {}", lambda plane, limit: not plane or plane[-1] <= limit, int
+)
+height_at_least = ask("a height of at least {limit}", _plane, "plane {}", lambda p, limit: bool(p) and p[0] >= limit, int)
+output_sides_at_most = ask("output height and width at most {limit}", _output_plane, "output plane {}", largest_at_most, int)
+inner_length_at_most = ask(
+    "sums over at most {limit} products", lambda node: input_shape(node)[-1], "sums over {} products", le, int
+)
+output_batch_at_most = ask(
+    "an output batch of at most {limit}", lambda node: next(iter(output_shape(node)), 1), "output batch {}", le, int
+)
+width_by_channels_at_most = ask(
+    "width times channels at most {limit}", lambda node: input_shape(node)[-1] * _channels(node), "{} values a row", le, int
+)
+rank_at_most = ask("tensors of rank {limit} at most", lambda node: max(map(len, _shapes(node))), "rank {}", le, int)
 
 
 def long_sides_at_most(node: ir.Node, limit: int) -> Reading:
     """at most {limit} sides longer than 1"""
-    most = max(sum(side != 1 for side in shape_of(value)) for value in (*variable_inputs(node), *node.outputs[:1]))
+    most = max(sum(side != 1 for side in shape) for shape in _shapes(node))
     return Reading(most <= limit, f"{most} sides longer than 1")
-
-
-def channels_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} channels"""
-    channels = channels_of(input_shape(node))
-    return Reading(channels <= limit, f"{channels} channels")
-
-
-def output_channels_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} output channels"""
-    channels = channels_of(output_shape(node))
-    return Reading(channels <= limit, f"{channels} output channels")
-
-
-def output_channels_multiple_of(node: ir.Node, limit: Unit) -> Reading:
-    """output channels a multiple of {limit}"""
-    channels = channels_of(output_shape(node))
-    return Reading(channels % limit == 0, f"{channels} output channels")
-
-
-def plane_at_most(node: ir.Node, limit: int) -> Reading:
-    """a plane of height times width at most {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(prod(plane) <= limit, f"plane {text(plane)} = {prod(plane)}")
-
-
-def sides_at_most(node: ir.Node, limit: int) -> Reading:
-    """height and width at most {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(max(plane, default=1) <= limit, f"plane {text(plane)}")
-
-
-def sides_at_least(node: ir.Node, limit: int) -> Reading:
-    """height and width at least {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(min(plane, default=1) >= limit, f"plane {text(plane)}")
-
-
-def sides_multiple_of(node: ir.Node, limit: Unit) -> Reading:
-    """output height and width multiples of {limit}"""
-    plane = plane_of(output_shape(node))
-    return Reading(all(side % limit == 0 for side in plane), f"output plane {text(plane)}")
 
 
 def dimensions_at_most(node: ir.Node, limit: int) -> Reading:
     """every side behind the batch at most {limit}"""
-    sides = [side for value in (*variable_inputs(node), *node.outputs[:1]) for side in shape_of(value)[1:]]
+    sides = [side for shape in _shapes(node) for side in shape[1:]]
     return Reading(max(sides, default=1) <= limit, f"a side of {max(sides, default=1)}")
-
-
-def elements_at_most(node: ir.Node, limit: int) -> Reading:
-    """at most {limit} elements an image"""
-    elements = prod(input_shape(node)[1:])
-    return Reading(elements <= limit, f"{elements} elements an image")
 
 
 def batch_at_most(node: ir.Node, limit: int) -> Reading:
@@ -98,28 +112,10 @@ def batch_at_most(node: ir.Node, limit: int) -> Reading:
     return Reading(batch <= limit, f"batch {batch}")
 
 
-def rank_at_least(node: ir.Node, limit: int) -> Reading:
-    """a tensor of rank {limit} at least"""
-    shape = input_shape(node)
-    return Reading(len(shape) >= limit, f"rank {len(shape)}")
-
-
-def output_rank(node: ir.Node, limit: int) -> Reading:
-    """an output of rank {limit}"""
-    shape = output_shape(node)
-    return Reading(len(shape) == limit, f"output rank {len(shape)}")
-
-
 def operands_of_rank(node: ir.Node, limit: int) -> Reading:
     """operands that are all of rank {limit}"""
     ranks = [len(shape_of(value)) for value in node.inputs if value is not None]
     return Reading(set(ranks) == {limit}, f"operands of rank {' and '.join(map(str, ranks))}")
-
-
-def second_rank_in(node: ir.Node, limit: list[int]) -> Reading:
-    """a second input of rank {limit}"""
-    order = len(input_shape(node, 1))
-    return Reading(order in limit, f"second input of rank {order}")
 
 
 def equal_ranks(node: ir.Node, _limit: bool) -> Reading:
@@ -180,46 +176,9 @@ def stacks_meet(node: ir.Node, _limit: bool) -> Reading:
     return Reading(within, f"operands {text(input_shape(node, 0))} and {text(input_shape(node, 1))}")
 
 
-def output_rank_at_most(node: ir.Node, limit: int) -> Reading:
-    """an output of rank {limit} at most"""
-    order = len(output_shape(node))
-    return Reading(order <= limit, f"output rank {order}")
-
-
-def width_at_most(node: ir.Node, limit: int) -> Reading:
-    """a width of at most {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(not plane or plane[-1] <= limit, f"plane {text(plane)}")
-
-
-def height_at_least(node: ir.Node, limit: int) -> Reading:
-    """a height of at least {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(bool(plane) and plane[0] >= limit, f"plane {text(plane)}")
-
-
-def plane_multiple_of(node: ir.Node, limit: Unit) -> Reading:
-    """a plane of height times width a multiple of {limit}"""
-    plane = plane_of(input_shape(node))
-    return Reading(prod(plane) % limit == 0, f"plane {text(plane)} = {prod(plane)}")
-
-
-def width_by_channels_at_most(node: ir.Node, limit: int) -> Reading:
-    """width times channels at most {limit}"""
-    shape = input_shape(node)
-    return Reading(shape[-1] * channels_of(shape) <= limit, f"{shape[-1] * channels_of(shape)} values a row")
-
-
-def output_sides_at_most(node: ir.Node, limit: int) -> Reading:
-    """output height and width at most {limit}"""
-    plane = plane_of(output_shape(node))
-    return Reading(max(plane, default=1) <= limit, f"output plane {text(plane)}")
-
-
 def image_at_most(node: ir.Node, limit: list[int]) -> Reading:
     """channels, height and width at most {limit}"""
-    shapes = [shape_of(value) for value in (*variable_inputs(node), *node.outputs[:1])]
-    images = [shape[1:] for shape in shapes if len(shape) == len(limit) + 1]
+    images = [shape[1:] for shape in _shapes(node) if len(shape) == len(limit) + 1]
     most = tuple(max(sides) for sides in zip(*images, strict=True))
     within = all(side <= top for side, top in zip(most, limit, strict=False))
     return Reading(within, f"image {text(most)}" if most else "no image")
@@ -227,14 +186,8 @@ def image_at_most(node: ir.Node, limit: list[int]) -> Reading:
 
 def same_channels(node: ir.Node, _limit: bool) -> Reading:
     """as many output channels as input channels"""
-    before, after = channels_of(input_shape(node)), channels_of(output_shape(node))
+    before, after = _channels(node), _output_channels(node)
     return Reading(before == after, f"{before} channels to {after}")
-
-
-def inner_length_at_most(node: ir.Node, limit: int) -> Reading:
-    """sums over at most {limit} products"""
-    length = input_shape(node)[-1]
-    return Reading(length <= limit, f"sums over {length} products")
 
 
 def expands_as(node: ir.Node, limit: list[str]) -> Reading:
@@ -245,51 +198,5 @@ def expands_as(node: ir.Node, limit: list[str]) -> Reading:
     return Reading(len(after) == len(LETTERS) and kind in limit, f"{text(before)} to {text(after)}")
 
 
-def output_batch_at_most(node: ir.Node, limit: int) -> Reading:
-    """an output batch of at most {limit}"""
-    batch = next(iter(output_shape(node)), 1)
-    return Reading(batch <= limit, f"output batch {batch}")
-
-
 def _aligned(side: int, unit: int) -> int:
     return -(-side // unit) * unit
-
-
-PREDICATES: tuple[Predicate, ...] = (
-    rank,
-    rank_at_most,
-    long_sides_at_most,
-    channels_at_most,
-    output_channels_at_most,
-    output_channels_multiple_of,
-    plane_at_most,
-    sides_at_most,
-    sides_at_least,
-    sides_multiple_of,
-    dimensions_at_most,
-    elements_at_most,
-    batch_at_most,
-    rank_at_least,
-    output_rank,
-    operands_of_rank,
-    second_rank_in,
-    equal_ranks,
-    aligned_elements_at_most,
-    one_side_differs,
-    equal_parts,
-    one_matrix_behind,
-    matrix_sides_at_most,
-    stack_at_most,
-    stacks_meet,
-    output_rank_at_most,
-    width_at_most,
-    height_at_least,
-    plane_multiple_of,
-    width_by_channels_at_most,
-    output_sides_at_most,
-    image_at_most,
-    same_channels,
-    inner_length_at_most,
-    expands_as,
-    output_batch_at_most,
-)

@@ -9,57 +9,11 @@ import onnx.helper
 import onnx_ir as ir
 from msgspec import Meta
 
-from attnbench.npu.nodes import Predicate, Reading, Unmeasured, constant_of
+from attnbench.npu.nodes import Reading, Unmeasured, constant_of
+from attnbench.npu.rules.asking import ask
 
 Value = bool | float | str | list[float | str]
 """What a rule can say of an attribute."""
-
-
-def attributes(node: ir.Node, limit: dict[str, Value]) -> Reading:
-    """attributes {limit}"""
-    seen = {name: _attribute(node, name) for name in limit}
-    return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {seen}")
-
-
-def attributes_in(node: ir.Node, limit: dict[str, list[Value]]) -> Reading:
-    """attributes one of {limit}"""
-    seen = {name: _attribute(node, name) for name in limit}
-    return Reading(
-        all(any(_equal(seen[name], one) for one in wanted) for name, wanted in limit.items()), f"attributes {seen}"
-    )
-
-
-def clip_in(node: ir.Node, limit: list[Annotated[list[float], Meta(min_length=2, max_length=2)]]) -> Reading:
-    """clipping to one of {limit}"""
-    low, high = _bounds(node)
-    known = any(_equal(low, bottom) and _equal(high, top) for bottom, top in limit)
-    return Reading(known, f"clips to [{low:g}, {high:g}]")
-
-
-def clip_from(node: ir.Node, limit: float) -> Reading:
-    """clipping from {limit} on"""
-    low, high = _bounds(node)
-    return Reading(_equal(low, limit) and high >= limit, f"clips to [{low:g}, {high:g}]")
-
-
-def clip_around_zero(node: ir.Node, _limit: bool) -> Reading:
-    """clipping from 0 or below to above 0"""
-    low, high = _bounds(node)
-    return Reading(low <= 0 < high, f"clips to [{low:g}, {high:g}]")
-
-
-def exponent_in(node: ir.Node, limit: list[float]) -> Reading:
-    """a constant exponent of {limit}"""
-    exponent = constant_of(node.inputs[1])
-    within = exponent is not None and len(exponent) == 1 and any(_equal(exponent[0], one) for one in limit)
-    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
-
-
-def scalar_exponent(node: ir.Node, _limit: bool) -> Reading:
-    """a constant exponent of one element"""
-    exponent = constant_of(node.inputs[1])
-    within = exponent is not None and len(exponent) == 1
-    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
 
 
 def _bounds(node: ir.Node) -> tuple[float, float]:
@@ -76,6 +30,10 @@ def _bounds(node: ir.Node) -> tuple[float, float]:
                 raise Unmeasured(f"a {name} that is not constant")
             found.append(float(constant[0]))
     return found[0], found[1]
+
+
+def _clip_text(bounds: tuple[float, float]) -> str:
+    return f"clips to [{bounds[0]:g}, {bounds[1]:g}]"
 
 
 def _attribute(node: ir.Node, name: str) -> Any:
@@ -96,12 +54,47 @@ def _equal(seen: Any, wanted: Any) -> bool:
     return seen == wanted
 
 
-PREDICATES: tuple[Predicate, ...] = (
-    attributes,
-    attributes_in,
-    clip_in,
-    clip_from,
-    clip_around_zero,
-    exponent_in,
-    scalar_exponent,
+clip_around_zero = ask(
+    "clipping from 0 or below to above 0", _bounds, _clip_text, lambda bounds, _: bounds[0] <= 0 < bounds[1]
 )
+
+
+def attributes(node: ir.Node, limit: dict[str, Value]) -> Reading:
+    """attributes {limit}"""
+    seen = {name: _attribute(node, name) for name in limit}
+    return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {seen}")
+
+
+def attributes_in(node: ir.Node, limit: dict[str, list[Value]]) -> Reading:
+    """attributes one of {limit}"""
+    seen = {name: _attribute(node, name) for name in limit}
+    return Reading(
+        all(any(_equal(seen[name], one) for one in wanted) for name, wanted in limit.items()), f"attributes {seen}"
+    )
+
+
+def clip_in(node: ir.Node, limit: list[Annotated[list[float], Meta(min_length=2, max_length=2)]]) -> Reading:
+    """clipping to one of {limit}"""
+    low, high = bounds = _bounds(node)
+    known = any(_equal(low, bottom) and _equal(high, top) for bottom, top in limit)
+    return Reading(known, _clip_text(bounds))
+
+
+def clip_from(node: ir.Node, limit: float) -> Reading:
+    """clipping from {limit} on"""
+    low, high = _bounds(node)
+    return Reading(_equal(low, limit) and high >= limit, f"clips to [{low:g}, {high:g}]")
+
+
+def exponent_in(node: ir.Node, limit: list[float]) -> Reading:
+    """a constant exponent of {limit}"""
+    exponent = constant_of(node.inputs[1])
+    within = exponent is not None and len(exponent) == 1 and any(_equal(exponent[0], one) for one in limit)
+    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
+
+
+def scalar_exponent(node: ir.Node, _limit: bool) -> Reading:
+    """a constant exponent of one element"""
+    exponent = constant_of(node.inputs[1])
+    within = exponent is not None and len(exponent) == 1
+    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
