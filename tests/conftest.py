@@ -1,5 +1,6 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -87,10 +88,13 @@ def not_a_module(channels):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_lock(tmp_path_factory):
-    """Each process of the suite measures under a lock of its own: nothing here is timed in earnest."""
+def _own_lock_and_cache(tmp_path_factory):
+    """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTNBENCH_LOCK", str(tmp_path_factory.mktemp("lock") / "lock"))
+        patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
         yield
 
 

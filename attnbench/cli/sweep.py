@@ -142,6 +142,7 @@ def _show(run: Run) -> None:
 
     rows = rows_of(run)
     show_table(trust.floors(run), "What this run resolves")
+    show_table(trust.crosschecks(run), "Many cases in one graph, on the clock")
     show_table(tables.baselines(rows), "Baseline")
     if matrix := claims.priorities(run):
         show_table(matrix, "Priority and cost")

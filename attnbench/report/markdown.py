@@ -39,6 +39,8 @@ def _sections(run: Run) -> Iterator[str]:
     yield _machine(run)
     if floors := trust.floors(run):
         yield f"## What this run resolves\n\n{floors.markdown()}"
+    if checks := trust.crosschecks(run):
+        yield f"## Many cases in one graph, on the clock\n\n{checks.markdown()}"
     yield HOW_TO_READ
     yield sections_text(_tables(run)).rstrip("\n")
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from statistics import fmean
 
 from attnbench.core.records import Run
-from attnbench.core.units import MISSING, fixed, percent, scaled, significant
+from attnbench.core.units import MISSING, fixed, percent, scaled, significant, with_interval
 from attnbench.judge.rows import THREADS, Row, column_names, rows_of
-from attnbench.judge.verdicts import CROWDED
+from attnbench.judge.verdicts import CROWDED, agreement
 from attnbench.report.table import VARIANT, Table, places
 from attnbench.report.tables import interval_text, named_variants, overhead_text
+from attnbench.runs.crosscheck import TOLD
 
 LATENCY = "latency_median_ms"
 
@@ -32,7 +33,35 @@ def floors(run: Run) -> Table:
                 "from, measured twice": repeat.note,
                 "its figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
                 f"{fixed(100 * fmean(repeat.samples), 3)}",
-                "on the clock (points)": significant(percent(paired.reach if paired else None), 2),
+                **({"on the clock (points)": significant(percent(paired.reach), 2)} if paired else {}),
+            }
+        )
+    return Table.of(shown)
+
+
+def crosschecks(run: Run) -> Table:
+    """The sum of what the cases of one graph add, against the clock, by host and size; and how small a difference it tells.
+
+    *too blunt* stands where the pairs ended before they could see a difference of a tenth of the sum.
+    """
+    shown = []
+    for record in run.records:
+        total, paired = record.get("panel_sum"), record.get("panel_paired")
+        if total is None or paired is None or total.value is None or paired.value is None:
+            continue
+        low, high = percent(paired.low), percent(paired.high)
+        half = None if low is None or high is None else (high - low) / 2
+        blunt = half is None or half > 100 * TOLD * abs(total.value)
+        shown.append(
+            {
+                "host": record.case.host,
+                "size": record.case.size,
+                "cases in the graph": str(total.note.count(";") + 1),
+                "sum of their overheads (%)": significant(percent(total.value), 3),
+                "on the clock (%)": with_interval(percent(paired.value), low, high),
+                "pairs": str(len(paired.samples)),
+                "tells (points)": significant(half, 2),
+                "": "too blunt" if blunt else agreement(percent(total.value), low, high),
             }
         )
     return Table.of(shown)
@@ -40,12 +69,13 @@ def floors(run: Run) -> Table:
 
 def imprecise(rows: Sequence[Row]) -> Table:
     """Cases whose replicates ended before their interval was as narrow as was asked, or that could not be attributed."""
+    clocked = any(row.number("paired_pct") is not None for row in rows)
     where = places((row.case for row in rows), VARIANT)
     return Table.of(
         {
             **where(row.case),
             "overhead (%)": overhead_text(row),
-            "on the clock (%)": interval_text(row, "paired_pct"),
+            **({"on the clock (%)": interval_text(row, "paired_pct")} if clocked else {}),
             "": row.text("stopped"),
         }
         for row in rows

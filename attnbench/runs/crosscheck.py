@@ -34,7 +34,7 @@ class Crosscheck:
         """Both figures, where they were had."""
         if self.paired is None:
             return []
-        about = f"{len(self.cases)} cases in one graph: {', '.join(case.variant for case in self.cases)}"
+        about = "; ".join(case.variant for case in self.cases)
         return [
             measurement("panel_sum", self.total, note=about),
             measurement("panel_paired", self.paired, self.ratios, "samples are panel over baseline, a pair each"),
