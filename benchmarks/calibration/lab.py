@@ -50,7 +50,7 @@ class Lab:
         key = variant, size
         if key not in self.paths:
             planned = PlannedCase(Case(HOST.spec, variant, size), HOST, self.effort)
-            self.paths[key] = self.builder.build(planned).path
+            self.paths[key] = self.builder.write([planned])
         return self.paths[key]
 
     def profile(self, path: str) -> Profile:
