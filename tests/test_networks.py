@@ -11,10 +11,10 @@ from attnbench.hosts.mobilenet_v2 import InvertedResidual
 from attnbench.hosts.mobilenext import SandglassBlock
 from attnbench.hosts.resnet_blocks import BasicBlock, Bottleneck
 from attnbench.hosts.site import Site, occupy, sites_of
-from attnbench.hosts.yolov5s import Bottleneck as DarknetBottleneck
+from attnbench.hosts.yolov5s import YoloBottleneck
 from attnbench.modules import build_module
 
-RESIDUAL = (BasicBlock, Bottleneck, InvertedResidual, SandglassBlock, MBConv, DarknetBottleneck)
+RESIDUAL = (BasicBlock, Bottleneck, InvertedResidual, SandglassBlock, MBConv, YoloBottleneck)
 
 KINDS = ("residual-branch", "block-ends", "stage-ends", "after-depthwise", "slots", "skips")
 
