@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from made import floats, model_of
 from onnx import TensorProto, helper
-from test_graph import floats, model_of
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import ON_NPU

@@ -8,9 +8,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
+from made import ints, model_of
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript.rewriter.pattern import RewriteRule
-from test_graph import model_of
 from test_targets import GOOD
 from torch import nn
 
@@ -57,10 +57,6 @@ def profile(tmp_path):
 
 def weights(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape, dtype=np.float32)
-
-
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, dtype=np.int64)
 
 
 def ops(model: ir.Model) -> list[str]:
