@@ -7,7 +7,7 @@ measured text must begin, and the node as ``made.graph`` reads it.
 import tomllib
 
 import pytest
-from made import NODES, graph, model_of, said_of
+from made import NODES, model_of, said_of
 
 from attnbench.npu.rules import PREDICATES
 from attnbench.npu.targets import load_target
@@ -113,5 +113,5 @@ def test_padding_on_apache6_is_for_channels_or_for_windows(text, rule, level, me
     ],
 )  # fmt: skip
 def test_stacks_of_matrices_meet_as_ultras_examples_do(first, second, met):
-    (node,) = model_of(*graph(f"MatMul {first} {second}")).graph
+    (node,) = model_of(f"MatMul {first} {second}").graph
     assert PREDICATES["stacks_meet"](node, True).within == met

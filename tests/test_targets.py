@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made import graph, model_of, said_of
+from made import model_of, said_of
 
 from attnbench.core.errors import InputError
 from attnbench.judge.verdicts import npu_verdict
@@ -63,7 +63,7 @@ def test_findings_add_up_to_the_worst(aimotive):
 
 
 def test_the_deployment_checklist_names_what_breaks_it():
-    model = model_of(*graph("Conv 1x2x4x4 =3x2x19x19 pads=[9,9,9,9]; Reshape $1 [1,48]"))
+    model = model_of("Conv 1x2x4x4 =3x2x19x19 pads=[9,9,9,9]; Reshape $1 [1,48]")
     checks = {check.name: check for check in deployment_checklist(model)}
     assert [check.passed for check in checks.values()] == [True, False, False, False, None]
     assert checks["no Reshape"].detail == "n1"
