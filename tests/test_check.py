@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from made import floats, graph, model_of, proto_of, said_of
 from onnx import TensorProto, helper
-from test_graph import floats, model_of
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import ON_NPU
@@ -20,17 +20,6 @@ from attnbench.npu.targets import load_target
 from attnbench.targets import target_names
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
-
-
-def proto_of(nodes, inputs, outputs, weights=None, opset=18, ir_version=10) -> onnx.ModelProto:
-    """A model from (op, inputs, outputs, attributes) tuples; a side may be a name."""
-    graph = helper.make_graph(
-        [helper.make_node(op, i, o, name=f"n{k}", **a) for k, (op, i, o, a) in enumerate(nodes)], "g",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in outputs.items()],
-        [onnx.numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
-    )  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
 
 
 def saved(tmp_path: Path, proto: onnx.ModelProto, name: str = "m.onnx") -> str:
@@ -66,11 +55,8 @@ def model_of_proto(proto):
 
 
 def test_a_diamond_is_one_island_and_a_tensor_read_twice_crosses_once():
-    nodes = [
-        ("Relu", ["x"], ["a"], {}), ("Tanh", ["a"], ["b"], {}), ("Tanh", ["a"], ["c"], {}), ("Sigmoid", ["a"], ["d"], {}),
-        ("Mul", ["b", "d"], ["e"], {}), ("Mul", ["c", "e"], ["y"], {}),
-    ]  # fmt: skip
-    checked = check(model_of(nodes, {"x": (1, 2, 4, 4)}, {"y": (1, 2, 4, 4)}), load_target("aimotive"), "d")
+    diamond = "Relu 1x2x4x4; Tanh $1; Tanh $1; Sigmoid $1; Mul $2 $4; Mul $3 $5"
+    checked = check(model_of(diamond), load_target("aimotive"), "d")
     assert (checked.cut.islands, checked.cut.crossings) == (1, 3)  # a out, b in, c in
 
 
@@ -84,36 +70,28 @@ def test_constants_are_folded_before_anything_is_judged():
     assert [finding.op for finding in findings] == ["Reshape"]
 
 
-def gelu() -> tuple:
-    nodes = [
-        ("Div", ["x", "root"], ["a"], {}), ("Erf", ["a"], ["b"], {}), ("Add", ["one", "b"], ["c"], {}),
-        ("Mul", ["x", "c"], ["d"], {}), ("Mul", ["d", "half"], ["y"], {}),
-    ]  # fmt: skip
-    scalars = {"root": 2**0.5, "one": 1, "half": 0.5}
-    weights = {name: np.array(value, dtype=np.float32) for name, value in scalars.items()}
-    return nodes, {"x": (1, 8, 4, 4)}, {"y": (1, 8, 4, 4)}, weights
+GELU = "Div x:1x8x4x4 1.4142135; Erf $1; Add 1.0 $2; Mul x $3; Mul $4 0.5"
 
 
 def test_a_composite_is_found_in_any_order_of_operands_and_only_if_nothing_reads_its_inside():
-    (found,) = composites(model_of(*gelu()))
+    (found,) = composites(model_of(GELU))
     assert (found.op, len(found.nodes), [v.name for v in found.inputs]) == ("Gelu", 5, ["x"])
-    nodes, inputs, outputs, weights = gelu()
-    leaking = [*nodes, ("Relu", ["b"], ["z"], {})]
-    assert composites(model_of(leaking, inputs, {**outputs, "z": (1, 8, 4, 4)}, weights)) == []
+    nodes, inputs, outputs, weights, opset = graph(GELU)
+    leaking = [*nodes, ("Relu", ["$2"], ["z"], {})]
+    assert composites(model_of(leaking, inputs, {**outputs, "z": (1, 8, 4, 4)}, weights, opset)) == []
 
 
 def test_a_part_that_is_refused_alone_is_supported_inside_its_composite(tmp_path):
     target = written(tmp_path, ('["Gelu"]', "supported", ""), ('["Erf"]', "refused", ""))
-    inside = judge(model_of(*gelu()), load_target(target))
+    inside = said_of(GELU, load_target(target))
     assert {(f.op, f.level, f.composite) for f in inside if f.op == "Erf"} == {("Erf", "supported", "Gelu")}
-    alone = model_of([("Erf", ["x"], ["y"], {})], {"x": (1, 2)}, {"y": (1, 2)})
-    assert [f.level for f in judge(alone, load_target(target))] == ["refused"]
+    assert [f.level for f in said_of("Erf 1x2", load_target(target))] == ["refused"]
 
 
 def test_limits_on_a_composite_are_measured_on_its_own_input(tmp_path):
     def seen(most: int) -> set[tuple[str, str]]:
         target = load_target(written(tmp_path, ('["Gelu"]', "supported", f"limits = {{ channels_at_most = {most} }}")))
-        return {(f.level, f.composite) for f in judge(model_of(*gelu()), target)}
+        return {(f.level, f.composite) for f in said_of(GELU, target)}
 
     assert seen(8) == {("supported", "Gelu")}
     assert seen(4) == {("unknown", "")}, "a composite that is not taken is judged by its parts"
@@ -142,9 +120,8 @@ def test_the_first_rule_for_a_node_judges_it_and_none_is_beyond_the_profile(tmp_
     )  # fmt: skip
 
     def level(groups: int, kernel: int) -> tuple[str, str]:
-        nodes = [("Conv", ["x", "w"], ["y"], {"group": groups, "pads": [kernel // 2] * 4})]
-        model = model_of(nodes, {"x": (1, 4, 8, 8)}, {"y": (1, 4, 8, 8)}, {"w": floats(4, 4 // groups, kernel, kernel)})
-        (finding,) = judge(model, target)
+        pads = ",".join([str(kernel // 2)] * 4)
+        (finding,) = said_of(f"Conv 1x4x8x8 =4x{4 // groups}x{kernel}x{kernel} group={groups} pads=[{pads}]", target)
         return finding.level, finding.device
 
     assert level(4, 3) == ("supported", "")

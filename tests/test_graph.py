@@ -6,7 +6,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from made import floats, model_of
 from torch import nn
 
 from attnbench.core.errors import CaseFailure, InputError, UnknownName
@@ -19,23 +19,6 @@ from attnbench.graph.liveness import Step, peak
 from attnbench.graph.load import file_size, parse, read_host_file, serialise
 from attnbench.graph.splice import mark_tensors, markers, planes, splice, tensors
 from attnbench.hosts.site import Site, marked
-
-
-def model_of(nodes, inputs, outputs, weights=(), opset=18) -> ir.Model:
-    """A model from (op, inputs, outputs, attributes) and shapes by name."""
-    graph = helper.make_graph(
-        [helper.make_node(op, i, o, name=f"n{k}", **a) for k, (op, i, o, a) in enumerate(nodes)],
-        "g",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in dict(weights).items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True))
-
-
-def floats(*shape: int) -> np.ndarray:
-    return np.ones(shape, dtype=np.float32)
 
 
 class TestCost:

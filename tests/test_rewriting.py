@@ -8,9 +8,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
+from made import graph, ints, model_of
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript.rewriter.pattern import RewriteRule
-from test_graph import model_of
 from test_targets import GOOD
 from torch import nn
 
@@ -55,12 +55,8 @@ def profile(tmp_path):
     return made
 
 
-def weights(*shape: int) -> np.ndarray:
-    return RNG.standard_normal(shape, dtype=np.float32)
-
-
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, dtype=np.int64)
+def made(text: str, opset=18) -> ir.Model:
+    return model_of(text, opset=opset)
 
 
 def ops(model: ir.Model) -> list[str]:
@@ -149,165 +145,116 @@ class TestModules:
         assert done.changes
 
 
-def pooling(op: str, axes: list[int], keepdims: int, opset: int, back=None) -> ir.Model:
-    listed = opset >= 18
-    inputs, attributes = (["x", "axes"], {}) if listed else (["x"], {"axes": axes})
-    nodes = [(op, inputs, ["p"], {"keepdims": keepdims, **attributes})]
-    held = {"axes": ints(*axes)} if listed else {}
-    if back == "Reshape":
-        nodes.append(("Reshape", ["p", "s"], ["y"], {}))
-        held["s"] = ints(2, 8, 1, 1)
-    elif back == "Unsqueeze" and opset >= 13:
-        nodes.append(("Unsqueeze", ["p", "a"], ["y"], {}))
-        held["a"] = ints(2, 3)
-    elif back == "Unsqueeze":
-        nodes.append(("Unsqueeze", ["p"], ["y"], {"axes": [2, 3]}))
-    else:
-        nodes.append(("Relu", ["p"], ["y"], {}))
-    shape = (2, 8, 1, 1) if keepdims or back else (2, 8)
-    return model_of(nodes, {"x": (2, 8, 6, 5)}, {"y": shape}, held, opset)
+def pooling(op: str, axes: str, keepdims: int, opset: int, back="Relu") -> ir.Model:
+    pool = f"{op} x:2x8x6x5 {axes if opset >= 18 else f'axes={axes}'} keepdims={keepdims}; "
+    unsqueeze = "Unsqueeze $1 [2,3]" if opset >= 13 else "Unsqueeze $1 axes=[2,3]"
+    ways = {"Relu": "Relu $1", "Reshape": "Reshape $1 [2,8,1,1]", "Unsqueeze": unsqueeze}
+    return made(pool + ways[back], opset)
 
 
 class TestPools:
     @pytest.mark.parametrize("opset", [11, 13, 18])
     @pytest.mark.parametrize(("op", "pool"), [("ReduceMean", "GlobalAveragePool"), ("ReduceMax", "GlobalMaxPool")])
     def test_a_reduction_of_the_plane_is_a_global_pool_in_every_spelling(self, aimotive, op, pool, opset):
-        for axes in ([2, 3], [-1, -2], [3, -2]):
+        for axes in ("[2,3]", "[-1,-2]", "[3,-2]"):
             assert ops(rewritten(pooling(op, axes, 1, opset), aimotive).model) == [pool, "Relu"]
             for back in ("Reshape", "Unsqueeze"):
                 assert ops(rewritten(pooling(op, axes, 0, opset, back), aimotive).model) == [pool]
 
     def test_without_a_way_back_the_view_remains_only_where_that_helps(self, aimotive):
-        model = pooling("ReduceMax", [2, 3], 0, 18)
+        model = pooling("ReduceMax", "[2,3]", 0, 18)
         done = rewritten(model, aimotive)
         assert ops(done.model) == ["GlobalMaxPool", "Relu", "Flatten"]
         assert [f.op for f in done.after if f.level == "unknown"] == ["Flatten"]
         assert npu_verdict(done.before) == "refused"
 
-    @pytest.mark.parametrize("axes", [[1], [2], [1, 2, 3]])
+    @pytest.mark.parametrize("axes", ["[1]", "[2]", "[1,2,3]"])
     def test_other_reductions_are_no_global_pools(self, aimotive, axes):
-        shape = tuple(1 if i in axes else d for i, d in enumerate((2, 8, 6, 5)))
-        model = model_of([("ReduceMax", ["x", "a"], ["y"], {})], {"x": (2, 8, 6, 5)}, {"y": shape}, {"a": ints(*axes)})
-        assert not rewritten(model, aimotive).changes
+        assert not rewritten(made(f"ReduceMax 2x8x6x5 {axes}"), aimotive).changes
 
     @pytest.mark.parametrize(("op", "pool"), [("AveragePool", "GlobalAveragePool"), ("MaxPool", "GlobalMaxPool")])
     def test_a_window_as_large_as_the_plane_is_a_global_pool(self, aimotive, op, pool):
-        whole = model_of([(op, ["x"], ["y"], {"kernel_shape": [6, 5]})], {"x": (1, 8, 6, 5)}, {"y": (1, 8, 1, 1)})
-        assert ops(rewritten(whole, aimotive).model) == [pool]
-        part = model_of([(op, ["x"], ["y"], {"kernel_shape": [5, 5]})], {"x": (1, 8, 6, 5)}, {"y": (1, 8, 2, 1)})
-        assert not rewritten(part, aimotive).changes
+        assert ops(rewritten(made(f"{op} 1x8x6x5 kernel_shape=[6,5]"), aimotive).model) == [pool]
+        assert not rewritten(made(f"{op} 1x8x6x5 kernel_shape=[5,5]"), aimotive).changes
 
     def test_means_over_a_flattened_plane(self, aimotive):
-        nodes = [
-            ("Reshape", ["x", "s"], ["f"], {}), ("ReduceMean", ["f", "a"], ["p"], {"keepdims": 1}),
-            ("Sigmoid", ["p"], ["g"], {}), ("Reshape", ["g", "t"], ["h"], {}), ("Mul", ["x", "h"], ["y"], {}),
-        ]  # fmt: skip
-        held = {"s": ints(2, 8, 30), "a": ints(-1), "t": ints(2, 8, 1, 1)}
-        done = rewritten(model_of(nodes, {"x": (2, 8, 6, 5)}, {"y": (2, 8, 6, 5)}, held), aimotive)
+        squeeze = "Reshape x:2x8x6x5 [2,8,30]; ReduceMean $1 [-1] keepdims=1; Sigmoid $2"
+        done = rewritten(made(f"{squeeze}; Reshape $3 [2,8,1,1]; Mul x $4"), aimotive)
         assert ops(done.model) == ["GlobalAveragePool", "Sigmoid", "Mul"]
 
 
-def head(attributes: dict, weight: tuple[int, ...], bias, plane=(1, 1), batch=2) -> ir.Model:
-    nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w", *(["b"] if bias else [])], ["y"], attributes)]
-    held = {"w": weights(*weight), **({"b": weights(*bias)} if bias else {})}
-    return model_of(nodes, {"x": (batch, 6, *plane)}, {"y": (batch, 5)}, held)
+def head(attributes: str, weight: str, bias="", plane="1x1") -> ir.Model:
+    return made(f"Flatten x:2x6x{plane}; Gemm $1 w:{weight} {bias} {attributes}")
 
 
 class TestLinear:
     @pytest.mark.parametrize("plane", [(1, 1), (4, 3)])
-    @pytest.mark.parametrize("bias", [None, (5,), (1, 5), (1,), (1, 1)])
-    @pytest.mark.parametrize("attributes", [{}, {"transB": 1}, {"alpha": 0.3, "beta": 2.5}, {"transB": 1, "alpha": -2.0}])
+    @pytest.mark.parametrize("bias", ["", "~5", "~1x5", "~1", "~1x1"])
+    @pytest.mark.parametrize("attributes", ["", "transB=1", "alpha=0.3 beta=2.5", "transB=1 alpha=-2.0"])
     def test_a_head_is_a_convolution_and_one_view_at_the_end(self, aimotive, attributes, bias, plane):
         sides = 6 * plane[0] * plane[1]
-        shape = (5, sides) if attributes.get("transB") else (sides, 5)
-        done = rewritten(head(attributes, shape, bias, plane), aimotive)
+        shape = f"~5x{sides}" if "transB" in attributes else f"~{sides}x5"
+        done = rewritten(head(attributes, shape, bias, f"{plane[0]}x{plane[1]}"), aimotive)
         assert ops(done.model) == ["Conv", "Flatten"]
         assert next(v for k, v in done.model.graph.initializers.items() if k.endswith("kernel")).shape == [5, 6, *plane]
         assert [f.op for f in done.after if f.level == "unknown"] == ["Flatten"]
 
     def test_the_transposed_vector_of_one_image(self, aimotive):
-        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {"transA": 1})]
-        held = {"s": ints(6, 1), "w": weights(6, 5)}
-        done = rewritten(model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, held), aimotive)
+        done = rewritten(made("Reshape 1x6x1x1 [6,1]; Gemm $1 ~6x5 transA=1"), aimotive)
         assert ops(done.model) == ["Conv", "Flatten"]
 
     def test_a_view_that_mixes_images_is_left_alone(self, aimotive):
-        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
-        held = {"s": ints(1, 12), "w": weights(12, 5)}
-        assert not rewritten(model_of(nodes, {"x": (2, 6, 1, 1)}, {"y": (1, 5)}, held), aimotive).changes
+        assert not rewritten(made("Reshape 2x6x1x1 [1,12]; Gemm $1 ~12x5"), aimotive).changes
 
     def test_a_bias_that_differs_between_images_is_left_alone(self, aimotive):
-        assert not rewritten(head({}, (6, 5), (2, 5)), aimotive).changes
+        assert not rewritten(head("", "~6x5", "~2x5"), aimotive).changes
 
     def test_a_kernel_beyond_the_targets_limit_is_reverted_with_the_reason(self, aimotive):
-        done = rewritten(head({}, (6 * 18 * 18, 5), None, (18, 18)), aimotive)
+        done = rewritten(head("", f"~{6 * 18 * 18}x5", plane="18x18"), aimotive)
         assert not done.changes
         assert "kernel 18x18" in done.obstacles[0].why
         assert done.obstacles[0].where == "n0 to n1"
 
-    @pytest.mark.parametrize("shape", [(2, 6), (2, 1, 6), (2, 1, 1, 6)])
+    @pytest.mark.parametrize("shape", ["[2,6]", "[2,1,6]", "[2,1,1,6]"])
     def test_matmul_and_bias_on_any_rank_with_activations_between(self, aimotive, shape):
-        vector = lambda c: (*shape[:-1], c)  # noqa: E731
-        nodes = [
-            ("ReduceMean", ["x", "a"], ["m"], {"keepdims": 0}), ("Reshape", ["m", "s"], ["f"], {}),
-            ("MatMul", ["f", "w"], ["h"], {}), ("Add", ["h", "b"], ["i"], {}), ("Relu", ["i"], ["j"], {}),
-            ("MatMul", ["j", "v"], ["k"], {}), ("Add", ["c", "k"], ["l"], {}), ("Sigmoid", ["l"], ["g"], {}),
-            ("Reshape", ["g", "t"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
-        ]  # fmt: skip
-        held = {
-            "a": ints(2, 3), "s": ints(*vector(6)), "t": ints(2, 6, 1, 1),
-            "w": weights(6, 3), "v": weights(3, 6), "b": weights(3), "c": weights(1, 6),
-        }  # fmt: skip
-        done = rewritten(model_of(nodes, {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4)}, held), aimotive)
+        squeeze = f"ReduceMean x:2x6x4x4 [2,3] keepdims=0; Reshape $1 {shape}; MatMul $2 ~6x3; Add $3 ~3; Relu $4"
+        excite = "MatMul $5 ~3x6; Add ~1x6 $6; Sigmoid $7; Reshape $8 [2,6,1,1]; Mul x $9"
+        done = rewritten(made(f"{squeeze}; {excite}"), aimotive)
         assert ops(done.model) == ["GlobalAveragePool", "Conv", "Relu", "Conv", "Sigmoid", "Mul"]
         assert len(next(n for n in done.model.graph if n.op_type == "Conv").inputs) == 3
 
     def test_vectors_meet_normalise_and_join(self, aimotive):
-        nodes = [
-            ("GlobalAveragePool", ["x"], ["p"], {}), ("Flatten", ["p"], ["f"], {}),
-            ("BatchNormalization", ["f", "s", "b", "m", "v"], ["n"], {}), ("Mul", ["n", "k"], ["h"], {}),
-            ("Concat", ["h", "n"], ["c"], {"axis": 1}), ("Gemm", ["c", "w"], ["d"], {}), ("Add", ["d", "n"], ["e"], {}),
-            ("Unsqueeze", ["e", "a"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
-        ]  # fmt: skip
-        held = {
-            "s": weights(6), "b": weights(6), "m": weights(6), "v": np.abs(weights(6)), "k": weights(6),
-            "w": weights(12, 6), "a": ints(2, 3),
-        }  # fmt: skip
-        done = rewritten(model_of(nodes, {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4)}, held), aimotive)
+        norm = "GlobalAveragePool x:2x6x4x4; Flatten $1; BatchNormalization $2 ~6 ~6 ~6 [0.5,2.0,1.5,0.7,3.0,1.1]; Mul $3 ~6"
+        meet = "Concat $4 $3 axis=1; Gemm $5 ~12x6; Add $6 $3; Unsqueeze $7 [2,3]; Mul x $8"
+        done = rewritten(made(f"{norm}; {meet}"), aimotive)
         assert ops(done.model) == [
             "GlobalAveragePool", "BatchNormalization", "Mul", "Concat", "Conv", "Add", "Mul",
         ]  # fmt: skip
         assert npu_verdict(done.after) == "ok with constraint"
 
     def test_a_vector_that_others_read_as_well_keeps_a_view(self, aimotive):
-        nodes = [
-            ("GlobalAveragePool", ["x"], ["p"], {}), ("Flatten", ["p"], ["f"], {}), ("Gemm", ["f", "w"], ["d"], {}),
-            ("Relu", ["d"], ["r"], {}), ("Unsqueeze", ["r", "a"], ["u"], {}), ("Mul", ["x", "u"], ["y"], {}),
-        ]  # fmt: skip
-        graph = {"x": (2, 6, 4, 4)}, {"y": (2, 6, 4, 4), "r": (2, 6)}
-        done = rewritten(model_of(nodes, *graph, {"w": weights(6, 6), "a": ints(2, 3)}), aimotive)
+        text = "GlobalAveragePool x:2x6x4x4; Flatten $1; Gemm $2 ~6x6; Relu $3; Unsqueeze $4 [2,3]; Mul x $5"
+        nodes, inputs, outputs, *rest = graph(text, 18)
+        done = rewritten(model_of(nodes, inputs, {**outputs, "$4": (2, 6)}, *rest), aimotive)
         assert ops(done.model) == ["GlobalAveragePool", "Conv", "Relu", "Flatten", "Mul"]
 
     def test_weights_that_are_computed_stay(self, aimotive):
-        nodes = [("Flatten", ["x"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})]
-        assert not rewritten(model_of(nodes, {"x": (2, 6, 1, 1), "w": (6, 5)}, {"y": (2, 5)}), aimotive).changes
+        assert not rewritten(made("Flatten 2x6x1x1; MatMul $1 6x5"), aimotive).changes
 
     def test_the_last_view_is_the_one_that_the_target_takes(self):
-        done = rewritten(head({}, (6, 5), None), load_target("aimotive-apache6"))
+        done = rewritten(head("", "~6x5"), load_target("aimotive-apache6"))
         assert ops(done.model) == ["Conv", "Squeeze"]
         assert npu_verdict(done.after).startswith("ok")
 
     def test_a_softmax_goes_over_the_channels_where_that_is_taken(self, aimotive):
-        nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w"], ["g"], {}), ("Softmax", ["g"], ["y"], {"axis": -1})]
         for opset in (11, 13):
-            model = model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, {"w": weights(6, 5)}, opset)
+            model = made("Flatten 1x6x1x1; Gemm $1 ~6x5; Softmax $2 axis=-1", opset)
             done = rewritten(model, load_target("rockchip-rk3588-2.3.2"))
             assert ops(done.model) == ["Conv", "Softmax", "Reshape"]
             assert ops(rewritten(model, aimotive).model) == ["Conv", "Flatten", "Softmax"]
 
     def test_a_worse_level_is_no_help(self, profile):
-        nodes = [("Reshape", ["x", "s"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
-        model = model_of(nodes, {"x": (1, 6, 1, 1)}, {"y": (1, 5)}, {"w": weights(6, 5), "s": ints(1, 6)})
+        model = made("Reshape 1x6x1x1 [1,6]; Gemm $1 ~6x5")
         conv = ("Conv", "supported", "")
         elsewhere = [(op, "fallback:cpu", "") for op in ("Flatten", "Squeeze")]
         assert ops(rewritten(model, profile(conv, *elsewhere)).model) == ["Conv", "Reshape"]
@@ -318,15 +265,8 @@ class TestLinear:
         ]
 
 
-def sliding(rank: int, taps: int, attributes: dict, channels=11, bias=False, out=None) -> ir.Model:
-    row = (2, 1, channels) if rank == 3 else (2, 1, 1, channels)
-    kernel = weights(1, 1, taps) if rank == 3 else weights(1, 1, 1, taps)
-    nodes = [
-        ("Reshape", ["x", "s"], ["f"], {}), ("Conv", ["f", "w", *(["b"] if bias else [])], ["c"], attributes),
-        ("Sigmoid", ["c"], ["g"], {}), ("Reshape", ["g", "t"], ["y"], {}),
-    ]  # fmt: skip
-    held = {"s": ints(*row), "t": ints(2, out or channels, 1, 1), "w": kernel, **({"b": weights(1)} if bias else {})}
-    return model_of(nodes, {"x": (2, channels, 1, 1)}, {"y": (2, out or channels, 1, 1)}, held)
+def sliding(row: str, kernel: str, attributes: str, out=11, bias="") -> ir.Model:
+    return made(f"Reshape 2x11x1x1 {row}; Conv $1 w:{kernel} {bias} {attributes}; Sigmoid $2; Reshape $3 [2,{out},1,1]")
 
 
 class TestBanded:
@@ -334,23 +274,23 @@ class TestBanded:
     @pytest.mark.parametrize("taps", [1, 3, 5, 31])
     @pytest.mark.parametrize("rank", [3, 4])
     def test_a_convolution_over_channels_is_one_with_a_banded_matrix(self, aimotive, rank, taps, bias):
-        half = taps // 2
-        pads = [half, half] if rank == 3 else [0, half, 0, half]
-        done = rewritten(sliding(rank, taps, {"pads": pads}, bias=bias), aimotive)
+        half, side = taps // 2, "1," * (rank - 3)
+        pads = f"pads=[{half},{half}]" if rank == 3 else f"pads=[0,{half},0,{half}]"
+        kernel = "~" + "1x" * (rank - 1) + str(taps)
+        done = rewritten(sliding(f"[2,1,{side}11]", kernel, pads, bias="~1" if bias else ""), aimotive)
         assert ops(done.model) == ["Conv", "Sigmoid"]
         matrix = next(v for n, v in done.model.graph.initializers.items() if n == "w/banded").const_value.numpy()
         assert np.count_nonzero(matrix[0]) == min(half + 1, 11)
 
     def test_strides_dilations_and_uneven_pads(self, aimotive):
-        done = rewritten(sliding(3, 3, {"pads": [3, 1], "strides": [2], "dilations": [2]}, out=6), aimotive)
+        done = rewritten(sliding("[2,1,11]", "~1x1x3", "pads=[3,1] strides=[2] dilations=[2]", out=6), aimotive)
         assert ops(done.model) == ["Conv", "Sigmoid"]
 
 
 class TestReductions:
     @pytest.mark.parametrize("channels", [257, 300, 512, 1030])
     def test_a_wide_maximum_is_taken_in_pairs_until_the_limit(self, aimotive, channels):
-        nodes = [("ReduceMax", ["x", "a"], ["y"], {})]
-        done = rewritten(model_of(nodes, {"x": (2, channels, 3, 4)}, {"y": (2, 1, 3, 4)}, {"a": ints(1)}), aimotive)
+        done = rewritten(made(f"ReduceMax 2x{channels}x3x4 [1]"), aimotive)
         assert ops(done.model)[-1] == "ReduceMax"
         assert npu_verdict(done.after) == "ok with constraint"
         groups = [n.attributes["group"].as_int() for n in done.model.graph if n.op_type == "Conv"]
@@ -361,44 +301,33 @@ class TestReductions:
             ("Conv", "supported", 'limits = { group_kinds = ["none"] }'), ("Relu", "supported", ""),
             ("Add", "supported", ""), ("ReduceMax", "supported", "limits = { channels_at_most = 8 }"),
         )  # fmt: skip
-        nodes = [("ReduceMax", ["x"], ["y"], {"axes": [-3]})]
-        done = rewritten(model_of(nodes, {"x": (1, 20, 3, 4)}, {"y": (1, 1, 3, 4)}, opset=13), target)
+        done = rewritten(made("ReduceMax 1x20x3x4 axes=[-3]", 13), target)
         assert ops(done.model) == ["Conv", "Conv", "Relu", "Add"] * 2 + ["ReduceMax"]
         assert npu_verdict(done.after) == "ok"
 
     def test_without_a_limit_there_is_no_rewrite(self, profile):
         target = profile(("Conv", "supported", ""), ("Relu", "supported", ""), ("Add", "supported", ""))
-        nodes = [("ReduceMax", ["x", "a"], ["y"], {})]
-        done = rewrite(model_of(nodes, {"x": (1, 300, 3, 4)}, {"y": (1, 1, 3, 4)}, {"a": ints(1)}), target)
+        done = rewrite(made("ReduceMax 1x300x3x4 [1]"), target)
         assert not done.changes
         assert not done.obstacles
 
     def test_a_wide_mean_is_a_convolution_and_a_narrow_one_stays(self, aimotive):
         def after(channels, opset):
-            axes = ({"axes": [1]}, {}) if opset < 18 else ({}, {"a": ints(1)})
-            nodes = [("ReduceMean", ["x", *axes[1]], ["y"], axes[0])]
-            model = model_of(nodes, {"x": (2, channels, 3, 4)}, {"y": (2, 1, 3, 4)}, axes[1], opset)
-            return ops(rewritten(model, aimotive).model)
+            axes = "axes=[1]" if opset < 18 else "[1]"
+            return ops(rewritten(made(f"ReduceMean 2x{channels}x3x4 {axes}", opset), aimotive).model)
 
         assert after(300, 11) == after(300, 18) == ["Conv"]
         assert after(256, 18) == ["ReduceMean"]
 
 
 def written_swish(opset: int, sixth: float = 6.0, gate=False) -> ir.Model:
-    limits = ({"min": 0.0, "max": 6.0}, []) if opset < 11 else ({}, ["zero", "six"])
-    nodes = [
-        ("Add", ["x", "three"], ["a"], {}), ("Clip", ["a", *limits[1]], ["c"], limits[0]), ("Div", ["c", "d"], ["g"], {}),
-        ("Relu" if gate else "Mul", ["g"] if gate else ["x", "g"], ["y"], {}),
-    ]  # fmt: skip
-    held = {"three": np.float32(3), "d": np.float32(sixth)} | (
-        {"zero": np.float32(0), "six": np.float32(6)} if limits[1] else {}
-    )
-    return model_of(nodes, {"x": (2, 8, 3, 3)}, {"y": (2, 8, 3, 3)}, held, opset)
+    limits = "min=0.0 max=6.0" if opset < 11 else "0.0 6.0"
+    last = "Relu $3" if gate else "Mul x $3"
+    return made(f"Add x:2x8x3x3 3.0; Clip $1 {limits}; Div $2 {sixth}; {last}", opset)
 
 
 def clipping(low: float, high: float) -> ir.Model:
-    held = {"low": np.float32(low), "high": np.float32(high)}
-    return model_of([("Clip", ["x", "low", "high"], ["y"], {})], {"x": (1, 8, 3, 3)}, {"y": (1, 8, 3, 3)}, held)
+    return made(f"Clip x:1x8x3x3 {float(low)} {float(high)}")
 
 
 class TestActivations:
@@ -417,16 +346,14 @@ class TestActivations:
 
     @pytest.mark.parametrize("op", ["HardSigmoid", "HardSwish"])
     def test_what_is_written_out_takes_the_place_of_the_op(self, profile, aimotive, op):
-        given = {"alpha": 1 / 6} if op == "HardSigmoid" else {}
-        model = model_of([(op, ["x"], ["y"], given)], {"x": (2, 8, 3, 3)}, {"y": (2, 8, 3, 3)})
+        model = made(f"{op} 2x8x3x3" + " alpha=0.16666667" * (op == "HardSigmoid"))
         plain = profile(*((one, "supported", "") for one in ("Add", "Clip", "Mul")))
         last = ["Mul"] if op == "HardSwish" else []
         assert ops(rewritten(model, plain).model) == ["Add", "Clip", "Mul", *last]
         assert npu_verdict(rewritten(model, aimotive).after) == "ok"
 
     def test_another_hard_sigmoid_keeps_its_slope(self, aimotive):
-        nodes = [("HardSigmoid", ["x"], ["y"], {"alpha": 0.37, "beta": 0.21})]
-        done = rewritten(model_of(nodes, {"x": (2, 8)}, {"y": (2, 8)}), aimotive)
+        done = rewritten(made("HardSigmoid 2x8 alpha=0.37 beta=0.21"), aimotive)
         assert npu_verdict(done.after) == "ok"
 
     def test_nearly_the_constants_is_not_the_op(self, profile):
@@ -451,7 +378,7 @@ class TestActivations:
         assert np.abs(given - np.clip(image, *bounds)).max() <= 100 * 2**-23
 
     def test_a_gate_by_relu_is_exact_for_any_size(self, aimotive):
-        done = rewritten(model_of([("HardSwish", ["x"], ["y"], {})], {"x": (1, 96)}, {"y": (1, 96)}), aimotive)
+        done = rewritten(made("HardSwish x:1x96"), aimotive)
         image = (np.float32(10) ** RNG.uniform(-9, 20, (1, 96)) * RNG.choice([-1, 1], (1, 96))).astype(np.float32)
         given = ort.InferenceSession(serialise(done.model)).run(None, {"x": image})[0]
         assert np.allclose(given, image * np.clip(image / 6 + 0.5, 0, 1), rtol=2e-7, atol=2e-7)
@@ -466,26 +393,18 @@ class TestActivations:
 
 class TestArithmetic:
     def test_sums_differences_quotients(self, aimotive):
-        held = {"c": weights(8, 1, 1), "d": np.abs(weights(1, 8, 1, 1)) + 1}
-        nodes = [
-            ("Sum", ["x", "z", "x"], ["s"], {}), ("Sub", ["s", "z"], ["t"], {}), ("Sub", ["t", "c"], ["u"], {}),
-            ("Sub", ["c", "u"], ["v"], {}), ("Div", ["v", "d"], ["y"], {}),
-        ]  # fmt: skip
-        shape = (2, 8, 3, 3)
-        done = rewritten(model_of(nodes, {"x": shape, "z": shape}, {"y": shape}, held), aimotive)
+        terms = "Sum x:2x4x3x3 z:2x4x3x3 x; Sub $1 z; Sub $2 c:~4x1x1; Sub c $3; Div $4 [[[[1.5]],[[0.5]],[[3.0]],[[9.0]]]]"
+        done = rewritten(made(terms), aimotive)
         assert npu_verdict(done.after) == "ok"
         assert set(ops(done.model)) == {"Add", "Mul"}
 
     def test_an_expand_that_all_readers_do_without_goes(self, aimotive):
-        nodes = [("Expand", ["g", "s"], ["e"], {}), ("Mul", ["x", "e"], ["m"], {}), ("Add", ["e", "m"], ["y"], {})]
-        graph = {"x": (2, 8, 3, 3), "g": (8, 1, 1)}, {"y": (2, 8, 3, 3)}, {"s": ints(2, 8, 3, 3)}
-        assert ops(rewritten(model_of(nodes, *graph), aimotive).model) == ["Mul", "Add"]
-        nodes[-1] = ("Add", ["e", "e"], ["y"], {})
-        assert not rewritten(model_of(nodes, *graph), aimotive).changes
+        expand = "Expand 8x1x1 [2,8,3,3]; Mul x:2x8x3x3 $1"
+        assert ops(rewritten(made(f"{expand}; Add $1 $2"), aimotive).model) == ["Mul", "Add"]
+        assert not rewritten(made(f"{expand}; Add $1 $1"), aimotive).changes
 
     def test_constants_get_all_axes_where_the_target_asks_for_them(self):
-        model = model_of([("Mul", ["x", "c"], ["y"], {})], {"x": (1, 8, 8, 8)}, {"y": (1, 8, 8, 8)}, {"c": np.float32(2)})
-        done = rewritten(model, load_target("aimotive-apache6"))
+        done = rewritten(made("Mul 1x8x8x8 c:2.0"), load_target("aimotive-apache6"))
         assert done.model.graph.initializers["c/rank_4"].shape == [1, 1, 1, 1]
         assert npu_verdict(done.after) == "ok"
 
@@ -494,7 +413,7 @@ wrong = LocalRewrite("wrong", RewriteRule(lambda op, x: op.Tanh(x), lambda op, x
 
 
 def tanh() -> ir.Model:
-    return model_of([("Tanh", ["x"], ["y"], {})], {"x": (1, 8, 3, 3)}, {"y": (1, 8, 3, 3)})
+    return made("Tanh x:1x8x3x3")
 
 
 class TestProof:
@@ -504,19 +423,16 @@ class TestProof:
             rewrite(tanh(), aimotive)
 
     def test_the_whole_is_held_against_the_original(self, aimotive):
-        model, other = head({}, (6, 5), None), head({}, (6, 5), None)
+        model, other = head("", "~6x5"), head("", "~6x5")
         assert rewrite(model, aimotive, serialise(model)).error <= BOUND
         with pytest.raises(Unproven, match="the whole graph: output 'y' on noise: differs by"):
             rewrite(model, aimotive, serialise(other))
 
     def test_nan_and_infinities_must_stand_where_they_were(self):
-        def graph(*nodes):
-            return serialise(model_of([*nodes], {"x": (1, 9)}, {"y": (1, 9)}))
-
-        log, shifted = ("Log", ["x"], ["y"], {}), [("Abs", ["x"], ["a"], {}), ("Log", ["a"], ["y"], {})]
-        assert compare(graph(log), graph(log), {"x": (1, 9)}, "log") == 0
+        log, shifted = (serialise(made(text)) for text in ("Log x:1x9", "Abs x:1x9; Log $1"))
+        assert compare(log, log, {"x": (1, 9)}, "log") == 0
         with pytest.raises(Unproven, match="NaN or infinities are not where they were"):
-            compare(graph(log), graph(*shifted), {"x": (1, 9)}, "log")
+            compare(log, shifted, {"x": (1, 9)}, "log")
 
     def test_an_output_that_is_no_float_must_be_equal(self, aimotive):
         nodes = [("ReduceMean", ["x", "a"], ["m"], {}), ("ArgMax", ["m"], ["y"], {"axis": 1})]
@@ -537,7 +453,7 @@ class TestProof:
 
 class TestInputs:
     def test_metadata_stays_and_repeated_node_names_are_told_apart(self, aimotive):
-        model = head({}, (6, 5), None)
+        model = head("", "~6x5")
         model.metadata_props["author"] = "me"
         model.producer_name = "mine"
         for node in model.graph:

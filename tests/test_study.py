@@ -7,11 +7,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from made import floats, model_of
 from msgspec.structs import replace
 
 from attnbench.api import run_study
 from attnbench.core.errors import InputError
 from attnbench.core.protocol import Effort, Protocol
+from attnbench.graph.load import serialise
 from attnbench.hosts import declared_planes
 from attnbench.modules import MODULES
 from attnbench.study.file import StudyHost, find_study, packaged_study, read_settings, read_study
@@ -175,10 +177,6 @@ def test_a_study_that_asks_for_what_does_not_exist(data, message):
 
 
 def test_an_onnx_host_takes_its_size_from_the_file_and_answers_a_wrong_tensor(tmp_path):
-    from test_graph import floats, model_of
-
-    from attnbench.graph.load import serialise
-
     path = tmp_path / "h.onnx"
     model = model_of(
         [("Conv", ["x", "w"], ["y"], {})], {"x": (1, 3, 16, 24)}, {"y": (1, 8, 16, 24)}, {"w": floats(8, 3, 1, 1)}

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from test_graph import floats, model_of
+from made import model_of, said_of
 
 from attnbench.core.errors import InputError
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.checklist import deployment_checklist
-from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES, limit_text
 from attnbench.npu.targets import load_target
 from attnbench.targets import target_names
@@ -19,24 +18,11 @@ def aimotive():
     return load_target("aimotive")
 
 
-def judged(target, *model):
-    return judge(model_of(*model), target)[0]
+def judged(target, text):
+    return said_of(text, target)[0]
 
 
-def conv(channels: int, kernel: int, outputs: int = 8):
-    pads = [kernel // 2] * 4
-    return (
-        [("Conv", ["x", "w"], ["y"], {"pads": pads})], {"x": (1, channels, 20, 20)}, {"y": (1, outputs, 20, 20)},
-        {"w": floats(outputs, channels, kernel, kernel)},
-    )  # fmt: skip
-
-
-def reduction(op: str, axes: list[int], channels: int):
-    import numpy as np
-
-    shape = [1, channels, 4, 4]
-    out = tuple(1 if i in axes else d for i, d in enumerate(shape))
-    return [(op, ["x", "a"], ["y"], {})], {"x": tuple(shape)}, {"y": out}, {"a": np.array(axes, dtype=np.int64)}
+WIDE = "ReduceMax 1x512x4x4 [1]"
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -56,52 +42,28 @@ def test_every_predicates_docstring_is_its_message(name):
     assert "{" not in limit_text(name, 3)
 
 
-@pytest.mark.parametrize(
-    ("model", "level", "measured"),
-    [
-        (conv(4, 17), "supported", "rank 4, kernel 17x17"),
-        (conv(4, 19), "refused", "kernel 19x19"),
-        (conv(4, 3, outputs=1), "efficiency", "1 output channels"),
-        (([("Conv", ["x", "w"], ["y"], {})], {"x": (1, 1, 9)}, {"y": (1, 1, 7)}, {"w": floats(1, 1, 3)}), "refused", "rank 3"),
-        (reduction("ReduceMax", [1], 256), "constrained", "axes [1], 256 channels"),
-        (reduction("ReduceMax", [1], 512), "refused", "512 channels"),
-        (reduction("ReduceMean", [3], 8), "refused", "axes [3]"),
-        (([("Concat", ["x", "x"], ["y"], {"axis": 1})], {"x": (1, 2, 3, 3)}, {"y": (1, 4, 3, 3)}), "supported", "axes [1]"),
-        (([("Concat", ["x", "x"], ["y"], {"axis": 2})], {"x": (1, 2, 3, 3)}, {"y": (1, 2, 6, 3)}), "unknown", "axes [2]"),
-        (([("Softmax", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}), "refused", ""),
-        (([("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}), "unknown", ""),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_what_the_report_says_of_a_node(aimotive, model, level, measured):
-    finding = judged(aimotive, *model)
-    assert finding.level == level
-    assert finding.measured.startswith(measured)
-    assert finding.source
-
-
 def test_a_refusal_carries_measured_limit_reason_and_section(aimotive):
-    finding = judged(aimotive, *reduction("ReduceMax", [1], 512))
+    finding = judged(aimotive, WIDE)
     assert (finding.measured, finding.limit) == ("512 channels", "at most 256 channels")
     assert "section 2.3" in finding.source
     assert finding.evidence == "report"
 
 
 def test_findings_add_up_to_the_worst(aimotive):
-    levels = lambda *names: [judged(aimotive, *n) for n in names]  # noqa: E731
-    good, tight, odd, bad = conv(4, 3), reduction("ReduceMax", [1], 8), conv(4, 3, 1), reduction("ReduceMax", [1], 512)
-    strange = ([("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)})
+    good, odd = (f"Conv 1x4x20x20 ={outputs}x4x3x3 pads=[1,1,1,1]" for outputs in (8, 1))
+    tight, strange = "ReduceMax 1x8x4x4 [1]", "Tanh 2x3"
+
+    def levels(*texts):
+        return [judged(aimotive, text) for text in texts]
+
     assert npu_verdict(levels(good)) == "ok"
     assert npu_verdict(levels(good, tight)) == npu_verdict(levels(good, odd)) == "ok with constraint"
     assert npu_verdict(levels(tight, strange)) == "unknown"
-    assert npu_verdict(levels(strange, bad)) == "refused"
+    assert npu_verdict(levels(strange, WIDE)) == "refused"
 
 
 def test_the_deployment_checklist_names_what_breaks_it():
-    import numpy as np
-
-    nodes = [("Conv", ["x", "w"], ["a"], {"pads": [9] * 4}), ("Reshape", ["a", "s"], ["y"], {})]
-    model = model_of(nodes, {"x": (1, 2, 4, 4)}, {"y": (1, 48)}, {"w": floats(3, 2, 19, 19), "s": np.array([1, 48])})
+    model = model_of("Conv 1x2x4x4 =3x2x19x19 pads=[9,9,9,9]; Reshape $1 [1,48]")
     checks = {check.name: check for check in deployment_checklist(model)}
     assert [check.passed for check in checks.values()] == [True, False, False, False, None]
     assert checks["no Reshape"].detail == "n1"
@@ -140,8 +102,8 @@ def written(tmp_path, unlisted="unknown", level="supported", evidence="vendor-do
 
 def test_a_users_target_is_loaded_and_its_policy_for_unlisted_ops_holds(tmp_path):
     target = load_target(written(tmp_path, unlisted="error", more="limits = { kernel_at_most = 3 }"))
-    assert judged(target, *conv(4, 5)).level == "refused"
-    assert judged(target, [("Tanh", ["x"], ["y"], {})], {"x": (2, 3)}, {"y": (2, 3)}).level == "refused"
+    assert judged(target, "Conv 1x4x20x20 =8x4x5x5").level == "refused"
+    assert judged(target, "Tanh 2x3").level == "refused"
 
 
 @pytest.mark.parametrize(
