@@ -9,6 +9,7 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from msgspec import convert
@@ -212,9 +213,15 @@ class RunHeader:
 
     def effort_of(self, case: Case) -> Effort:
         """How much was asked to be measured of a case."""
-        own = self.efforts.get(str(self.cases.index(case)), {}) if self.efforts and case in self.cases else {}
-        asked = {**self.effort, **own}
-        return Effort(**{name: asked[name] for name in Effort.__struct_fields__ if name in asked})
+        return self._own_efforts.get(case, self._usual_effort)
+
+    @cached_property
+    def _usual_effort(self) -> Effort:
+        return _effort(self.effort)
+
+    @cached_property
+    def _own_efforts(self) -> dict[Case, Effort]:
+        return {self.cases[int(place)]: _effort({**self.effort, **own}) for place, own in self.efforts.items()}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -232,6 +239,10 @@ class RunHeader:
         if "settings" in data:
             values["protocol"], values["effort"] = split_settings(data["settings"])
         return convert(values, cls)
+
+
+def _effort(asked: Mapping[str, Any]) -> Effort:
+    return Effort(**{name: asked[name] for name in Effort.__struct_fields__ if name in asked})
 
 
 @dataclass(frozen=True)

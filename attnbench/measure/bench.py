@@ -138,9 +138,9 @@ class Bench:
             owners = {site: case for case in step.cases for site in self._sites(case)}
             found = attribute_each(baseline, profile, owners)
         except CaseFailure as failure:
-            if not panel:
+            if not panel or step.kind == "repeat":
                 raise
-            for case in () if step.kind == "repeat" else step.cases:
+            for case in step.cases:
                 yield ApartFact(case=case, panel=panel, why=f"its panel failed at {failure.stage}: {failure.reason}")
             return
         for case in step.cases[:1] if step.kind == "repeat" else step.cases:

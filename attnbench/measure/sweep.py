@@ -75,12 +75,15 @@ def run_plan(
             if time.monotonic() - began > seconds:
                 break
             observer.at(step.cases, step.number + 1, step.kind)
+            shown: list[Case] = []
             for fact in bench.take(step):
                 writer.append(fact)
                 ledger.add(fact)
                 if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
-                    shown = fact.case.baseline if step.kind == "repeat" else fact.case
-                    observer.recorded(summarise(header, ledger, shown), work_left(plan, header, ledger))
+                    shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
+            left = work_left(plan, header, ledger) if shown else 0.0
+            for case in shown:
+                observer.recorded(summarise(header, ledger, case), left)
     cache.clear(cache.SIZE_LIMIT)
     return load_run(folder), folder
 

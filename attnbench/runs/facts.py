@@ -9,7 +9,7 @@ other code, and each reader had to trust it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,6 +213,7 @@ class Ledger:
     def __init__(self, facts: Iterable[AnyFact] = (), sources: Mapping[Case, str] | None = None) -> None:
         self._facts: defaultdict[Case, list[AnyFact]] = defaultdict(list)
         self._known: dict[Case, CaseFacts] = {}
+        self._told: dict[Any, Any] = {}
         self._sources = dict(sources or {})
         for fact in facts:
             self.add(fact)
@@ -221,6 +222,7 @@ class Ledger:
         """One more fact."""
         self._facts[fact.case].append(fact)
         self._known.pop(fact.case, None)
+        self._told.clear()
 
     def cases(self) -> list[Case]:
         """The cases of which anything is known, in the order of their first facts."""
@@ -236,6 +238,12 @@ class Ledger:
         if case not in self._known:
             self._known[case] = CaseFacts.of(self.of(case))
         return self._known[case]
+
+    def told(self, question: Any, answer: Callable[[], Any]) -> Any:
+        """The answer to a question about all facts, thought of once until there is one more."""
+        if question not in self._told:
+            self._told[question] = answer()
+        return self._told[question]
 
     def current(self, case: Case) -> str:
         """The sources that count for a case."""

@@ -18,23 +18,21 @@ NEAR = 1.25
 
 def decides(header: RunHeader, ledger: Ledger, case: Case) -> bool:
     """Whether more replicates of a screened case may change a decision. Before all its peers are screened, none may."""
-    own = ledger.known(case)
-    if len(own.overheads) < SCREENED:
-        return False
-    peers = [ledger.known(one) for one in header.cases if not one.is_baseline and one.baseline == case.baseline]
-    if any(not one.ended and len(one.replicates) < SCREENED for one in peers):
-        return False
-    overhead, params = _overhead(own), _params(own)
-    beaten = any(
-        one.overheads and _params(one) <= params and NEAR * max(0.0, _overhead(one)) < overhead
-        for one in peers
-        if one is not own
-    )
-    return not beaten or any(value / NEAR <= 100 * overhead <= value * NEAR for value in _claimed(header, case))
+    return case in ledger.told(("decides", case.baseline), lambda: _deciding(header, ledger, case.baseline))
 
 
-def _overhead(facts: CaseFacts) -> float:
-    return fmean(facts.overheads[:SCREENED])
+def _deciding(header: RunHeader, ledger: Ledger, baseline: Case) -> set[Case]:
+    peers = {case: ledger.known(case) for case in header.cases if not case.is_baseline and case.baseline == baseline}
+    if any(not one.ended and len(one.replicates) < SCREENED for one in peers.values()):
+        return set()
+    figures = {case: fmean(one.overheads[:SCREENED]) for case, one in peers.items() if one.overheads}
+    found, lowest = set(), float("inf")
+    for case in sorted(figures, key=lambda one: (_params(peers[one]), figures[one])):
+        near_claim = any(value / NEAR <= 100 * figures[case] <= value * NEAR for value in _claimed(header, case))
+        if near_claim or figures[case] <= NEAR * lowest:
+            found.add(case)
+        lowest = min(lowest, max(0.0, figures[case]))
+    return found
 
 
 def _params(facts: CaseFacts) -> float:
