@@ -333,6 +333,7 @@ def test_real_networks_are_judged_by_every_target(name):
 
 
 def test_a_sweeps_report_says_where_two_profiles_of_a_vendor_differ(tmp_path):
+    from attnbench.core.protocol import Protocol
     from attnbench.core.records import Case, Record, Run, RunHeader
     from attnbench.hosts import HostReference
     from attnbench.measure.build import CaseBuilder
@@ -340,10 +341,10 @@ def test_a_sweeps_report_says_where_two_profiles_of_a_vendor_differ(tmp_path):
     from attnbench.report.frame import to_frame
 
     targets = ("aimotive", "aimotive-apache6", "ti-tidl-11.02")
-    builder, records = CaseBuilder(0, canonical=True, folder=tmp_path), []
+    builder, records = CaseBuilder(Protocol(), tmp_path), []
     for variant in ("baseline", "encoder.layer4=cbam", "encoder.layer4=se_npu"):
         case = Case("resnetsan01", variant, "64x96")
-        built = builder.build(case, HostReference("resnetsan01"), targets)
+        built = builder.describe(case, HostReference("resnetsan01"), targets)
         records.append(Record(case, "ok", built.measurements, built.findings))
     header = RunHeader(1, "0", "", {"name": "t", "targets": list(targets), "cases": []}, {}, {}, {}, {})
     run = Run(header, tuple(records))

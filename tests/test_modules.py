@@ -5,6 +5,7 @@ import torch
 
 from attnbench.core.errors import CaseRefused, InputError
 from attnbench.core.grammar import Spec, parse_spec
+from attnbench.core.protocol import Protocol
 from attnbench.graph import OPSET
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.export import to_onnx
@@ -298,7 +299,7 @@ def test_a_deformed_map_is_the_runtimes(plane):
 
 
 def test_a_module_of_a_newer_opset_says_so_beside_an_older_host(tmp_path):
-    builder, spec, plane = CaseBuilder(0, True, tmp_path), Spec("deform_conv"), Plane(16, 4, 6)
+    builder, spec, plane = CaseBuilder(Protocol(), tmp_path), Spec("deform_conv"), Plane(16, 4, 6)
     note = "opset 19, where the baseline has 18: deform_conv has an op that opset 18 lacks"
     for host, opset, notes in ((18, 19, (note,)), (19, 19, ()), (20, 20, ())):
         part = builder.module(spec, 1, plane, host)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from attnbench.core.grammar import Spec, parse_spec
+from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, verify
@@ -140,7 +141,7 @@ def test_a_rewrite_is_named_with_the_originals_options(spec, rewrites):
 
 def test_a_refused_finding_names_the_rewrite_that_can_stand_in_for_it(tmp_path):
     case = Case("resnetsan01", "encoder.layer3=eca,encoder.layer4=self_attention", "64x96")
-    built = CaseBuilder(0, True, tmp_path).build(case, HostReference("resnetsan01"), ("aimotive",))
+    built = CaseBuilder(Protocol(), tmp_path).describe(case, HostReference("resnetsan01"), ("aimotive",))
     refused = [finding for finding in built.findings if finding.level in ("refused", "unknown")]
     assert {finding.substitute for finding in refused if finding.site == "encoder.layer3"} == {"eca_banded"}
     assert {finding.substitute for finding in refused if finding.site == "encoder.layer4"} == {""}

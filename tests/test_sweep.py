@@ -268,14 +268,20 @@ def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
     assert Case("resnetsan01", "baseline", "384x640") in {record.case for record in stored.records}
 
 
-def test_an_estimate_names_the_cases_that_will_not_be_run(monkeypatch):
-    from attnbench.measure import estimate
+def test_an_estimate_says_how_each_case_would_be_measured_and_which_will_not_be():
+    from attnbench.measure.estimate import estimate
     from attnbench.study.plan import plan
 
-    monkeypatch.setattr(estimate, "SUSPICIOUS_RATIO", 0.0)
-    asked = plan({"sizes": ["64x96"], "case": [{"variant": "encoder.layer4=mobilevit"}]}, quick=True)
-    (refused,) = [about for case, about in estimate.estimate(asked) if "mobilevit" in case]
-    assert refused.startswith("refused: mobilevit at 512x2x3: needs height and width divisible by")
+    variants = ("encoder.layer4=mobilevit", "encoder.layer3=se_npu", "encoder.stem=self_attention")
+    asked = plan({"sizes": ["64x96"], "case": [{"variant": variant} for variant in variants]}, quick=True)
+    *rows, (everything, whole) = estimate(asked)
+    about = {case.rpartition(" ")[2]: text for case, text in rows}
+    assert about["baseline"] == about["encoder.stem=self_attention"] == "in a graph of its own", "a heavy one"
+    assert about["encoder.layer3=se_npu"] == "in a graph with others"
+    refused = about["encoder.layer4=mobilevit"]
+    assert refused.startswith("refused: build: mobilevit at 512x2x3: needs height and width divisible by")
+    assert everything == "all 4"
+    assert whole.endswith("at least")
 
 
 def started_sweep(user_file, out, lock, *more):

@@ -39,9 +39,8 @@ class Effort(Strict, frozen=True):
     unless it is asked for ``alone``. ``crosscheck`` interleaved pairs at most, of a baseline and one such graph, are held
     against the sum of its cases' overheads. ``rounds`` pairs are taken of a case alone, spread over its first ``processes``
     replicates. With ``screen`` each case gets two replicates, and the others only where they may change a decision.
-    ``memory`` has the peak of one inference measured, or not; by default where the static one is not the
-    baseline's. One timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after
-    ``timeout_seconds``.
+    ``memory`` has the peak of one inference measured, or only where the static one has changed from the baseline's. One
+    timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after ``timeout_seconds``.
     """
 
     processes: AtLeastOne = 5
@@ -52,7 +51,7 @@ class Effort(Strict, frozen=True):
     screen: bool = False
     crosscheck: AtLeastZero = 100
     rounds: AtLeastZero = 0
-    memory: bool | None = None
+    memory: bool | Literal["changed"] = "changed"
     step_seconds: Annotated[float, Meta(ge=1)] = 60.0
     timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
 

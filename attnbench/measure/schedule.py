@@ -225,7 +225,7 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
     if number == 0 and protocol.provider == "cpu":  # another provider may keep its tensors elsewhere
         built = [ledger.known(one).built for one in (case, case.baseline)]
         peaks = {_figure(one, "activation_peak") for one in built if one is not None}
-        if effort.memory or (effort.memory is None and (case.is_baseline or len(peaks) > 1)):
+        if effort.memory is True or (effort.memory == "changed" and (case.is_baseline or len(peaks) > 1)):
             yield TimingStep("memory", (case,))
 
 
