@@ -27,7 +27,7 @@ from attnbench.modules import Plane, build_module
 
 SIZE = (64, 96)
 
-OPTIONS = ["resnetsan01[skip=attentive]", "resnetsan01[block=elu]", "resnetsan01[scales=4,output=depth]"]
+OPTIONS = ["resnetsan01[skip=attentive,block=elu,scales=4,output=depth]"]
 
 DEEPER = ("resnet34", "resnet101")
 """Hosts of the class of another one, and longer: their counts and places are tested, their export is that of the other."""

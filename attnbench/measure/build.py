@@ -1,8 +1,11 @@
 """Cases to graphs on disk, and all that can be known of a case without running a clock: counts, findings, checks, structure.
 
 Runs in a process of its own (see ``builder``), which may crash without taking the sweep along. Hosts are exported once per
-size, modules once per (spec, shape), by torch (``parts``); variants and panels are spliced from those. What comes out is
-kept across runs (``cache``), so that a study that was built before needs no torch.
+size, modules once per (spec, shape), by torch (``parts``); variants and panels are spliced from those. What comes out of
+registered hosts and modules is kept across runs (``cache``), so that a study that was built before needs no torch.
+
+Rejected: to keep what the user's own code and files give. It may read what no hash of sources covers, such as weights or a
+configuration, and would then be out of date without a word.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import CaseFailure
 from attnbench.core.grammar import Spec, parse_spec, parse_variant
 from attnbench.core.metrics import measurement
@@ -102,7 +106,8 @@ class CaseBuilder:
                 "at": key,
                 "protocol": self._of_protocol("seed", "canonical"),
             }
-            part = kept(question, Part, lambda: self._exported_host(case, reference), keep=lambda one: one.lasting)
+            ours = reference.kind == "registered"
+            part = kept(question, Part, lambda: self._exported_host(case, reference), keep=lambda one: one.lasting and ours)
             weights = f"{_short(f'{key}')}.weights"
             self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, weights))
         return self.hosts[key]
@@ -117,7 +122,7 @@ class CaseBuilder:
                 "protocol": self._of_protocol("seed", "canonical"),
             }
             make = partial(self._exported_module, spec, batch, plane, opset)
-            self.modules[key] = kept(question, Part, make, keep=lambda one: one.lasting)
+            self.modules[key] = kept(question, Part, make, keep=lambda one: one.lasting and not is_reference(spec.name))
         return self.modules[key]
 
     def rewrites(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Iterator[tuple[str, bytes]]:
@@ -199,7 +204,7 @@ class CaseBuilder:
             peak=cost.activation_peak,
             need=need,
             seconds={"build": built_seconds, "lint": time.perf_counter() - started - built_seconds},
-            lasting=all(part.lasting for part in parts) and need <= free_memory(),
+            lasting=all(part.lasting for part in parts) and need <= free_memory() and self._is_ours(reference, occupied),
         )
 
     def _kinds(self, case: Case, reference: HostReference, path: Path) -> dict[str, int]:
@@ -223,6 +228,12 @@ class CaseBuilder:
             except Exception as error:  # onnxruntime raises types of its own, none public
                 raise CaseFailure("session", f"ONNX Runtime does not open it: {str(error).splitlines()[0]}") from error
             return optimised_graph(written)
+
+    @staticmethod
+    def _is_ours(reference: HostReference, occupied: Occupied) -> bool:
+        """Whether no code or file of the user's is in a graph: what else those depend on, no hash here knows."""
+        references = [spec for row in occupied.values() for spec in row if is_reference(spec.name)]
+        return reference.kind == "registered" and not references
 
     def _of_protocol(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.protocol, name) for name in names}

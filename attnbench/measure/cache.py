@@ -1,8 +1,8 @@
 """What was exported and described before, kept across runs: files named by a hash of all that they depend on.
 
-The key holds the sources of this package and of what the user brings, the versions of what exports and runs, and the
-question itself. So nothing is ever out of date, and an entry that cannot be read is as good as none. What was used last is
-kept longest, within ``SIZE_LIMIT``.
+The key holds the sources of this package, the versions of what exports and runs, and the question itself. So nothing is
+ever out of date, and an entry that cannot be read is as good as none. What was used last is kept longest, within
+``SIZE_LIMIT``.
 
 ``ATTNBENCH_CACHE`` names another folder; the word ``off`` turns it off.
 """

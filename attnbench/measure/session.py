@@ -21,7 +21,7 @@ import onnxruntime as ort
 from attnbench.measure.optimised import edges_of, optimised_graph, with_kinds, write_optimised
 
 SMALLEST_SAMPLE = 3
-CHAIN_WARMUP, CHAIN_RUNS = 10, 40
+CHAIN_WARMUP, CHAIN_RUNS = 5, 20
 
 
 def pin(threads: int) -> list[int]:
