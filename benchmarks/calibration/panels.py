@@ -21,7 +21,7 @@ from attnbench.measure.sweep import hashes_of, open_builders
 from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, ProfileFact
 from attnbench.study.plan import plan
 
-REPLICATES = 8
+REPLICATES = 6
 STUDIES = (
     {
         "name": "resnetsan01",
@@ -67,7 +67,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 def measured(study: dict[str, Any], number: int, replicates: int) -> dict[str, Any]:
     """A study's cases, in panels and alone, interleaved."""
-    asked = plan({**study, "targets": [], "settings": {"warmup": 2}})
+    asked = plan({**study, "targets": [], "settings": {"warmup": 1, "repeat": 6}})
     draw = random.Random(study["name"])  # noqa: S311  an order, not a secret
     baseline, *variants = (planned.case for planned in asked.cases)
     ledger = Ledger()
