@@ -65,14 +65,24 @@ class TestOwnership:
         nodes = [node("c"), node("@a@0.m@/n"), node("@b@0.m@/n"), node("reorder of a"), node("reorder of b")]
         edges = [(0, 1), (1, 3), (0, 2), (2, 4)]
         found = nearest_sites(nodes, edges)
-        assert [found[index].site for index in (3, 4)] == ["a", "b"]
-        assert found[0].edges == 1
-        assert nearest_sites(nodes, [])[3].site == "b", "without a graph, the order is all there is"
+        assert [found[index].sites for index in (3, 4)] == [("a",), ("b",)]
+        assert found[0] == Nearest(1, ("a", "b")), "it is as near to both"
+        assert nearest_sites(nodes, [])[3].sites == ("b",), "without a graph, the order is all there is"
 
     def test_a_removed_node_made_way_for_the_site_next_to_its_neighbours(self):
         alignment = Alignment(shared=((0, 0), (2, 2)), changed=(), added=(1,), removed=(1,))
-        nearest = {0: Nearest(5, "far"), 1: Nearest(0, "near"), 2: Nearest(1, "near")}
-        assert sites_of_removed([(0, 1), (1, 2)], alignment, nearest) == {1: "near"}
+        nearest = {0: Nearest(5, ("far",)), 1: Nearest(0, ("near",)), 2: Nearest(1, ("near",))}
+        assert sites_of_removed([(0, 1), (1, 2)], alignment, nearest) == {1: Nearest(2, ("near",))}
+
+    def test_a_node_as_near_to_two_cases_is_that_ones_that_lacks_it(self):
+        nodes = (node("c"), node("@a@0.m@/n"), node("@b@0.m@/n"), node("r", "ReorderInput"))
+        edges = ((0, 1), (0, 2), (1, 3), (2, 3))
+        panel = Profile(nodes, ((1.0, 0.1, 0.2, 0.5),), edges)
+        alone = {"case a": {"Conv": 1}, "case b": {"Conv": 1, "ReorderInput": 1}}
+        found = attribute_each(Profile(nodes[:1], ((1.0,),)), panel, {"a": "case a", "b": "case b"}, alone)
+        assert {owner: one.overhead for owner, one in found.items()} == pytest.approx({"case a": 0.1, "case b": 0.7})
+        assert found["case b"].kinds == alone["case b"]
+        assert [share.site for share in found["case b"].nodes] == ["b", "b"]
 
 
 class TestLowTimes:

@@ -23,15 +23,16 @@ runtime removed or changed nodes, both profiles' noise is in the figure, and so 
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Any, Self, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, TypeVar
 
 from attnbench.core.naming import is_inserted
 from attnbench.core.records import NodeShare, Part
 from attnbench.core.statistics import quantile
 from attnbench.graph.align import Alignment, ExecutedNode, align
-from attnbench.measure.ownership import nearest_sites, sites_of_removed
+from attnbench.measure.ownership import Nearest, nearest_sites, sites_of_removed
 
 ALIGNED_FLOOR = 0.8
 """Share of the baseline's time that must have a counterpart in the variant. What has none is subtracted between processes,
@@ -88,12 +89,18 @@ def attribute(baseline: Profile, variant: Profile) -> Attribution:
     return attribute_each(baseline, variant, defaultdict(str))[""]
 
 
-def attribute_each(baseline: Profile, panel: Profile, owners: Mapping[str, Owner]) -> dict[Owner, Attribution]:
+def attribute_each(
+    baseline: Profile,
+    panel: Profile,
+    owners: Mapping[str, Owner],
+    expected: Mapping[Owner, Mapping[str, int]] = MappingProxyType({}),
+) -> dict[Owner, Attribution]:
     """The overhead of each case in a graph over the baseline; ``owners`` maps each occupied site to its case.
 
-    A node belongs to the site that is nearest in the runtime's own graph. There is no overhead where the runtime ran no
-    inserted node by itself: a provider that compiles whole graphs shows one node for each, and the two look the same. There
-    is none either where too little of the baseline has a counterpart.
+    A node belongs to the site that is nearest in the runtime's own graph; of cases as near, to the one that still lacks such
+    a node of those that it is ``expected`` to add, by kind. There is no overhead where the runtime ran no inserted node by
+    itself: a provider that compiles whole graphs shows one node for each, and the two look the same. There is none either
+    where too little of the baseline has a counterpart.
     """
     alignment = align(baseline.nodes, panel.nodes)
     reason = _impossible(panel, alignment)
@@ -104,27 +111,18 @@ def attribute_each(baseline: Profile, panel: Profile, owners: Mapping[str, Owner
     lost = _Shares(baseline, [*were.values(), *alignment.removed], [i for i, _ in alignment.shared])
     gained = _Shares(panel, [*were, *alignment.added], [j for _, j in alignment.shared])
     whole = 1 + sum(lost.shares.values())
+    parts = [
+        _Part(nearest[j], gained.node(j, _part(panel.nodes[j]), whole), (panel.nodes[j].kind,)) for j in alignment.added
+    ]
+    for j, i in were.items():
+        change = _change(gained.node(j, "changed", whole), lost.node(i, "removed", whole))
+        parts.append(_Part(nearest[j], change, (panel.nodes[j].kind,), (baseline.nodes[i].kind,)))
+    for i, near in sites_of_removed(baseline.edges, alignment, nearest).items():
+        parts.append(_Part(near, _negative(lost.node(i, "removed", whole)), fewer=(baseline.nodes[i].kind,)))
     aligned = 1 - sum(lost.shares[i] for i in alignment.removed) / whole
     if aligned < ALIGNED_FLOOR:
         reason = f"{aligned:.0%} of the baseline's time has a counterpart, {ALIGNED_FLOOR:.0%} are needed"
-    found: defaultdict[Owner, list[NodeShare]] = defaultdict(list)
-    kinds: defaultdict[Owner, Counter[str]] = defaultdict(Counter)
-
-    def add(site: str, node: NodeShare, more: str = "", fewer: str = "") -> None:
-        owner = owners[site]
-        found[owner].append(node)
-        kinds[owner].update({more: 1} if more else {})
-        kinds[owner].subtract({fewer: 1} if fewer else {})
-
-    for j in alignment.added:
-        site = nearest[j].site
-        add(site, gained.node(j, _part(panel.nodes[j]), site, whole), panel.nodes[j].kind)
-    for j, i in were.items():
-        site = nearest[j].site
-        change = _change(gained.node(j, "changed", site, whole), lost.node(i, "removed", "", whole))
-        add(site, change, panel.nodes[j].kind, baseline.nodes[i].kind)
-    for i, site in sites_of_removed(baseline.edges, alignment, nearest).items():
-        add(site, _negative(lost.node(i, "removed", "", whole)), fewer=baseline.nodes[i].kind)
+    found, kinds = _dealt_out(parts, owners, expected)
     return {
         owner: Attribution(
             overhead=sum(node.share for node in found[owner]),
@@ -135,6 +133,36 @@ def attribute_each(baseline: Profile, panel: Profile, owners: Mapping[str, Owner
         )
         for owner in {**dict.fromkeys(owners.values()), **dict.fromkeys(found)}
     }
+
+
+class _Part(NamedTuple):
+    """A node of an overhead, the sites that it may belong to, and the kinds that it is one more and one fewer of."""
+
+    near: Nearest
+    node: NodeShare
+    more: tuple[str, ...] = ()
+    fewer: tuple[str, ...] = ()
+
+
+def _dealt_out(
+    parts: Sequence[_Part], owners: Mapping[str, Owner], expected: Mapping[Owner, Mapping[str, int]]
+) -> tuple[dict[Owner, list[NodeShare]], dict[Owner, Counter[str]]]:
+    """The nodes of each case and what they come to by kind: first those with one case nearest, then the others by need."""
+    found: defaultdict[Owner, list[NodeShare]] = defaultdict(list)
+    kinds: defaultdict[Owner, Counter[str]] = defaultdict(Counter)
+    for part in sorted(parts, key=lambda one: len({owners[site] for site in one.near.sites})):
+        sites = {owners[site]: site for site in reversed(part.near.sites)}
+
+        def need(owner: Owner, part: _Part = part) -> int:
+            wanted, had = expected.get(owner, {}), kinds[owner]
+            lacking = [wanted.get(kind, 0) - had[kind] for kind in part.more]
+            return sum(lacking) - sum(wanted.get(kind, 0) - had[kind] for kind in part.fewer)
+
+        owner = max(reversed(sites), key=need)
+        found[owner].append(replace(part.node, site=sites[owner]))
+        kinds[owner].update(part.more)
+        kinds[owner].subtract(part.fewer)
+    return found, kinds
 
 
 def _impossible(panel: Profile, alignment: Alignment) -> str:
@@ -174,10 +202,10 @@ class _Shares:
         whole = sum(self.seconds[i] for i in shared)
         self.shares = {i: self.seconds[i] / whole for i in part}
 
-    def node(self, index: int, part: Part, site: str, whole: float) -> NodeShare:
-        """One of the nodes, its share over that of the whole baseline."""
+    def node(self, index: int, part: Part, whole: float) -> NodeShare:
+        """One of the nodes, its share over that of the whole baseline; its site is still open."""
         node = self.profile.nodes[index]
-        return NodeShare(node.name, node.op, site, part, self.seconds[index], self.shares[index] / whole)
+        return NodeShare(node.name, node.op, "", part, self.seconds[index], self.shares[index] / whole)
 
 
 def _part(node: ExecutedNode) -> Part:

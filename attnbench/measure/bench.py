@@ -135,8 +135,9 @@ class Bench:
         panel = _panel_name(step) if len(step.cases) > 1 else ""
         try:
             profile = self._profiled(step.cases)
-            owners = {site: case for case in step.cases for site in self._sites(case)}
-            found = attribute_each(baseline, profile, owners)
+            built = {case: one for case in step.cases if isinstance(one := self._description(case), Built)}
+            owners = {site: case for case, one in built.items() for site in one.sites}
+            found = attribute_each(baseline, profile, owners, {case: one.kinds for case, one in built.items()})
         except CaseFailure as failure:
             if not panel or step.kind == "repeat":
                 raise
@@ -174,11 +175,6 @@ class Bench:
         differing = [kind for kind in kinds if found.kinds.get(kind, 0) != alone.kinds.get(kind, 0)]
         shown = ", ".join(f"{k} {found.kinds.get(k, 0):+d} for {alone.kinds.get(k, 0):+d}" for k in differing[:3])
         return f"among others the runtime's graph changes otherwise than by it alone ({shown})"
-
-    def _sites(self, case: Case) -> tuple[str, ...]:
-        """The sites that a case occupies."""
-        built = self._description(case)
-        return built.sites if isinstance(built, Built) else ()
 
     def _baseline_profile(self, case: Case, number: int) -> Profile:
         """A baseline's profile, one a pass, so that both profiles of a replicate lie close in time; a failure stays."""

@@ -21,55 +21,65 @@ Edges = Sequence[tuple[int, int]]
 
 
 class Nearest(NamedTuple):
-    """How many edges away the nearest occupied site is, and which one that is."""
+    """How many edges away the nearest occupied sites are, and which ones are: mostly one."""
 
     edges: int
-    site: str
+    sites: tuple[str, ...]
+
+
+NOWHERE = Nearest(FAR, ("",))
 
 
 def nearest_sites(nodes: Sequence[ExecutedNode], edges: Edges) -> dict[int, Nearest]:
-    """The nearest occupied site of each node; in the order of execution where the runtime's graph is not known."""
+    """The nearest occupied sites of each node; in the order of execution where the runtime's graph is not known."""
     inserted = {index: inserted_site(node.name) for index, node in enumerate(nodes) if is_inserted(node.name)}
     if not inserted:
-        return {index: Nearest(FAR, "") for index in range(len(nodes))}
-    found = _spread({index: Nearest(0, site) for index, site in inserted.items()}, edges) if edges else {}
+        return dict.fromkeys(range(len(nodes)), NOWHERE)
+    found = _spread({index: Nearest(0, (site,)) for index, site in inserted.items()}, edges) if edges else {}
     for index in set(range(len(nodes))).difference(found):
         closest = min(inserted, key=lambda other: abs(other - index))
-        found[index] = Nearest(FAR, inserted[closest])
+        found[index] = Nearest(FAR, (inserted[closest],))
     return found
 
 
-def sites_of_removed(edges: Edges, alignment: Alignment, nearest: Mapping[int, Nearest]) -> dict[int, str]:
-    """The site that each removed node of the baseline made way for: the nearest one of its neighbours' counterparts."""
+def sites_of_removed(edges: Edges, alignment: Alignment, nearest: Mapping[int, Nearest]) -> dict[int, Nearest]:
+    """The sites that each removed node of the baseline made way for: the nearest ones of its neighbours' counterparts."""
     counterparts = {i: nearest[j] for i, j in (*alignment.shared, *alignment.changed)}
     around = _neighbours(edges)
     found = {}
     for start in alignment.removed:
-        best, seen, ring = Nearest(FAR, ""), {start}, [start]
-        for distance in range(1, 1 + len(around)):
+        best, seen, ring, distance = NOWHERE, {start}, [start], 0
+        while ring and distance < best.edges:
+            distance += 1
             ring = list(dict.fromkeys(n for index in ring for n in around[index] if n not in seen))
             seen.update(ring)
-            known = [Nearest(distance + near.edges, near.site) for i in ring if (near := counterparts.get(i))]
-            best = min([best, *known])
-            ring = [i for i in ring if i not in counterparts]
-            if not ring:
-                break
-        found[start] = best.site or min(nearest.values()).site
+            for near in (counterparts[index] for index in ring if index in counterparts):
+                best = _nearer(best, Nearest(distance + near.edges, near.sites))
+            ring = [index for index in ring if index not in counterparts]
+        found[start] = best if best.edges < FAR else min(nearest.values())
     return found
 
 
 def _spread(sources: Mapping[int, Nearest], edges: Edges) -> dict[int, Nearest]:
-    """The nearest of the sources for each node that edges lead to; of two equally near ones the first in the graph."""
+    """The nearest of the sources for each node that edges lead to."""
     around, found, ring = _neighbours(edges), dict(sources), sorted(sources)
     while ring:
         reached: dict[int, Nearest] = {}
         for index in ring:
+            there = Nearest(found[index].edges + 1, found[index].sites)
             for neighbour in around[index]:
                 if neighbour not in found:
-                    reached.setdefault(neighbour, Nearest(found[index].edges + 1, found[index].site))
+                    reached[neighbour] = _nearer(reached.get(neighbour, NOWHERE), there)
         found |= reached
         ring = list(reached)
     return found
+
+
+def _nearer(one: Nearest, other: Nearest) -> Nearest:
+    """The nearer of two; of two as near, both."""
+    if one.edges != other.edges:
+        return min(one, other)
+    return Nearest(one.edges, tuple(dict.fromkeys((*one.sites, *other.sites))))
 
 
 def _neighbours(edges: Iterable[tuple[int, int]]) -> defaultdict[int, list[int]]:
