@@ -21,7 +21,7 @@ from attnbench.measure.sweep import hashes_of, open_builders
 from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, ProfileFact
 from attnbench.study.plan import plan
 
-REPLICATES = 6
+REPLICATES = 5
 STUDIES = (
     {
         "name": "resnetsan01",
