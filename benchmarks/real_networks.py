@@ -41,7 +41,7 @@ WHEELS = {
 
 
 class Known(NamedTuple):
-    """How many nodes of an op a target must judge at a level, by its documents, and what the text of what was measured holds."""
+    """How many nodes of an op a target must judge at a level, by its documents, and a part of what was measured."""
 
     network: str
     target: str

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from made import model_of, said_of
+from made import floats, model_of, said_of
 
 from attnbench.core.errors import InputError
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.checklist import deployment_checklist
+from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES, limit_text
 from attnbench.npu.targets import load_target
 from attnbench.targets import target_names
@@ -162,3 +163,13 @@ def test_unknown_targets_files_and_broken_toml_are_one_line(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             load_target(name)
+
+
+def test_a_graph_may_be_deep_and_its_constants_shared():
+    """A chain of 5,000 nodes, and constants that double in use at each of 60 levels."""
+    chain = [("Relu", [f"x{i}"], [f"x{i + 1}"], {}) for i in range(5000)]
+    deep = model_of([*chain, ("Relu", ["x5000"], ["y"], {})], {"x0": (1, 1, 2, 2)}, {"y": (1, 1, 2, 2)})
+    assert len(judge(deep, load_target("aimotive"))) == 5001
+    doubled = [("Add", [f"c{i}", f"c{i}"], [f"c{i + 1}"], {}) for i in range(60)]
+    shared = model_of([*doubled, ("Mul", ["x", "c60"], ["y"], {})], {"x": (1,)}, {"y": (1,)}, {"c0": floats(1)})
+    assert [finding.op for finding in judge(shared, load_target("aimotive"))] == ["Mul"]

@@ -15,7 +15,7 @@ from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
 from attnbench.graph.cost import node_cost
 from attnbench.graph.load import static_shape
 from attnbench.npu.judge import judge_nodes
-from attnbench.npu.nodes import is_constant
+from attnbench.npu.nodes import constants_kept, is_constant
 from attnbench.targets import Target
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
@@ -60,6 +60,7 @@ class Checked:
         return part / sum(weights) if any(weights) else None
 
 
+@constants_kept()
 def check(model: ir.Model, target: Target, name: str) -> Checked:
     """Judge every node of a model, whose shapes should be static and constants folded."""
     found = judge_nodes(model, target)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from attnbench.core.naming import inserted_site, is_inserted
 from attnbench.core.records import ON_NPU, Finding, Level
 from attnbench.graph.composites import Composite, composites
-from attnbench.npu.nodes import Unmeasured, is_constant
+from attnbench.npu.nodes import Unmeasured, constants_kept, is_constant
 from attnbench.npu.rules import limit_text, measure
 from attnbench.targets import Rule, Target
 
@@ -25,6 +25,7 @@ def judge(model: ir.Model, target: Target) -> list[Finding]:
     return [finding for _, finding in judge_nodes(model, target)]
 
 
+@constants_kept()
 def judge_nodes(model: ir.Model, target: Target) -> list[tuple[ir.Node, Finding]]:
     """Each node with its finding, in the graph's order; the bodies of If and Loop are judged as well.
 

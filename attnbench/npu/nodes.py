@@ -1,6 +1,8 @@
 """What a predicate can ask of a node: shapes, windows, axes, constants. What cannot be known is said, never guessed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any
@@ -73,6 +75,44 @@ def is_constant(value: ir.Value | None) -> bool:
     """Whether a value is known before the graph runs: a weight, or what follows from weights and static shapes alone."""
     if value is None:
         return False
+    known = _CONSTANTS.get()
+    return _settled(value, {} if known is None else known)
+
+
+@contextmanager
+def constants_kept() -> Iterator[None]:
+    """Within this, each value is asked once whether it is constant: for graphs that nobody changes meanwhile."""
+    token = _CONSTANTS.set(_CONSTANTS.get() or {})
+    try:
+        yield
+    finally:
+        _CONSTANTS.reset(token)
+
+
+_CONSTANTS: ContextVar[dict[ir.Value, bool] | None] = ContextVar("constants", default=None)
+
+
+def _settled(value: ir.Value, known: dict[ir.Value, bool]) -> bool:
+    """Whether a value is constant, by a list of what is still open: graphs are deeper than calls may be."""
+    todo = [value]
+    while todo:
+        one = todo[-1]
+        answer = known[one] if one in known else _by_itself(one)
+        if answer is None:
+            producer = one.producer()
+            reads = [read for read in producer.inputs if read is not None] if producer else []
+            following = next((read for read in reads if read not in known), None)
+            if all(known.get(read, True) for read in reads) and following is not None:
+                todo.append(following)
+                continue
+            answer = all(known.get(read) for read in reads)
+        known[one] = answer
+        todo.pop()
+    return known[value]
+
+
+def _by_itself(value: ir.Value) -> bool | None:
+    """Whether a value is constant; ``None`` where that hangs on what its node reads."""
     producer = value.producer()
     if value.const_value is not None or producer is None:
         return value.const_value is not None
@@ -81,7 +121,7 @@ def is_constant(value: ir.Value | None) -> bool:
         return source is not None and source.shape is not None and all(isinstance(side, int) for side in source.shape)
     if producer.op_type in _RANDOM or any(a.type in _GRAPHS for a in producer.attributes.values()):
         return False
-    return all(is_constant(read) for read in producer.inputs if read is not None)
+    return None
 
 
 _SHAPES = ("Shape", "Size")
