@@ -1,5 +1,6 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from msgspec.structs import asdict
 
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
+from attnbench.measure import builder
 from attnbench.runs.store import open_run
 
 USER_CODE = '''
@@ -89,12 +91,18 @@ def not_a_module(channels):
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_lock_and_cache(tmp_path_factory):
-    """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache."""
+    """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache.
+
+    The building processes that one test process starts are forks of one that has loaded torch and its exporter.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTNBENCH_LOCK", str(tmp_path_factory.mktemp("lock") / "lock"))
         patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])))
+        patch.setattr(builder, "START", "forkserver")
+        multiprocessing.set_forkserver_preload(["preloaded"])
         yield
 
 

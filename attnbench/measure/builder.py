@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from attnbench.core.catalogue import is_reference, load_object
 from attnbench.core.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
@@ -28,6 +28,7 @@ from attnbench.core.records import Check, Finding, Measurement
 from attnbench.study.plan import PlannedCase
 
 PREFLIGHT_SECONDS = 300.0
+START: Literal["spawn", "forkserver"] = "spawn"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Builder:
 
     def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start)
+            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context(START), _start)
         with _without_main():
             return self._pool.submit(function, *arguments)
 
