@@ -9,6 +9,7 @@ import pytest
 from attnbench.api import run_study
 from attnbench.core.catalogue import load_object
 from attnbench.measure.count import count_plan
+from attnbench.modules import MODULES, Plane
 from attnbench.report import counts
 from attnbench.report.frame import to_frame
 from attnbench.study.plan import plan
@@ -199,3 +200,14 @@ def test_a_claim_on_counts_with_a_mistake_is_one_line(command, tmp_path, claim, 
     code, _, error = command("count", tmp_path / "s.toml")
     assert code == 2
     assert message in error
+
+
+@pytest.mark.parametrize("module", ["transformer_block", "mobilevit"])
+def test_modules_with_layer_norms_are_counted_inside_hosts(module):
+    counted = count_plan(plan(study(f"encoder.layer1={module}")))
+    record = counted.run.records[-1]
+    assert (record.status, record.failure) == ("ok", None)
+    base = counted.run.records[0]
+    plane = Plane(64, 16, 24)
+    entry = MODULES.load(module)
+    assert record.value("macs") - base.value("macs") == entry.macs(plane, **entry.options)

@@ -135,10 +135,11 @@ class _Counter:
             _, channels, height, width = output.shape
             planes[site.name] = Plane(channels, height, width, site.block_input)
 
-        for site in sites_of(host).values():
-            site.register_forward_hook(seen)
+        hooks = [site.register_forward_hook(seen) for site in sites_of(host).values()]
         with torch.no_grad():
             host(torch.zeros(shape))
+        for hook in hooks:
+            hook.remove()  # a trace would call them with sides that are tensors
         return self._traced(host, shape), planes
 
     def _count_module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
