@@ -9,6 +9,7 @@ import pytest
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, NodeShare
 from attnbench.graph.align import Alignment, ExecutedNode
+from attnbench.graph.splice import regions
 from attnbench.hosts import HostReference
 from attnbench.measure.attribution import Profile, attribute, attribute_each, low_times
 from attnbench.measure.bench import timing_job
@@ -149,13 +150,21 @@ def test_the_shares_of_the_cases_add_up_to_the_panels_overhead(profiles):
         assert all(isinstance(share, NodeShare) for share in one.nodes)
 
 
-def test_sites_on_one_tensor_touch(profiles, tmp_path):
-    builder, host = CaseBuilder(Protocol(), tmp_path), HostReference(HOST)
-    stem, skip, layer = (
-        builder.describe(case(f"{at}=eca"), host, ()).tensors for at in ("encoder.stem", "skip.1", "encoder.layer3")
-    )
-    assert stem == skip
-    assert set(stem).isdisjoint(layer)
+@pytest.mark.parametrize(
+    ("host", "one", "other", "touch"),
+    [
+        ("resnetsan01", "encoder.stem", "skip.1", True),  # on one tensor
+        ("resnetsan01", "encoder.stem", "encoder.layer3", False),
+        ("resnetsan01", "encoder.layer1", "encoder.layer2", False),
+        ("resnet18", "layer1.0.branch", "layer1.0.end", True),  # an addition and an activation between them
+        ("resnet18", "layer1.0.end", "layer1.1.end", True),  # along the identity shortcut
+        ("resnet18", "layer1.1.end", "layer2.0.end", False),  # the shortcut has a convolution
+        ("mobilenet_v2", "features.4.depthwise", "features.5.depthwise", False),
+    ],
+)
+def test_sites_touch_where_nothing_but_elementwise_ops_is_between_them(host, one, other, touch, tmp_path):
+    graph = CaseBuilder(Protocol(), tmp_path).host(Case(host, "baseline", SIZE), HostReference(host)).graph
+    assert (regions(graph, [one]) == regions(graph, [other])) is touch
 
 
 STUDY = {

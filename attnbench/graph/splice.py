@@ -37,18 +37,34 @@ def block_inputs(model: ir.Model) -> dict[str, int]:
     return {site: node.attributes.get_int("block_input", 0) or 0 for site, node in markers(model).items()}
 
 
-def one_tensor(host: bytes, sites: Iterable[str]) -> tuple[str, ...]:
-    """The tensors that sites stand on; sites with one in common touch, for nothing is computed between them."""
-    found = markers(parse(host))
-    return tuple(sorted({_source(found[site]).name or "" for site in sites}))
+TOUCHING = frozenset(
+    "Add BatchNormalization Clip Div Elu Erf HardSigmoid HardSwish Identity LeakyRelu Mul Neg PRelu Relu Sigmoid Softplus "
+    "Sub Tanh".split()
+)
+"""Ops that the runtime fuses with what is around them, or runs in whatever layout comes: they keep no two sites apart."""
 
 
-def _source(marker: ir.Node) -> ir.Value:
-    """The tensor that a marker passes on, behind all markers before it."""
-    value = marker.inputs[0]
-    assert value is not None  # noqa: S101  a marker has one input
-    before = value.producer()
-    return _source(before) if before is not None and before.op_type == MARKER_OP else value
+def regions(host: bytes, sites: Iterable[str]) -> tuple[str, ...]:
+    """The parts of a host that sites stand in, by their first tensors; sites that have one in common touch.
+
+    Within a part there is nothing between two tensors but ops of ``TOUCHING``: what a module there changes of layouts and
+    fusions reaches the other's place. Along identity shortcuts, that is a whole stage of a residual network.
+    """
+    model = parse(host)
+    first: dict[ir.Value, ir.Value] = {}
+
+    def root(value: ir.Value) -> ir.Value:
+        while value in first:
+            value = first[value]
+        return value
+
+    for node in model.graph:
+        if node.op_type in TOUCHING or node.op_type == MARKER_OP:
+            read = [value for value in node.inputs if value is not None and value.const_value is None]
+            roots = list(dict.fromkeys(root(value) for value in (*read, *node.outputs)))
+            first |= dict.fromkeys(roots[1:], roots[0])
+    found = markers(model)
+    return tuple(sorted({root(found[site].outputs[0]).name or "" for site in sites}))
 
 
 def tensors(model: ir.Model) -> dict[str, tuple[int, ...]]:

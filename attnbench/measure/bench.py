@@ -102,7 +102,7 @@ class Bench:
             checks=found.checks,
             uncounted=found.uncounted,
             notes=found.notes,
-            tensors=found.tensors,
+            regions=found.regions,
             skip=found.skip,
             stages=found.seconds,
             hashes=self.hashes[case],

@@ -33,7 +33,7 @@ from attnbench.graph import OPSET
 from attnbench.graph.cost import GraphCost, graph_cost
 from attnbench.graph.load import move_weights_out, parse, serialise, verify
 from attnbench.graph.part import Part
-from attnbench.graph.splice import block_inputs, mark_tensors, one_tensor, planes, splice, tensors
+from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import kept
@@ -199,7 +199,7 @@ class CaseBuilder:
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
             # where the runtime's own graph cannot be had, a case shares none
-            tensors=one_tensor(graph, occupied) if self.protocol.provider == "cpu" else (),
+            regions=regions(graph, occupied) if self.protocol.provider == "cpu" else (),
             kinds=kinds,
             peak=cost.activation_peak,
             need=need,

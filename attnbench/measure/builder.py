@@ -35,10 +35,10 @@ START: Literal["spawn", "forkserver"] = "spawn"
 class Built:
     """All that is known of a case without a clock.
 
-    ``sites`` are those that its modules stand at, ``tensors`` those of the host that they stand on, and ``kinds`` the kinds
-    of nodes that the runtime's own graph has more of by them, or fewer. ``peak`` and ``need`` are bytes of live activations
-    and of what a run is expected to take; ``skip`` says why it must not be run, where it must not; ``seconds`` where the
-    building's time went. ``lasting`` is whether all of it would come out the same at another time.
+    ``sites`` are those that its modules stand at, ``regions`` the parts of the host that these are in, and ``kinds`` the
+    kinds of nodes that the runtime's own graph has more of by them, or fewer. ``peak`` and ``need`` are bytes of live
+    activations and of what a run is expected to take; ``skip`` says why it must not be run, where it must not; ``seconds``
+    where the building's time went. ``lasting`` is whether all of it would come out the same at another time.
     """
 
     measurements: tuple[Measurement, ...]
@@ -47,7 +47,7 @@ class Built:
     uncounted: tuple[str, ...]
     notes: tuple[str, ...]
     sites: tuple[str, ...] = ()
-    tensors: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
     peak: int = 0
     need: int = 0

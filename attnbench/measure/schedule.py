@@ -105,7 +105,7 @@ def split(ledger: Ledger, lacking: Iterable[PlannedCase], number: int) -> tuple[
     together: list[Case] = []
     for planned in lacking:
         (alone if goes_alone(ledger, planned) else together).append(planned.case)
-    panels = pack(together, lambda case: _tensors(ledger, case), number)
+    panels = pack(together, lambda case: _regions(ledger, case), number)
     return [panel for panel in panels if len(panel) > 1], alone + [panel[0] for panel in panels if len(panel) == 1]
 
 
@@ -150,7 +150,7 @@ def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
     own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
     if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
         return True
-    if own is None or baseline is None or not own.tensors:
+    if own is None or baseline is None or not own.regions:
         return True
     return any(
         _figure(own, metric) > (1 + HEAVY) * _figure(baseline, metric) for metric in ("bytes_moved", "activation_peak")
@@ -161,9 +161,9 @@ def _figure(built: BuiltFact, metric: str) -> float:
     return next((m.value or 0.0 for m in built.measurements if m.metric == metric), 0.0)
 
 
-def _tensors(ledger: Ledger, case: Case) -> frozenset[str]:
+def _regions(ledger: Ledger, case: Case) -> frozenset[str]:
     built = ledger.known(case).built
-    return frozenset(built.tensors if built else ())
+    return frozenset(built.regions if built else ())
 
 
 def _pass(

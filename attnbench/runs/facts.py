@@ -34,9 +34,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     """What is known of a case without a clock. ``skip`` says why it must not be run, where it must not.
 
-    ``tensors`` are those of the host that its modules stand on: cases with one in common cannot share a graph. ``hashes``
-    map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that building and
-    checking took.
+    ``regions`` are the parts of the host that its modules stand in: cases with one in common do not share a graph.
+    ``hashes`` map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that
+    building and checking took.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -44,7 +44,7 @@ class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     checks: tuple[Check, ...] = ()
     uncounted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    tensors: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     skip: str = ""
     stages: Mapping[str, float] = {}
     hashes: Mapping[str, str] = {}

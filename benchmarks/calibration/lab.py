@@ -99,8 +99,12 @@ def experiment(title: str, run: Callable[[bool], dict[str, Any]], page: Callable
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--quick", action="store_true", help="a small trial that writes no result")
     quick = parser.parse_args().quick
+    name = Path(parser.prog).stem
     with Watch() as watch:
         raw = run(quick)
+    if not quick:  # first of all: a mistake in a page must not cost the figures
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(raw, separators=(",", ":"), default=list) + "\n")
     machine, software = environment.machine(), environment.software()
     about = (
         f"Machine: {machine['cpu']}, {machine['cores']} cores granted (id {machine['id']}); onnxruntime "
@@ -110,10 +114,7 @@ def experiment(title: str, run: Callable[[bool], dict[str, Any]], page: Callable
     text = "\n\n".join((f"# {title}", page(raw), about))
     print(text)
     if not quick:
-        name = Path(parser.prog).stem
-        RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.md").write_text(text + "\n")
-        (RESULTS / f"{name}.json").write_text(json.dumps(raw, separators=(",", ":"), default=list) + "\n")
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from attnbench.measure.sweep import hashes_of, open_builders
 from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, ProfileFact
 from attnbench.study.plan import plan
 
-REPLICATES = 5
+REPLICATES = 4
 STUDIES = (
     {
         "name": "resnetsan01",
@@ -52,8 +52,8 @@ STUDIES = (
         "matrix": [{"modules": ["se", "eca", "simam"], "places": ["each"]}],
     },
 )
-CASES = {"resnetsan01": 60}
-FEWER = 40
+CASES = {"resnetsan01": 24}
+FEWER = 24
 """Cases of a study, drawn with a fixed seed where it has more."""
 
 
@@ -79,9 +79,9 @@ def measured(study: dict[str, Any], number: int, replicates: int) -> dict[str, A
             ledger.add(fact)
         heavy = {case for case in chosen if goes_alone(ledger, bench.planned[case])}
         chosen = [case for case in chosen if case not in heavy]
-        tensors = {fact.case: frozenset(fact.tensors) for fact in ledger if isinstance(fact, BuiltFact)}
+        regions = {fact.case: frozenset(fact.regions) for fact in ledger if isinstance(fact, BuiltFact)}
         for replicate in range(replicates):
-            panels = pack(chosen, tensors.__getitem__, replicate)
+            panels = pack(chosen, regions.__getitem__, replicate)
             steps = [TimingStep("profile", tuple(panel), replicate) for panel in panels]
             steps += [TimingStep("profile", (case,), replicate) for case in chosen]
             for step in draw.sample(steps, len(steps)):
