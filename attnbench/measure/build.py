@@ -172,7 +172,7 @@ class CaseBuilder:
         host, occupied = self.host(case, reference), self._occupied(case, reference)
         graph, slots = self._slots(case, reference, occupied)
         model, modules = self._spliced(graph, slots, occupied)
-        path = self.folder / f"{_short(case.label)}.onnx"
+        path = self.folder / f"described-{_short(case.label)}.onnx"  # no name that ``write`` gives
         path.write_bytes(serialise(model))
         verify(path, "splice")
         cost = graph_cost(model)
