@@ -67,6 +67,7 @@ def test_these_are_the_experiments():
         "injection",
         "linearity",
         "neighbour",
+        "panels",
         "peers",
         "steps",
         "wall",
