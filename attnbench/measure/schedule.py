@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, RunHeader
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
+from attnbench.runs.facts import AnyFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
 from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -152,13 +152,7 @@ def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
         return True
     if own is None or baseline is None or not own.regions:
         return True
-    return any(
-        _figure(own, metric) > (1 + HEAVY) * _figure(baseline, metric) for metric in ("bytes_moved", "activation_peak")
-    )
-
-
-def _figure(built: BuiltFact, metric: str) -> float:
-    return next((m.value or 0.0 for m in built.measurements if m.metric == metric), 0.0)
+    return any(own.figure(metric) > (1 + HEAVY) * baseline.figure(metric) for metric in ("bytes_moved", "activation_peak"))
 
 
 def _regions(ledger: Ledger, case: Case) -> frozenset[str]:
@@ -224,7 +218,7 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
             yield TimingStep("latency", (case,), number, threads)
     if number == 0 and protocol.provider == "cpu":  # another provider may keep its tensors elsewhere
         built = [ledger.known(one).built for one in (case, case.baseline)]
-        peaks = {_figure(one, "activation_peak") for one in built if one is not None}
+        peaks = {one.figure("activation_peak") for one in built if one is not None}
         if effort.memory is True or (effort.memory == "changed" and (case.is_baseline or len(peaks) > 1)):
             yield TimingStep("memory", (case,))
 

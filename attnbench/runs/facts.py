@@ -49,6 +49,10 @@ class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     stages: Mapping[str, float] = {}
     hashes: Mapping[str, str] = {}
 
+    def figure(self, metric: str) -> float:
+        """The value of that metric; 0 where it was not had."""
+        return next((m.value or 0.0 for m in self.measurements if m.metric == metric), 0.0)
+
 
 class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
     """One profile in a fresh process: of a variant what it adds to its baseline, profiled close in time.
@@ -128,7 +132,6 @@ class FailedFact(Fact, frozen=True, kw_only=True, tag="failed"):
     message: str
     status: Status = "failed"
     number: int = 0
-    repeat: bool = False  # what ``step`` says, too, in files of today
 
     @property
     def aside(self) -> bool:

@@ -36,8 +36,7 @@ def _deciding(header: RunHeader, ledger: Ledger, baseline: Case) -> set[Case]:
 
 
 def _params(facts: CaseFacts) -> float:
-    measured = facts.built.measurements if facts.built else ()
-    return next((m.value or 0.0 for m in measured if m.metric == "params"), 0.0)
+    return facts.built.figure("params") if facts.built else 0.0
 
 
 def _claimed(header: RunHeader, case: Case) -> list[float]:
