@@ -19,6 +19,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from attnbench.core.grammar import parse_variant
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, RunHeader
 from attnbench.runs.crosscheck import crosscheck
@@ -30,6 +31,11 @@ StepKind = Literal["build", "profile", "repeat", "pairs", "crosscheck", "latency
 
 HEAVY = 0.5
 """A case goes alone where it moves so many times the bytes of its baseline more, or holds so many times its memory more."""
+
+SMALL = 5e9
+"""MACs of a network in which two cases with one module do not share a graph. The first of them in a run fetches the code of
+its kernels into the processor's caches, some 20 us a node, and the second finds it there: alone it would not. In a network
+that runs for 10 ms that is a quarter of what a small module costs; in one of this size, less than anything here resolves."""
 
 START = 4
 """What a process takes to start, in runs of a network: for the work left."""
@@ -105,25 +111,25 @@ def split(ledger: Ledger, lacking: Iterable[PlannedCase], number: int) -> tuple[
     together: list[Case] = []
     for planned in lacking:
         (alone if goes_alone(ledger, planned) else together).append(planned.case)
-    panels = pack(together, lambda case: _regions(ledger, case), number)
+    panels = pack(together, lambda case: takes(ledger, case), number)
     return [panel for panel in panels if len(panel) > 1], alone + [panel[0] for panel in panels if len(panel) == 1]
 
 
-def pack(cases: Sequence[Case], places: Callable[[Case], frozenset[str]], number: int) -> list[list[Case]]:
-    """Cases as panels: no two of one panel have a place in common. Who is together depends on ``number`` alone.
+def pack(cases: Sequence[Case], takes: Callable[[Case], frozenset[str]], number: int) -> list[list[Case]]:
+    """Cases as panels: no two of one panel take the same thing. Who is together depends on ``number`` alone.
 
-    There are as many panels as the most crowded place has cases, and more only where they do not fit.
+    There are as many panels as the most wanted thing has cases, and more only where they do not fit.
     """
     if not cases:
         return []
     draw = random.Random(f"{PASS_SEED} {number} {cases[0].baseline.label}")  # noqa: S311  an order, not a secret
     shuffled = draw.sample(list(cases), len(cases))
-    shuffled.sort(key=lambda case: -len(places(case)))  # those at many places while there is room
-    crowd = [place for case in cases for place in places(case)]
-    panels: list[list[Case]] = [[] for _ in range(max(map(crowd.count, set(crowd)), default=1))]
+    shuffled.sort(key=lambda case: -len(takes(case)))  # those that take much while there is room
+    wanted = [thing for case in cases for thing in takes(case)]
+    panels: list[list[Case]] = [[] for _ in range(max(map(wanted.count, set(wanted)), default=1))]
     taken: list[set[str]] = [set() for _ in panels]
     for case in shuffled:
-        fitting = [index for index, there in enumerate(taken) if not there & places(case)]
+        fitting = [index for index, there in enumerate(taken) if not there & takes(case)]
         if not fitting:
             panels.append([])
             taken.append(set())
@@ -131,7 +137,7 @@ def pack(cases: Sequence[Case], places: Callable[[Case], frozenset[str]], number
         fewest = min(len(panels[index]) for index in fitting)
         index = draw.choice([index for index in fitting if len(panels[index]) == fewest])
         panels[index].append(case)
-        taken[index] |= places(case)
+        taken[index] |= takes(case)
     return [panel for panel in panels if panel]
 
 
@@ -155,9 +161,13 @@ def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
     return any(own.figure(metric) > (1 + HEAVY) * baseline.figure(metric) for metric in ("bytes_moved", "activation_peak"))
 
 
-def _regions(ledger: Ledger, case: Case) -> frozenset[str]:
-    built = ledger.known(case).built
-    return frozenset(built.regions if built else ())
+def takes(ledger: Ledger, case: Case) -> frozenset[str]:
+    """What a case has of a panel to itself: the regions of its places and, in a small network, its modules."""
+    own, baseline = (ledger.known(one).built for one in (case, case.baseline))
+    taken = set(own.regions if own else ())
+    if baseline and baseline.figure("macs") < SMALL:
+        taken |= {f"module {module.name}" for part in parse_variant(case.variant).assignments for module in part.modules}
+    return frozenset(taken)
 
 
 def _pass(

@@ -2,26 +2,26 @@
 
 Every replicate takes one profile of the baseline, every case in panels that are drawn anew, and every case in a graph of its
 own, all in one random order. A case's two means differ by z standard errors; where sharing changes nothing, |z| > 2 comes up
-as often as Student's t says for so many replicates.
+as often as Student's t says for so many replicates. A host whose figures are in the result file is not measured again.
 """
 
+import json
 import math
 import random
 from collections.abc import Iterator
 from statistics import fmean, median, variance
 from typing import Any
 
-from lab import experiment, rate, table
+from lab import RESULTS, experiment, rate, table
 from scipy.stats import t as student
 
 from attnbench.core.statistics import signed_rank_interval
 from attnbench.measure.bench import Bench
-from attnbench.measure.schedule import TimingStep, goes_alone, pack
+from attnbench.measure.schedule import TimingStep, goes_alone, pack, takes
 from attnbench.measure.sweep import hashes_of, open_builders
-from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, ProfileFact
+from attnbench.runs.facts import ApartFact, Ledger, ProfileFact
 from attnbench.study.plan import plan
 
-REPLICATES = 4
 STUDIES = (
     {
         "name": "resnetsan01",
@@ -52,15 +52,20 @@ STUDIES = (
         "matrix": [{"modules": ["se", "eca", "simam"], "places": ["each"]}],
     },
 )
-CASES = 24
-"""Cases of a study, drawn with a fixed seed."""
+AMOUNTS = {"resnetsan01": (24, 4), "mobilenet_v2, inside blocks": (40, 8), "resnet18, inside blocks": (40, 8)}
+"""Cases of a study, drawn with a fixed seed, and replicates of each."""
+FIGURES = RESULTS / "panels.json"
 
 
 def run(quick: bool) -> dict[str, Any]:
     """The overheads of each case, in panels and alone, by study."""
-    found = {}
-    for study in STUDIES[1:2] if quick else STUDIES:
-        found[study["name"]] = measured(study, 6 if quick else CASES, 2 if quick else REPLICATES)
+    if quick:
+        return {"quick": measured(STUDIES[1], 6, 2)}
+    found = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    for study in STUDIES:
+        if study["name"] not in found:
+            found[study["name"]] = measured(study, *AMOUNTS[study["name"]])
+            FIGURES.write_text(json.dumps(found, default=list))
     return found
 
 
@@ -78,9 +83,8 @@ def measured(study: dict[str, Any], number: int, replicates: int) -> dict[str, A
             ledger.add(fact)
         heavy = {case for case in chosen if goes_alone(ledger, bench.planned[case])}
         chosen = [case for case in chosen if case not in heavy]
-        regions = {fact.case: frozenset(fact.regions) for fact in ledger if isinstance(fact, BuiltFact)}
         for replicate in range(replicates):
-            panels = pack(chosen, regions.__getitem__, replicate)
+            panels = pack(chosen, lambda case: takes(ledger, case), replicate)
             steps = [TimingStep("profile", tuple(panel), replicate) for panel in panels]
             steps += [TimingStep("profile", (case,), replicate) for case in chosen]
             for step in draw.sample(steps, len(steps)):
