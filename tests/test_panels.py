@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from attnbench.core.metrics import measurement
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, NodeShare
 from attnbench.graph.align import Alignment, ExecutedNode
@@ -16,11 +17,11 @@ from attnbench.measure.bench import timing_job
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.observer import Silent
 from attnbench.measure.ownership import Nearest, nearest_sites, sites_of_removed
-from attnbench.measure.schedule import pack
+from attnbench.measure.schedule import pack, takes
 from attnbench.measure.session import profile
 from attnbench.measure.sweep import run_plan
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import ApartFact, Ledger, PairsFact, ProfileFact
+from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, PairsFact, ProfileFact
 from attnbench.runs.store import read_run_file
 from attnbench.study.plan import plan
 
@@ -55,6 +56,21 @@ class TestPack:
     def test_neighbours_are_drawn_anew_for_each_replicate_and_alike_for_the_same(self):
         assert self.packed(0) == self.packed(0)
         assert self.packed(0) != self.packed(1)
+
+
+@pytest.mark.parametrize(("macs", "shared"), [(1e9, {"module eca"}), (2e10, set())])
+def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, shared):
+    cases = case("baseline"), case("a=eca+se[reduction=8]"), case("b=eca[kernel=5]")
+    ledger = Ledger()
+    for one in cases:
+        ledger.add(
+            BuiltFact(
+                case=one, measurements=(measurement("macs", macs),), regions=() if one.is_baseline else (one.variant[0],)
+            )
+        )
+    first, second = (takes(ledger, one) for one in cases[1:])
+    assert first & second == shared
+    assert first - second >= {"a"}
 
 
 def node(name: str, op: str = "Conv") -> ExecutedNode:

@@ -32,10 +32,11 @@ StepKind = Literal["build", "profile", "repeat", "pairs", "crosscheck", "latency
 HEAVY = 0.5
 """A case goes alone where it moves so many times the bytes of its baseline more, or holds so many times its memory more."""
 
-SMALL = 5e9
-"""MACs of a network in which two cases with one module do not share a graph. The first of them in a run fetches the code of
-its kernels into the processor's caches, some 20 us a node, and the second finds it there: alone it would not. In a network
-that runs for 10 ms that is a quarter of what a small module costs; in one of this size, less than anything here resolves."""
+TINY, SMALL = 4e8, 5e9
+"""MACs. In a network of fewer than ``TINY`` each case goes alone, below ``SMALL`` no two with one module share a graph. The
+first case in a run fetches the code of its kernels into the processor's caches, up to 20 us a node, and another finds it
+there: alone it would not. In a network that runs for 10 ms that is a tenth of what a small module costs, whatever other
+modules are; in a larger one it shows between cases with the same module alone (``benchmarks/calibration/panels.py``)."""
 
 START = 4
 """What a process takes to start, in runs of a network: for the work left."""
@@ -152,11 +153,11 @@ def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, numb
 
 
 def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
-    """Whether a case gets a graph of its own: that was asked for, it is heavy, or panels sent it apart twice."""
+    """Whether a case gets a graph of its own: as asked, in a tiny network, where it is heavy or was sent apart twice."""
     own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
     if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
         return True
-    if own is None or baseline is None or not own.regions:
+    if own is None or baseline is None or not own.regions or baseline.figure("macs") < TINY:
         return True
     return any(own.figure(metric) > (1 + HEAVY) * baseline.figure(metric) for metric in ("bytes_moved", "activation_peak"))
 
