@@ -96,6 +96,18 @@ def stored_run(where: str, results: Path) -> Run:
     return load_run(latest_run(results) if where == "latest" else where)
 
 
+def named_run(name: str, results: Path) -> tuple[Run, str]:
+    """The run that a name stands for, and what it is called: with its place, where the name does not say it."""
+    if name == "baseline":
+        from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
+    elif name == "latest":
+        from attnbench.runs.store import latest_run as found  # noqa: PLC0415
+    else:
+        return stored_run(name, results), name
+    path = found(results)
+    return stored_run(str(path), results), f"{name} ({path.parent})"
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """No search for garbage meanwhile: runs are very many small objects without cycles, and each search sees them all."""

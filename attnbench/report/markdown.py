@@ -10,7 +10,7 @@ from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
 from attnbench.report.answer import sections_text
-from attnbench.report.table import Section
+from attnbench.report.table import Section, markdown_text
 
 HOW_TO_READ = " ".join(
     (
@@ -35,7 +35,7 @@ def render(run: Run) -> str:
 
 def _sections(run: Run) -> Iterator[str]:
     study = run.header.study
-    yield f"# {study.get('title') or study['name']}"
+    yield f"# {markdown_text(study.get('title') or study['name'])}"
     yield _machine(run)
     if floors := trust.floors(run):
         yield f"## What this run resolves\n\n{floors.markdown()}"

@@ -10,20 +10,23 @@ Schema history, newest first:
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.facts import AnyFact, Ledger, decode, encode
+from attnbench.runs.facts import AnyFact, Ledger, decode, encode, unicode_json
 from attnbench.runs.fold import fold
 
 SCHEMA = 2
 RUN_FILE = "run.jsonl"
+MISFITS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What lines of another shape end in."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,9 @@ def read_run_file(where: str | Path) -> RunFile:
             if line.startswith(FACT):
                 facts.append(decode(line))
             else:
-                record = Record.from_json(json.loads(line))
+                record = Record.from_json(_loaded(line))
                 records[record.case] = record
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MISFITS as error:
             what = "fact" if line.startswith(FACT) else "record"
             raise InputError(f"run {path}: line {number} is not a {what}: {type(error).__name__}: {error}") from error
     return RunFile(header, tuple(facts), records)
@@ -181,12 +184,29 @@ def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None
 
 def _header(line: bytes, path: Path) -> RunHeader:
     try:
-        header = RunHeader.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"run {path}: the first line is not the header of a run") from error
+        header = RunHeader.from_json(_loaded(line))
+    except MISFITS as error:
+        raise InputError(f"run {path}: line 1 is not the header of a run: {error}") from error
     if header.schema > SCHEMA:
         raise InputError(f"run {path}: written with schema {header.schema}; this attnbench reads up to {SCHEMA}: upgrade it")
     return header
+
+
+def _loaded(line: bytes) -> Any:
+    """The JSON value of a line, all of it valid Unicode. Raises ``ValueError`` for NaN and infinity."""
+    value = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    return value if line.isascii() and b"\\u" not in line else json.loads(unicode_json(value))
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _complete_lines(path: Path) -> list[bytes]:
