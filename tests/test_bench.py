@@ -212,7 +212,7 @@ def test_a_finished_run_gets_more_replicates_of_the_cases_that_are_asked_for(go,
     numbers = [len(one.get("overhead").samples) for one in second.records[1:]]
     assert numbers == [len(first.records[1].get("overhead").samples) + 4, len(first.records[2].get("overhead").samples)]
     assert second.header == first.header, "what was asked of the study stays"
-    assert second.records[1].get("overhead").samples[:3] == first.records[1].get("overhead").samples[:3]
+    assert second.records[1].get("overhead").samples[:2] == first.records[1].get("overhead").samples[:2]
     assert finished(second)
     assert go(run) == second, "no more is asked for"
 

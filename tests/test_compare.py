@@ -790,7 +790,12 @@ def test_csv_holds_every_row_unrounded(command, pair, tmp_path):
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     assert list(rows[0]) == list(COLUMNS)
     (one,) = (r for r in rows if (r["variant"], r["metric"]) == ("worse", "overhead"))
-    assert (one["verdict"], one["unit"], one["fails"], one["causes"]) == ("worse", "%", "overhead:1%", "onnxruntime: 1 → 2")
+    assert (one["verdict"], one["unit"], one["fails"], one["causes"]) == (
+        "worse",
+        "%",
+        "overhead:1%:10%",
+        "onnxruntime: 1 → 2",
+    )
     assert (float(one["before"]), float(one["after"]), float(one["delta"])) == pytest.approx((1.0, 4.0, 3.0))
     assert float(one["delta_low"]) < 3 < float(one["delta_high"])
     assert 0 < float(one["p"]) < float(one["p_holm"])

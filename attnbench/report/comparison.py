@@ -34,7 +34,7 @@ COLUMNS = {
     "batch": "batch size",
     "variant": "modules by place; baseline is the host alone",
     "metric": "the measurement's name, with its target or thread count after @; case is the case as a whole",
-    "verdict": "same, better, worse, added, removed, incomparable or unresolved; empty where the figure is told and not judged",
+    "verdict": "same, better, worse, added, removed, incomparable or unresolved; empty where it is told and not judged",
     "why": "what the verdict rests on",
     "before": "the figure of BASE",
     "after": "the figure of NEW",
@@ -154,7 +154,7 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     values = (
         case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
         row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails), _scaled(row.threshold, scale),
-        row.more.text if row.more else None,
+        row.more.text if row.more and row.verdict == "unresolved" else None,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -158,7 +158,7 @@ def encode(fact: AnyFact) -> bytes:
 
 
 def unicode_json(value: Any) -> str:
-    """A value as JSON that is valid Unicode: half of a character, as a file name may hold, becomes its escape in six letters."""
+    """A value as JSON that is valid Unicode: half of a character, as a file name may hold, becomes its escape in words."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _HALF_CHARACTERS.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text)
 

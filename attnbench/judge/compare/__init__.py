@@ -87,7 +87,7 @@ class Comparison:
 
     @property
     def replicates_lacking(self) -> dict[Case, int]:
-        """By case how many replicates more of NEW would resolve its overhead, where BASE has enough."""
+        """By case how many replicates of NEW its overhead lacks, whatever it comes to, where BASE has enough."""
         rows = (row for row in self.rows if row.metric == OVERHEAD)
         return {row.case: row.more.new for row in rows if row.more is not None and not row.more.base}
 

@@ -2,15 +2,15 @@
 
 **The rule.** An overhead's change is the difference of the means of its replicates, in percentage points of the baseline's
 latency. Its 95 % interval is Student's for two samples, and at least as wide as either run's noise floor, which is the
-smallest difference that the run resolves between two measurements of one variant. With a threshold of T points (by default 1,
-or a tenth of the overhead where that is more)
+smallest difference that the run resolves between two measurements of one variant. With a threshold of T points (by
+default 1, or a tenth of the overhead where that is more)
 
 * the change is **told from noise** where the interval leaves out 0 and Welch's p, after Holm's correction over all that
   is judged in the comparison, overheads and latencies together, is at most 5 %;
 * *worse* where it is told from noise and the interval's **upper end** reaches T; *better* where its lower end reaches -T;
 * *same* where the whole interval lies within T: a change of T is excluded, a smaller one may be there;
-* else *unresolved*: a change of T may be there, and may be noise. It is never called the same, and it passes no gate. How many
-  more replicates would resolve it follows from the scatter seen so far (``more_replicates``).
+* else *unresolved*: a change of T may be there, and may be noise. It is never called the same, and it passes no gate. How
+  many more replicates would resolve it follows from the scatter seen so far (``resolving``).
 
 So a false alarm needs two accidents at once: over all cases of two equal runs noise raises one in at most one comparison of
 twenty, however wide it is. With replicates that scatter by T/10, five find a true change of T in 97 % of cases, and in 95 %
@@ -40,7 +40,7 @@ from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import difference_interval, medians, variance_of_mean
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair, unlike_figures
-from attnbench.judge.compare.resolving import more_replicates
+from attnbench.judge.compare.resolving import HALF, more_replicates
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
 
 OVERHEAD, LATENCY = "overhead", "latency"
@@ -147,13 +147,14 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     chance = "p < 0.0001" if adjusted < 1e-4 else f"p {significant(adjusted, 2)}"
     told = f"told from noise ({chance}, Holm over {count(number)})"
     apart, more = low > 0 or high < 0, None
+    if verdict == "unresolved" or half > HALF * series.threshold:
+        limits = {"threshold": series.threshold, "floor": series.floor, "chance": LEVEL / number}
+        more = more_replicates(series.one, series.two, found, **limits)
     match verdict:
         case "same":
             why = "the very same replicates" if identical else "a change of the threshold is excluded"
             why += f"; a smaller one is {told}" if adjusted <= LEVEL and apart else ""
         case "unresolved":
-            limits = {"threshold": series.threshold, "floor": series.floor, "chance": LEVEL / number}
-            more = more_replicates(series.one, series.two, found, **limits)
             why = BLUNT if more is None else AMONG if p <= LEVEL and apart else UNRESOLVED
         case _:
             why = f"{told} and reaches the threshold"

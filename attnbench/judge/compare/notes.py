@@ -73,11 +73,11 @@ def _open(found: "Comparison") -> Iterator[str]:
     if found.missing:
         cases = len({gap.case for gap in found.missing})
         yield (
-            f"{counted(len(found.missing), 'gated figure')} of {counted(cases, 'case')} could not be compared, and a pass would "
-            "be one by silence: they are listed below."
+            f"{counted(len(found.missing), 'gated figure')} of {counted(cases, 'case')} could not be compared, and a pass "
+            "would be one by silence: they are listed below."
         )
     if unresolved := len(found.unresolved):
-        lacking = sum(found.replicates_lacking.values())
+        lacking = sum(row.more.new for row in found.unresolved if row.more is not None and not row.more.base)
         allowed = f", of which {count(found.allow_unresolved)} may be" if found.allow_unresolved else ""
         more = (
             f": about {counted(lacking, 'more replicate')} of NEW would tell, which sweep --resolve takes" if lacking else ""

@@ -1,12 +1,14 @@
-"""How many more replicates would resolve a change that they do not yet tell, if its means and its scatter stay what they are.
+"""How many more replicates would resolve a change that they do not yet tell, if they scatter as they did so far.
 
-A change is resolved where its interval lies within the threshold (*same*), or where it is told from noise among all that is
-compared and the interval reaches the threshold (*worse*, *better*). Both say how small the standard error of the change must
-become; of two that would do, the larger is the cheaper one. An interval is so many standard errors wide, however many
-replicates follow.
+With an interval half as wide as the threshold, a change is either within the threshold (*same*) or told from noise. Among
+very many others it may still not be told by Holm's rule; then it takes an interval so narrow that whatever is not within the
+threshold is told among all of them. An interval is so many standard errors wide, however many replicates follow.
 
 BASE was measured before: NEW's replicates are added alone where that is enough, and else both runs need as many in all.
-``sweep --resolve`` takes those of NEW, once: who measures until something is told finds it in the end, true or not.
+
+Rejected: to ask how many are enough if the change stays what it is. It asks for fewer, and whoever measures on wherever a
+change is not yet told looks twice for an alarm: simulated, noise then raises one in a tenth of all comparisons, and not in a
+twentieth. Here the scatter alone says how many, whatever the change is and whether it is told or not.
 """
 
 import math
@@ -14,6 +16,9 @@ from collections.abc import Sequence
 
 from attnbench.core.statistics import Estimate, student_quantile, variance_of_mean
 from attnbench.judge.compare.rows import MoreReplicates
+
+HALF = 0.5
+"""Half of an interval's width, as a share of the threshold, that tells a single change."""
 
 
 def more_replicates(
@@ -25,16 +30,16 @@ def more_replicates(
     from noise by Holm's correction, at its strictest.
     """
     shares = variance_of_mean(one), variance_of_mean(two)
-    error, change = math.sqrt(sum(shares)), abs(found.value)
+    error = math.sqrt(sum(shares))
     if not error or found.high is None:
         return None
-    errors_wide = (found.high - found.value) / error
-    told = change / student_quantile(1 - chance / 2, len(one) + len(two) - 2)
-    wanted = [(threshold - change) / errors_wide] if change + floor < threshold else []
-    wanted += [told] if floor < change and change + max(floor, told * errors_wide) >= threshold else []
-    if not wanted:
+    half = found.high - found.value
+    errors_wide = half / error
+    told = student_quantile(1 - chance / 2, len(one) + len(two) - 2)
+    wanted = threshold * (HALF if half > HALF * threshold else errors_wide / (errors_wide + told))
+    if floor > wanted:
         return None
-    variance = min(max(wanted), error) ** 2
+    variance = min(wanted / errors_wide, error) ** 2
     if (left := variance - shares[0]) > 0:
         return MoreReplicates(0, max(1, _in_all(shares[1] * len(two), left) - len(two)))
     each = _in_all(shares[0] * len(one) + shares[1] * len(two), variance)
