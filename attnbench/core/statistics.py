@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from statistics import fmean, median, stdev, variance
 
@@ -101,6 +102,7 @@ def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, floa
     return half / math.sqrt(2), max(abs(found.value), half)
 
 
+@cache
 def student_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit  # noqa: PLC0415  scipy is slow to import and only the measuring side needs it
@@ -146,6 +148,7 @@ def medians(values: Sequence[float], number: int) -> list[float]:
     return [median(values[start:end]) for start, end in pairwise(edges)]
 
 
+@cache
 def signed_rank_critical(n: int, alpha: float) -> int | None:
     """Largest k with P(W <= k - 1) <= alpha/2 under the null hypothesis, counted from 0; ``None`` where there is none."""
     ways = [1]

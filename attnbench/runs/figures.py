@@ -19,8 +19,8 @@ UNKNOWN_MEMORY = 500_000
 
 
 def clock_figures(pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], provider: str) -> Iterator[Measurement]:
-    """The pairs of all replicates, and absolute latencies at each number of threads."""
-    if pairs:
+    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a provider."""
+    if pairs and provider:
         clocks = {"paired": "cpu", "paired_wall": "wall"} if provider == "cpu" else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
             ratios = [after / before for fact in pairs for before, after in getattr(fact, clock)]

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.facts import AnyFact, Ledger, decode, encode, unicode_json
+from attnbench.runs.facts import AnyFact, Ledger, decode, decode_brief, encode, unicode_json
 from attnbench.runs.fold import fold
 
 SCHEMA = 2
@@ -36,11 +36,12 @@ class RunFile:
     header: RunHeader
     facts: tuple[AnyFact, ...] = ()
     records: Mapping[Case, Record] = field(default_factory=dict)
+    brief: bool = False
 
     @property
     def run(self) -> Run:
         """The run that the file comes to. Records come in the order of the header's cases."""
-        folded = fold(self.header, Ledger(self.facts)).records
+        folded = fold(self.header, Ledger(self.facts), brief=self.brief).records
         records = {**self.records, **{record.case: record for record in folded}}
         order = {case: index for index, case in enumerate(self.header.cases)}
         return Run(self.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
@@ -51,33 +52,34 @@ class RunFile:
         return [*own, *(fact for fact in self.facts if fact.case == case)]
 
 
-def load_run(where: str | Path) -> Run:
-    """The run in a file or a folder.
+def load_run(where: str | Path, *, brief: bool = False) -> Run:
+    """The run in a file or a folder; a ``brief`` one has what is compared: no nodes, no checks, no words of findings.
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
-    return read_run_file(where).run
+    return read_run_file(where, brief=brief).run
 
 
-def read_run_file(where: str | Path) -> RunFile:
+def read_run_file(where: str | Path, *, brief: bool = False) -> RunFile:
     """All that stands in a run's file. Raises ``InputError`` as ``load_run``."""
     path = run_path(where)
-    lines = _complete_lines(path)
-    if not lines:
+    lines = enumerate(_complete_lines(path), start=1)
+    _, first = next(lines, (0, None))
+    if first is None:
         raise InputError(f"run {path}: the file is empty")
-    header = _header(lines[0], path)
+    header, decoded = _header(first, path), decode_brief if brief else decode
     facts, records = [], {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
         try:
             if line.startswith(FACT):
-                facts.append(decode(line))
+                facts.append(decoded(line))
             else:
                 record = Record.from_json(_loaded(line))
                 records[record.case] = record
         except MISFITS as error:
             what = "fact" if line.startswith(FACT) else "record"
             raise InputError(f"run {path}: line {number} is not a {what}: {type(error).__name__}: {error}") from error
-    return RunFile(header, tuple(facts), records)
+    return RunFile(header, tuple(facts), records, brief)
 
 
 FACT = b'{"fact":'
@@ -209,12 +211,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _complete_lines(path: Path) -> list[bytes]:
+def _complete_lines(path: Path) -> Iterator[bytes]:
+    """The lines one by one, without their ends; a torn last one is left out."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            yield from (line[:-1] for line in file if line.endswith(b"\n"))
     except OSError as error:
         raise InputError(f"run {path}: cannot be read: {error.strerror}") from error
-    return content.split(b"\n")[:-1]
 
 
 def _cut(file: IO[bytes], size: int) -> None:
