@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from statistics import fmean, median, stdev, variance
+from statistics import fmean, median
 
 BLOCKS_FROM, BLOCK_LENGTH, FEWEST_BLOCKS = 40, 10, 6
 
@@ -89,6 +89,16 @@ def variance_of_mean(replicates: Sequence[float]) -> float:
     """
     mean = math.fsum(replicates) / len(replicates)
     return math.fsum([(x - mean) ** 2 for x in replicates]) / (len(replicates) - 1) / len(replicates)
+
+
+def variance(values: Sequence[float]) -> float:
+    """The variance of what two values or more are a sample of."""
+    return variance_of_mean(values) * len(values)
+
+
+def stdev(values: Sequence[float]) -> float:
+    """Its root."""
+    return math.sqrt(variance(values))
 
 
 def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, float]:

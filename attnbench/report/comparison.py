@@ -86,6 +86,8 @@ def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[s
     rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
     unlike: list[ComparisonRow] = []
     for row in found.rows:
+        if row.verdict in ("same", None) and not everything:
+            continue
         place = where(row.case)
         change = {**place, **_figures(row), "why": row.why}
         if row.causes:

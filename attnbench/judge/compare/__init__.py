@@ -7,7 +7,7 @@ looked up.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from attnbench.core.records import Case, Run
 from attnbench.judge.compare.causes import Causes
@@ -41,7 +41,7 @@ class Comparison:
     rows: tuple[ComparisonRow, ...] = ()
     missing: tuple[Gap, ...] = ()
 
-    @property
+    @cached_property
     def thresholds(self) -> tuple[RegressionGate, ...]:
         """The entries that verdicts on overheads are by: those of the default where none is asked for."""
         return self.fail_on.of(OVERHEAD) or parse(()).of(OVERHEAD)
@@ -51,22 +51,22 @@ class Comparison:
         """The smallest change of an overhead that counts, as a share of the baseline's latency."""
         return min(gate.limit for gate in self.thresholds)
 
-    @property
+    @cached_property
     def regressions(self) -> tuple[ComparisonRow, ...]:
         """The rows that ``fail_on`` fails on."""
         return tuple(row for row in self.rows if row.fails)
 
-    @property
+    @cached_property
     def unresolved(self) -> tuple[ComparisonRow, ...]:
         """The rows that ``fail_on`` asks for, and noise does not tell."""
         return tuple(row for row in self.rows if row.verdict == "unresolved" and self.fail_on.judges(row))
 
-    @property
+    @cached_property
     def not_compared(self) -> tuple[str, ...]:
         """Metrics of ``fail_on`` that could be compared in no case."""
         return self.fail_on.not_compared(self.rows)
 
-    @property
+    @cached_property
     def nothing_compared(self) -> bool:
         """Whether no figure at all could be compared."""
         return not any(row.verdict in COMPARED for row in self.rows)

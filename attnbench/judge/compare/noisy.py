@@ -34,6 +34,7 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 from attnbench.core.records import Case, Measurement, Run
@@ -148,8 +149,8 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     told = f"told from noise ({chance}, Holm over {count(number)})"
     apart, more = low > 0 or high < 0, None
     if verdict == "unresolved" or half > HALF * series.threshold:
-        limits = {"threshold": series.threshold, "floor": series.floor, "chance": LEVEL / number}
-        more = more_replicates(series.one, series.two, found, **limits)
+        of = partial(more_replicates, threshold=series.threshold, floor=series.floor, chance=LEVEL / number)
+        more = of(series.one, series.two, found)
     match verdict:
         case "same":
             why = "the very same replicates" if identical else "a change of the threshold is excluded"
@@ -158,8 +159,8 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
             why = BLUNT if more is None else AMONG if p <= LEVEL and apart else UNRESOLVED
         case _:
             why = f"{told} and reaches the threshold"
-    told_of = {"delta": found.value, "low": low, "high": high, "p": p, "adjusted": adjusted, "more": more}
-    return replace(series.row, verdict=verdict, why=why, threshold=series.threshold, **told_of)
+    row = replace(series.row, verdict=verdict, why=why, threshold=series.threshold, more=more)
+    return replace(row, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
 
 
 def _overheads(
