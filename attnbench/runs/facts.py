@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from attnbench.core.records import Case, Check, Finding, Level, Measurement, NodeShare, Status
+from attnbench.core.records import Case, Check, Finding, Level, Measurement, Status
 
 NodeRow = tuple[str, str, str, str, float, float]
 """A ``NodeShare`` without its keys: node, op, site, kind, seconds, share."""
@@ -75,11 +75,6 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
     nodes: tuple[NodeRow, ...] = ()
     panel: str = ""
     repeat: bool = False
-
-    @property
-    def shares(self) -> tuple[NodeShare, ...]:
-        """The nodes that the overhead is made of."""
-        return tuple(NodeShare(*row) for row in self.nodes)  # type: ignore[arg-type]
 
 
 class ApartFact(Fact, frozen=True, kw_only=True, tag="apart"):

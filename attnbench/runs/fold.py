@@ -17,7 +17,7 @@ from attnbench.core.statistics import (
 )
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
-from attnbench.runs.figures import average_nodes, clock_figures, memory_figures
+from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
 from attnbench.runs.screen import SCREENED, decides
 
 
@@ -53,7 +53,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
         status=_status(facts),
         measurements=tuple(measured),
         findings=built.findings,
-        nodes=average_nodes([fact.shares for fact in facts.replicates]),
+        nodes=NodeSums(fact.nodes for fact in facts.replicates).averages,
         checks=built.checks,
         uncounted=built.uncounted,
         failure=_failure(facts),

@@ -12,15 +12,19 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec import structs
+
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.facts import AnyFact, Ledger, decode, decode_brief, encode, unicode_json
+from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, decode_brief, encode, unicode_json
+from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
 
 SCHEMA = 2
@@ -36,15 +40,11 @@ class RunFile:
     header: RunHeader
     facts: tuple[AnyFact, ...] = ()
     records: Mapping[Case, Record] = field(default_factory=dict)
-    brief: bool = False
 
     @property
     def run(self) -> Run:
         """The run that the file comes to. Records come in the order of the header's cases."""
-        folded = fold(self.header, Ledger(self.facts), brief=self.brief).records
-        records = {**self.records, **{record.case: record for record in folded}}
-        order = {case: index for index, case in enumerate(self.header.cases)}
-        return Run(self.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
+        return _run(self, fold(self.header, Ledger(self.facts)).records)
 
     def lines_of(self, case: Case) -> list[AnyFact | Record]:
         """All that the file holds of a case, ready to be appended to another one."""
@@ -57,17 +57,43 @@ def load_run(where: str | Path, *, brief: bool = False) -> Run:
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
-    return read_run_file(where, brief=brief).run
-
-
-def read_run_file(where: str | Path, *, brief: bool = False) -> RunFile:
-    """All that stands in a run's file. Raises ``InputError`` as ``load_run``."""
     path = run_path(where)
+    nodes: dict[tuple[Case, str], NodeSums] = {}
+    file = _read(path, decode_brief if brief else partial(_without_nodes, nodes))
+    ledger = Ledger(file.facts)
+    records = fold(file.header, ledger, brief=brief).records
+    found = (nodes.get((record.case, ledger.current(record.case))) for record in records)
+    return _run(file, [replace(r, nodes=sums.averages) if sums else r for r, sums in zip(records, found, strict=True)])
+
+
+def _without_nodes(nodes: dict[tuple[Case, str], NodeSums], line: bytes) -> AnyFact:
+    """The fact in a line, its nodes summed up by its case and sources: they are most of a file, and too many to keep."""
+    fact = decode(line)
+    if not isinstance(fact, ProfileFact):
+        return fact
+    if not fact.repeat:
+        nodes.setdefault((fact.case, fact.sources), NodeSums()).add(fact.nodes)
+    return structs.replace(fact, nodes=()) if fact.nodes else fact
+
+
+def _run(file: RunFile, folded: Sequence[Record]) -> Run:
+    """A file's run, from the records that its facts come to."""
+    records = {**file.records, **{record.case: record for record in folded}}
+    order = {case: index for index, case in enumerate(file.header.cases)}
+    return Run(file.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
+
+
+def read_run_file(where: str | Path) -> RunFile:
+    """All that stands in a run's file. Raises ``InputError`` as ``load_run``."""
+    return _read(run_path(where), decode)
+
+
+def _read(path: Path, decoded: Callable[[bytes], AnyFact]) -> RunFile:
     lines = enumerate(_complete_lines(path), start=1)
     _, first = next(lines, (0, None))
     if first is None:
         raise InputError(f"run {path}: the file is empty")
-    header, decoded = _header(first, path), decode_brief if brief else decode
+    header = _header(first, path)
     facts, records = [], {}
     for number, line in lines:
         try:
@@ -79,7 +105,7 @@ def read_run_file(where: str | Path, *, brief: bool = False) -> RunFile:
         except MISFITS as error:
             what = "fact" if line.startswith(FACT) else "record"
             raise InputError(f"run {path}: line {number} is not a {what}: {type(error).__name__}: {error}") from error
-    return RunFile(header, tuple(facts), records, brief)
+    return RunFile(header, tuple(facts), records)
 
 
 FACT = b'{"fact":'
