@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,13 +13,17 @@ from statistics import fmean, stdev
 
 import pytest
 from conftest import FIGURES, case, measurements
+from test_bench import Builder, Clockwork
 from test_compare import failed, ours, row, variant
 
 from attnbench.core.records import Failure, Measurement
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
-from attnbench.runs.store import RUN_FILE
+from attnbench.measure import bench as benches
+from attnbench.measure import sweep
+from attnbench.runs import fold
+from attnbench.runs.store import RUN_FILE, load_run
 
 ALL = "overhead:1%,params:0,macs:0,memory:5%,npu:refused,nodes:0,latency:5%"
 TIMES = [0.1] * 5
@@ -262,6 +267,47 @@ def test_with_the_replicates_that_it_lacks_less_is_unresolved_and_noise_hardly_p
             unresolved[index] += verdicts.count("unresolved")
     assert alarms[1] <= 0.05 * 200
     assert unresolved[1] < 0.7 * unresolved[0]
+
+
+@pytest.fixture
+def swept(command, monkeypatch, tmp_path):
+    """Sweeps one case whose replicates are 1, 2 and 3 % in turn, to a folder of this name."""
+    clockwork = Clockwork()
+    monkeypatch.setattr(benches, "time_in_process", clockwork.answer)
+    monkeypatch.setattr(sweep, "Builder", Builder())
+    monkeypatch.setattr(fold, "_floors", lambda _: ())  # one case alone is its own A/A repeat, and as wide as that
+
+    def call(name, *more):
+        asked = ("--module", "se_npu", "--place", "encoder.layer3", "--size", "32x32", "--processes", 3, "--crosscheck", 0)
+        return command("sweep", *asked, "--out", tmp_path / name, "--quiet", *more)
+
+    return call
+
+
+def test_sweep_takes_the_replicates_that_a_comparison_lacks_once(swept, command, tmp_path):
+    base, new = tmp_path / "base", tmp_path / "new"
+    gate = "--fail-on", "overhead:0.8%"
+    assert swept("base", "--max-processes", 60, "--precision", "0.01")[0] == 0
+    assert swept("new", "--max-processes", 3)[0] == 0
+    code, out, _ = command("compare", base, new, *gate)
+    (lacks,) = re.findall(r"1 gated figure not resolved: about (\d+) more replicates of NEW would tell", out)
+    assert code == 4
+    code, out, _ = swept("new", "--max-processes", 3, "--resolve", base, *gate)
+    assert code == 0
+    assert "0 figures not resolved beside" in out
+    (record,) = (record for record in load_run(new).records if not record.case.is_baseline)
+    assert len(record.get("overhead").samples) == 3 + int(lacks)
+    assert command("compare", base, new, *gate)[0] == 0
+
+
+def test_sweep_resolves_only_what_compares(swept, store, make, tmp_path):
+    code, _, err = swept("new", "--fail-on", "overhead:1%")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "name a run with --resolve, too" in err
+    code, _, err = swept("new", "--resolve", store(make(variant(), machine="n")))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no overhead of it can be compared here: measured" in err
+    assert not (tmp_path / "new").exists()
 
 
 # --- thresholds and families

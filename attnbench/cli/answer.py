@@ -97,7 +97,7 @@ def stored_run(where: str, results: Path, *, brief: bool = False) -> Run:
 
 
 def named_run(name: str, results: Path) -> tuple[Run, str]:
-    """What is compared of the run that a name stands for, and what it is called: with its place, where the name does not say."""
+    """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
     if name == "baseline":
         from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
     elif name == "latest":

@@ -18,8 +18,8 @@ def compare(
         typer.Option(
             metavar="METRIC:THRESHOLD,...",
             help="What is a regression: overhead:1%:10% in points of the baseline's latency or, where that is more, as a "
-            "share of the overhead; params:0 or memory:5% by how much an exact figure may rise; npu:refused, fallback or unknown, "
-            "how bad a verdict may become; latency:5%; or none.",
+            "share of the overhead; params:0 or memory:5% by how much an exact figure may rise; npu:refused, fallback or "
+            "unknown, how bad a verdict may become; latency:5%; or none.",
             show_default=False,
         ),
     ] = None,
