@@ -13,12 +13,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import msgspec
 
-from attnbench.core.records import Case, Check, Finding, Level, Measurement, Status
+from attnbench.core.records import Case, Check, Finding, Measurement, Status
 
 NodeRow = tuple[str, str, str, str, float, float]
 """A ``NodeShare`` without its keys: node, op, site, kind, seconds, share."""
@@ -141,30 +140,6 @@ AnyFact = BuiltFact | ProfileFact | ApartFact | PairsFact | LatencyFact | Memory
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyFact)
-
-
-class _BriefFinding(msgspec.Struct, frozen=True):
-    target: str
-    level: Level
-    rule: str
-    op: str
-    inserted: bool = False
-
-
-class _BriefBuiltFact(BuiltFact, frozen=True, kw_only=True, tag="built"):
-    findings: tuple[_BriefFinding, ...] = ()  # type: ignore[assignment]
-    checks: tuple[Check, ...] = msgspec.field(default=(), name="no checks")
-
-
-class _BriefProfileFact(ProfileFact, frozen=True, kw_only=True, tag="profile"):
-    nodes: tuple[NodeRow, ...] = msgspec.field(default=(), name="no nodes")
-
-
-_BRIEF_DECODER = msgspec.json.Decoder(
-    _BriefBuiltFact | _BriefProfileFact | ApartFact | PairsFact | LatencyFact | MemoryFact | FailedFact
-)
-"""Passes over most of a file: the nodes of profiles, and the words of findings."""
-
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 
 
@@ -185,19 +160,6 @@ def unicode_json(value: Any) -> str:
 def decode(line: bytes) -> AnyFact:
     """The fact in a line. Raises ``ValueError`` for what is none, with msgspec's words for what is wrong."""
     return _DECODER.decode(line)
-
-
-def decode_brief(line: bytes) -> AnyFact:
-    """The same without nodes and checks, and of findings only what is compared: target, level, rule and op."""
-    fact = _BRIEF_DECODER.decode(line)
-    if isinstance(fact, _BriefBuiltFact):
-        return msgspec.structs.replace(fact, findings=tuple(map(_finding, fact.findings)))
-    return fact
-
-
-@cache
-def _finding(brief: _BriefFinding) -> Finding:
-    return Finding(brief.target, brief.level, brief.rule, "", brief.op, "", "", "", "", "", inserted=brief.inserted)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, decode_brief, encode, unicode_json
+from attnbench.runs.brief import decode_brief
+from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode, unicode_json
 from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
 

@@ -41,7 +41,7 @@ from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import difference_interval, medians, variance_of_mean
 from attnbench.core.units import count, significant
 from attnbench.judge.compare.match import Pair, unlike_figures
-from attnbench.judge.compare.resolving import HALF, more_replicates
+from attnbench.judge.compare.resolving import HALF, Scatter, more_replicates
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
 
 OVERHEAD, LATENCY = "overhead", "latency"
@@ -149,8 +149,10 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     told = f"told from noise ({chance}, Holm over {count(number)})"
     apart, more = low > 0 or high < 0, None
     if verdict == "unresolved" or half > HALF * series.threshold:
-        of = partial(more_replicates, threshold=series.threshold, floor=series.floor, chance=LEVEL / number)
-        more = of(series.one, series.two, found)
+        one, two = (Scatter(variance_of_mean(side) * len(side), len(side)) for side in (series.one, series.two))
+        inside = found.value - (found.low or 0.0)
+        limits = partial(more_replicates, threshold=series.threshold, floor=series.floor, chance=LEVEL / number)
+        more = limits(one, two, inside)
     match verdict:
         case "same":
             why = "the very same replicates" if identical else "a change of the threshold is excluded"

@@ -12,38 +12,44 @@ twentieth. Here the scatter alone says how many, whatever the change is and whet
 """
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
-from attnbench.core.statistics import Estimate, student_quantile, variance_of_mean
+from attnbench.core.statistics import student_quantile
 from attnbench.judge.compare.rows import MoreReplicates
 
 HALF = 0.5
 """Half of an interval's width, as a share of the threshold, that tells a single change."""
 
 
+class Scatter(NamedTuple):
+    """The variance of one replicate of a run, and how many it has."""
+
+    variance: float
+    number: int
+
+
 def more_replicates(
-    one: Sequence[float], two: Sequence[float], found: Estimate, *, threshold: float, floor: float, chance: float
+    base: Scatter, new: Scatter, half: float, *, threshold: float, floor: float, chance: float
 ) -> MoreReplicates | None:
-    """How many more of each run resolve a change that is ``found`` so far; ``None`` where no number would.
+    """How many more of each run resolve a change whose interval is ``half`` wide so far; ``None`` where no number would.
 
     No interval becomes narrower than the noise ``floor``. ``chance`` is that at which one of all that is compared is told
     from noise by Holm's correction, at its strictest.
     """
-    shares = variance_of_mean(one), variance_of_mean(two)
-    error = math.sqrt(sum(shares))
-    if not error or found.high is None:
+    share = base.variance / base.number
+    error = math.sqrt(share + new.variance / new.number)
+    if not error:
         return None
-    half = found.high - found.value
     errors_wide = half / error
-    told = student_quantile(1 - chance / 2, len(one) + len(two) - 2)
+    told = student_quantile(1 - chance / 2, base.number + new.number - 2)
     wanted = threshold * (HALF if half > HALF * threshold else errors_wide / (errors_wide + told))
     if floor > wanted:
         return None
     variance = min(wanted / errors_wide, error) ** 2
-    if (left := variance - shares[0]) > 0:
-        return MoreReplicates(0, max(1, _in_all(shares[1] * len(two), left) - len(two)))
-    each = _in_all(shares[0] * len(one) + shares[1] * len(two), variance)
-    return MoreReplicates(max(0, each - len(one)), max(1, each - len(two)))
+    if variance > share:
+        return MoreReplicates(0, max(1, _in_all(new.variance, variance - share) - new.number))
+    each = _in_all(base.variance + new.variance, variance)
+    return MoreReplicates(max(0, each - base.number), max(1, each - new.number))
 
 
 def _in_all(scatter: float, variance: float) -> int:
