@@ -1,4 +1,4 @@
-"""Facts read in brief: without what is most of a file and is not compared, the nodes of profiles and the words of findings."""
+"""Facts read in brief: without what is most of a file and is not compared, nodes of profiles and words of findings."""
 
 from functools import cache
 
