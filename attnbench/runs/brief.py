@@ -1,4 +1,4 @@
-"""Facts read in brief: without what is most of a file and is not compared, nodes of profiles and words of findings."""
+"""Facts read in brief: without what is most of a file and not compared: nodes, a second clock, words of findings."""
 
 from functools import cache
 
@@ -35,8 +35,12 @@ class _BriefProfileFact(ProfileFact, frozen=True, kw_only=True, tag="profile"):
     nodes: tuple[NodeRow, ...] = msgspec.field(default=(), name="no nodes")
 
 
+class _BriefPairsFact(PairsFact, frozen=True, kw_only=True, tag="pairs"):
+    cpu: tuple[tuple[float, float], ...] = msgspec.field(default=(), name="no CPU time")
+
+
 _BRIEF_DECODER = msgspec.json.Decoder(
-    _BriefBuiltFact | _BriefProfileFact | ApartFact | PairsFact | LatencyFact | MemoryFact | FailedFact
+    _BriefBuiltFact | _BriefProfileFact | ApartFact | _BriefPairsFact | LatencyFact | MemoryFact | FailedFact
 )
 
 

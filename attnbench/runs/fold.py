@@ -31,7 +31,7 @@ def fold(header: RunHeader, ledger: Ledger, *, brief: bool = False) -> Run:
 def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = False) -> Record:
     """The record of one case. A baseline's has the noise floor, from one of its variants that was measured twice.
 
-    A ``brief`` one leaves out what interleaved pairs say.
+    A ``brief`` one leaves out what interleaved pairs say, and where the time went.
     """
     facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
@@ -44,7 +44,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
     pending = max(0, replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
-        measured += crosscheck(header, ledger, case).measurements()
+        measured += [] if brief else crosscheck(header, ledger, case).measurements()
         measured += _floor(header, ledger, case, repeated)
         pending += 0 if facts.ended else repeats_wanted(header, ledger, case)
     built = facts.built or BuiltFact(case=case)
@@ -58,7 +58,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
         uncounted=built.uncounted,
         failure=_failure(facts),
         notes=(*built.notes, *_notes(facts, ledger.set_aside(case))),
-        seconds=_seconds(ledger.of(case)),
+        seconds={} if brief else _seconds(ledger.of(case)),
         pending=pending,
         sources=built.hashes,
     )

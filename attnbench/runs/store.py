@@ -30,6 +30,7 @@ from attnbench.runs.fold import fold
 
 SCHEMA = 2
 RUN_FILE = "run.jsonl"
+READ_BYTES = 1 << 20
 MISFITS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What lines of another shape end in."""
 
@@ -239,10 +240,10 @@ def _whole(text: str) -> int:
 
 
 def _complete_lines(path: Path) -> Iterator[bytes]:
-    """The lines one by one, without their ends; a torn last one is left out."""
+    """The lines one by one, with their ends; a torn last one, which has none, is left out."""
     try:
-        with path.open("rb") as file:
-            yield from (line[:-1] for line in file if line.endswith(b"\n"))
+        with path.open("rb", buffering=READ_BYTES) as file:
+            yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
         raise InputError(f"run {path}: cannot be read: {error.strerror}") from error
 
