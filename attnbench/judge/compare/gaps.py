@@ -36,19 +36,20 @@ def gaps(matched: Iterable[Pair | ComparisonRow], rows: Sequence[ComparisonRow],
     """What is missing, in the order of the cases; nothing is where nothing is asked for."""
     if not fail_on.gates:
         return
-    of: defaultdict[Case, list[ComparisonRow]] = defaultdict(list)
+    gates = {gate.metric: gate for gate in fail_on.gates}
+    of: defaultdict[tuple[Case, str], list[ComparisonRow]] = defaultdict(list)
     for row in rows:
-        of[row.case].append(row)
-    known = {row.family for row in rows}
-    gates = {gate.metric: gate for gate in fail_on.gates}.values()
+        if (family := row.family) == CASE or (family in gates and gates[family].judges(row)):
+            of[row.case, family].append(row)
+    known = {family for _, family in of}
     for one in matched:
-        whole = next((row for row in of[one.case] if row.metric == CASE), None)
+        whole = next(iter(of.get((one.case, CASE), ())), None)
         if whole is not None and whole.verdict in ("removed", "incomparable", "better"):
             yield Gap(one.case, CASE, whole.why)
         elif isinstance(one, Pair) and one.built:
-            for gate in gates:
-                needed = fail_on.asked or gate.metric in known
-                yield from _unanswered(one, gate, [row for row in of[one.case] if gate.judges(row)], needed=needed)
+            for metric, gate in gates.items():
+                needed = fail_on.asked or metric in known
+                yield from _unanswered(one, gate, of.get((one.case, metric), ()), needed=needed)
 
 
 def _unanswered(pair: Pair, gate: RegressionGate, rows: Sequence[ComparisonRow], *, needed: bool) -> Iterator[Gap]:
