@@ -204,7 +204,8 @@ def test_replicates_go_on_until_the_precision_or_the_budget_ends(go, clockwork, 
     assert len(record.get("paired").samples) == EFFORT.rounds, "pairs are no part of the second stage"
 
 
-def test_a_finished_run_gets_more_replicates_of_the_cases_that_are_asked_for(go, tmp_path):
+def test_a_finished_run_gets_more_replicates_of_the_cases_that_are_asked_for(go, clockwork):
+    clockwork.percents = count(1)  # no two replicates are alike
     third = Case("h", "t=m", "8x8")
     run = plan_of(BASE, VARIANT, third, effort=replace(EFFORT, screen=True, processes=3))
     first = go(run)
