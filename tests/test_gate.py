@@ -1,5 +1,6 @@
 """A gate is not passed by silence: each way to lose a figure against each exit code, and what would resolve what is not told."""
 
+import cProfile
 import json
 import math
 import os
@@ -22,8 +23,11 @@ from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
 from attnbench.measure import bench as benches
 from attnbench.measure import sweep
+from attnbench.report import markdown
+from attnbench.report.comparison import answer
 from attnbench.runs import fold
-from attnbench.runs.store import RUN_FILE, load_run
+from attnbench.runs.facts import Ledger
+from attnbench.runs.store import RUN_FILE, load_run, read_run_file
 
 ALL = "overhead:1%,params:0,macs:0,memory:5%,npu:refused,nodes:0,latency:5%"
 TIMES = [0.1] * 5
@@ -375,6 +379,26 @@ def test_a_fact_that_holds_none_is_refused_with_its_line(make, store, refused, n
     assert f"two/{RUN_FILE}: line 4 is not a fact" in refused("compare", bad, bad)
 
 
+def test_a_name_that_is_no_text_is_refused_before_anything_is_measured(refused, user_file, tmp_path):
+    odd = tmp_path / os.fsdecode(b"m\xff.py")
+    odd.write_text(user_file.read_text())
+    said = refused(
+        "sweep", "--module", f"{odd}:Gate", "--place", "encoder.layer3", "--size", "32x32", "--out", tmp_path / "out"
+    )
+    assert "is no valid Unicode: rename the file that it names" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stored_name_that_is_no_text_is_shown_by_its_escape(make, store, command):
+    run = make(replace(variant(), case=case("half \ud800=se")))
+    path = store(replace(run, header=replace(run.header, cases=tuple(r.case for r in run.records))))
+    assert [r.case.variant for r in load_run(path).records] == ["baseline", "half \\ud800=se"]
+    for arguments in (("report", path), ("compare", path, path, "--all"), ("explain", path, "half"), ("recommend", path)):
+        code, out, err = command(*arguments)
+        assert (code, err) == (0, "")
+        out.encode()
+
+
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("by zero\nand more"), EOFError(), RecursionError("deep"), MemoryError()]
 )
@@ -403,3 +427,44 @@ def test_a_reader_that_went_away_is_no_regression(make, store):
     done = subprocess.run([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+# --- time
+
+
+def calls(function, *arguments):
+    """How many functions are called: time that no other process disturbs."""
+    profile = cProfile.Profile()
+    profile.runcall(function, *arguments)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_reports_and_comparisons_take_time_in_proportion_to_the_cases(make):
+    def of_hosts(number, pct):
+        one = make(variant("encoder.stem=se", pct), variant("encoder.layer1=se", pct))
+        records = tuple(replace(r, case=replace(r.case, host=f"host{i}")) for i in range(number) for r in one.records)
+        named = [
+            {"variant": r.case.variant, "host": r.case.host, "claims": [], "priority": 1}
+            for r in records
+            if not r.case.is_baseline
+        ]
+        study = {**one.header.study, "cases": named}
+        return replace(one, records=records, header=replace(one.header, study=study, cases=tuple(r.case for r in records)))
+
+    small, large = ((of_hosts(number, 1.0), of_hosts(number, 1.1)) for number in (20, 80))
+    calls(compare, *small)  # what is computed once
+    for function in (lambda *runs: markdown.render(runs[0]), lambda *runs: answer(compare(*runs)).json()):
+        assert calls(function, *large) < 4.4 * calls(function, *small)
+
+
+def test_a_run_is_read_in_brief_and_whole_to_the_same_figures(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    import reading_speed
+
+    path = reading_speed.write_run(tmp_path / "made", 60, 0)
+    whole, brief = load_run(path), load_run(path, brief=True)
+    stored = read_run_file(path)
+    assert whole == fold.fold(stored.header, Ledger(stored.facts)), "nodes that were summed up are those that were kept"
+    assert any(record.nodes for record in whole.records)
+    assert compare(whole, whole).rows == compare(brief, brief).rows
+    assert [r.sources for r in brief.records] == [r.sources for r in whole.records]

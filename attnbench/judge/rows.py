@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
@@ -107,10 +107,14 @@ def rows_of(run: Run) -> list[Row]:
     """The run's rows: its records in their order, each once for every target of the study."""
     baselines = {record.case: record for record in run.records if record.case.is_baseline}
     study, named = run.header.study, defaultdict(list)
-    for asked in study.get("cases", ()):
-        named[asked["variant"]].append(asked)
+    for place, asked in enumerate(study.get("cases", ())):
+        named[asked.get("host"), asked["variant"]].append((place, asked))
+    own = {
+        (host, variant): [asked for _, asked in sorted((*named[host, variant], *named[None, variant]), key=itemgetter(0))]
+        for host, variant in {(record.case.host, record.case.variant) for record in run.records}
+    }
     return [
-        Row(record, baselines.get(record.case.baseline), target, named.get(record.case.variant, ()))
+        Row(record, baselines.get(record.case.baseline), target, own[record.case.host, record.case.variant])
         for record in run.records
         for target in study.get("targets", [""]) or [""]
     ]
@@ -129,11 +133,12 @@ def column_names(rows: Sequence[Row]) -> list[str]:
 
 def asked_rows(run: Run) -> Iterator[tuple[Mapping[str, Any], Row]]:
     """The study's own cases with their rows, one for each host, size and target that they were run at."""
-    of: defaultdict[str, list[Row]] = defaultdict(list)
+    of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows_of(run):
-        of[row.case.variant].append(row)
+        for host in (row.case.host, None):
+            of[host, row.case.variant].append(row)
     cases = run.header.study.get("cases", ())
-    return ((asked, row) for asked in cases for row in of[asked["variant"]] if row.answers(asked))
+    return ((asked, row) for asked in cases for row in of[asked.get("host"), asked["variant"]] if row.answers(asked))
 
 
 def _size(written: Any) -> str:
