@@ -128,9 +128,9 @@ PAIR = plan_of(BASE, VARIANT)
 def go(clockwork, monkeypatch, tmp_path):
     """Runs a plan with a builder that answers at once; with ``steps``, so many of them."""
 
-    def run(plan=PAIR, builder=None, observer=None, out=tmp_path / "out"):
+    def run(plan=PAIR, builder=None, observer=None, out=tmp_path / "out", **more):
         monkeypatch.setattr(sweep, "Builder", builder or Builder())
-        return sweep.run_plan(plan, tmp_path, out, observer or Silent())[0]
+        return sweep.run_plan(plan, tmp_path, out, observer or Silent(), **more)[0]
 
     return run
 
@@ -202,6 +202,20 @@ def test_replicates_go_on_until_the_precision_or_the_budget_ends(go, clockwork, 
     assert len(record.get("overhead").samples) == number
     assert record.get("overhead").note == note
     assert len(record.get("paired").samples) == EFFORT.rounds, "pairs are no part of the second stage"
+
+
+def test_a_finished_run_gets_more_replicates_of_the_cases_that_are_asked_for(go, clockwork):
+    clockwork.percents = count(1)  # no two replicates are alike
+    third = Case("h", "t=m", "8x8")
+    run = plan_of(BASE, VARIANT, third, effort=replace(EFFORT, screen=True, processes=3))
+    first = go(run)
+    second = go(run, more={VARIANT: 4})
+    numbers = [len(one.get("overhead").samples) for one in second.records[1:]]
+    assert numbers == [len(first.records[1].get("overhead").samples) + 4, len(first.records[2].get("overhead").samples)]
+    assert second.header == first.header, "what was asked of the study stays"
+    assert second.records[1].get("overhead").samples[:2] == first.records[1].get("overhead").samples[:2]
+    assert finished(second)
+    assert go(run) == second, "no more is asked for"
 
 
 def test_a_replicate_has_a_baselines_profile_of_its_own_pass(go, clockwork):

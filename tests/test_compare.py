@@ -25,7 +25,7 @@ from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.exact import HARM, NPU, NPU_OPS
 from attnbench.judge.compare.gates import DEFAULT, LEVELS, LOST, METRICS
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
-from attnbench.judge.compare.noisy import AMONG, SHOWN, UNRESOLVED, ReplicateSeries, holm, judged, verdict_of, welch
+from attnbench.judge.compare.noisy import AMONG, BLUNT, SHOWN, UNRESOLVED, ReplicateSeries, holm, judged, verdict_of, welch
 from attnbench.judge.compare.rows import ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.comparison import COLUMNS, answer, sections
@@ -186,8 +186,8 @@ def test_levels_and_names_are_those_of_the_rest_of_the_package():
         (1.97, 0.05, "worse", "told from noise"),
         (-0.5, 0.05, "better", "told from noise"),
         (0.03, 0.05, "better", "told from noise"),
-        (1.6, 1.0, "incomparable", UNRESOLVED),
-        (1.01, 2.0, "incomparable", UNRESOLVED),
+        (1.6, 1.0, "unresolved", UNRESOLVED),
+        (1.01, 2.0, "unresolved", UNRESOLVED),
         (9.0, 1.0, "worse", "told from noise"),
     ],
 )  # fmt: skip
@@ -219,7 +219,7 @@ def test_the_noise_floor_of_either_run_widens_the_interval(make, where):
     one, two = make(variant(pct=1.0), floor=floors[0]), make(variant(pct=2.1), floor=floors[1])
     found = row(compare(one, two))
     assert (found.low, found.high) == pytest.approx((-0.001, 0.023))
-    assert (found.verdict, found.why) == ("incomparable", UNRESOLVED)
+    assert (found.verdict, found.why) == ("unresolved", BLUNT)
     narrow = row(compare(make(variant(pct=1.0), floor=0.01), make(variant(pct=2.1), floor=0.02)))
     assert narrow.high - narrow.low < 0.003
     assert narrow.verdict == "worse"
@@ -241,7 +241,7 @@ def test_the_family_is_all_overheads_that_compare_and_a_lone_change_is_harder_to
     assert alone.verdict == "worse"
     assert among.p == alone.p
     assert among.adjusted == pytest.approx(401 * alone.p)
-    assert (among.verdict, among.why) == ("incomparable", AMONG)
+    assert (among.verdict, among.why) == ("unresolved", AMONG)
 
 
 @pytest.mark.parametrize(
@@ -268,13 +268,13 @@ def test_an_overhead_that_one_run_did_not_measure_is_incomparable(make):
     [
         (0.1, 1.0, 0.05, "worse"),
         (0.1, 0.99, 0.01, "same"),
-        (-0.1, 1.1, 0.01, "incomparable"),
-        (0.1, 1.1, 0.06, "incomparable"),
+        (-0.1, 1.1, 0.01, "unresolved"),
+        (0.1, 1.1, 0.06, "unresolved"),
         (-1.0, -0.1, 0.05, "better"),
         (-0.99, -0.1, 0.01, "same"),
         (-0.99, 0.99, 1.0, "same"),
-        (-1.0, 0.5, 1.0, "incomparable"),
-        (-2.0, 2.0, 0.01, "incomparable"),
+        (-1.0, 0.5, 1.0, "unresolved"),
+        (-2.0, 2.0, 0.01, "unresolved"),
     ],
 )
 def test_the_rule_at_its_edges(low, high, adjusted, verdict):
@@ -304,7 +304,7 @@ def outcomes(seed, families, cases, *, number, scatter, change):
 def test_equal_runs_raise_no_alarm_where_replicates_scatter_by_a_fifth_of_the_threshold(number, seed):
     verdicts, alarms = outcomes(seed, 30, 89, number=number, scatter=0.2, change=0.0)
     assert alarms == 0
-    assert set(verdicts) <= {"same", "incomparable"}
+    assert set(verdicts) <= {"same", "unresolved"}
 
 
 @pytest.mark.parametrize(("cases", "families"), [(1, 1500), (20, 200)])
@@ -502,7 +502,7 @@ def test_cases_are_added_and_removed_and_what_a_run_did_not_come_to_is_neither(m
     found = compare(make(variant("a"), variant("b")), make(variant("a"), variant("c")))
     assert (row(found, "case", "b").verdict, row(found, "case", "c").verdict) == ("removed", "added")
     assert "; 1 case added, 1 case removed." in found.notes[2]
-    assert found.exit_code == 0
+    assert [(gap.case.variant, gap.metric) for gap in found.missing] == [("b", "case")], "what is added asks nothing"
     ended = compare(make(variant("a"), variant("b")), make(variant("a"), planned=(case("b"),)))
     assert (row(ended, "case", "b").verdict, row(ended, "case", "b").why) == ("incomparable", "NEW ended before this case")
     assert "2 of 3 cases; the run is not finished" in ended.notes[1]
@@ -621,7 +621,7 @@ def test_a_verdict_that_was_as_bad_before_is_no_regression(make):
 def test_entries_may_be_repeated_and_given_one_by_one(make):
     gates = parse(["overhead:2%, overhead:0.5%", "params:0"])
     assert gates.text == "overhead:2%,overhead:0.5%,params:0"
-    assert gates.threshold("overhead") == 0.005
+    assert gates.smallest("overhead", 0.01) == 0.005
     found = compare(make(variant()), make(variant(pct=1.6)), gates)
     assert row(found).fails == ("overhead:0.5%",)
     assert found.threshold == 0.005
@@ -629,11 +629,11 @@ def test_entries_may_be_repeated_and_given_one_by_one(make):
 
 
 def test_the_default_is_what_it_is_said_to_be(make):
-    assert parse([]).text == DEFAULT == "overhead:1%,params:0,macs:0,memory:5%,npu:refused"
+    assert parse([]).text == DEFAULT == "overhead:1%:10%,params:0,macs:0,memory:5%,npu:refused"
     figures = {"params": 1001, "macs": 1_000_001, "activation_peak": 9000, "weights": 9999}
     found = compare(make(variant()), make(variant(pct=3.0, figures=figures, findings=(ours("Mul", "refused"),))))
     assert [entry for one in found.regressions for entry in one.fails] == [
-        "params:0", "macs:0", "memory:5%", "npu:refused", "overhead:1%",
+        "params:0", "macs:0", "memory:5%", "npu:refused", "overhead:1%:10%",
     ]  # fmt: skip
 
 
@@ -654,9 +654,13 @@ def test_the_default_is_what_it_is_said_to_be(make):
         ("npu:refusd", "unknown NPU verdict of --fail-on 'refusd': did you mean 'refused'?"),
         ("npu:ok", "known: fallback, refused, unknown"),
         ("npu", "--fail-on 'npu' has no threshold: write npu:refused"),
-        ("", "--fail-on '' names no metric: write it like overhead:1%,params:0"),
+        ("", "--fail-on '' names no metric: write it like overhead:1%:10%,params:0"),
         ("params:0,,macs:0", "--fail-on '' names no metric"),
         (":5", "--fail-on ':5' names no metric"),
+        ("overhead:1%:2", "after the second colon stands a share of the overhead itself: write overhead:1%:10%"),
+        ("overhead:1%:", "after the second colon stands a share of the overhead itself"),
+        ("overhead::5%", "has no threshold that is a share of the baseline's latency: write overhead:1%"),
+        ("memory:5%:5%", "has no threshold that is a number or a share of what it was"),
         ("none,params:0", "unknown metric of --fail-on 'none'"),
     ],
 )
@@ -687,7 +691,7 @@ def test_a_metric_that_is_failed_on_and_compared_in_no_case_is_no_pass(make):
     regressed = compare(one, make(variant(figures={"params": 1001}), machine="n"))  # counts more
     assert (regressed.exit_code, regressed.not_compared) == (1, ("overhead",))
     unresolved = compare(make(variant(scatter=3.0)), make(variant(pct=1.1, scatter=3.0)))
-    assert (unresolved.exit_code, unresolved.not_compared) == (3, ("overhead",))
+    assert (unresolved.exit_code, unresolved.not_compared) == (4, ())
 
 
 def test_what_neither_run_holds_is_missed_only_where_it_was_asked_for(make):
@@ -722,9 +726,12 @@ def test_the_command_says_first_what_was_compared_and_what_came_of_it(command, p
     lines = out.splitlines()
     assert lines[0] == f"BASE {pair[0]}: 2026-01-01T00:00:00+00:00, commit abc, on a CPU (id m), 8 of 8 cases."
     assert lines[1].startswith(f"NEW {pair[1]}: ")
-    assert lines[2] == "Of 54 figures of 7 cases: 49 same, 1 better, 3 worse, 1 incomparable; 1 case added, 1 case removed."
+    assert (
+        lines[2]
+        == "Of 54 figures of 7 cases: 49 same, 1 better, 3 worse, 0 incomparable, 1 unresolved; 1 case added, 1 case removed."
+    )
     assert lines[3] == f"2 regressions in 2 cases by --fail-on {DEFAULT} (the default)."
-    titles = ["Regressions", "Worse, and not failed on", "Better", "Not resolved", "Cases of one run alone", "Incomparable"]
+    titles = ["Regressions", "Worse, and not failed on", "Better", "Not resolved", "Cases of one run alone"]
     assert [out.index(title) for title in titles] == sorted(out.index(title) for title in titles)
     assert "Every figure" not in out
     assert "+3.000 [2.942, 3.058] points" in out
@@ -783,11 +790,16 @@ def test_csv_holds_every_row_unrounded(command, pair, tmp_path):
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     assert list(rows[0]) == list(COLUMNS)
     (one,) = (r for r in rows if (r["variant"], r["metric"]) == ("worse", "overhead"))
-    assert (one["verdict"], one["unit"], one["fails"], one["causes"]) == ("worse", "%", "overhead:1%", "onnxruntime: 1 → 2")
+    assert (one["verdict"], one["unit"], one["fails"], one["causes"]) == (
+        "worse",
+        "%",
+        "overhead:1%:10%",
+        "onnxruntime: 1 → 2",
+    )
     assert (float(one["before"]), float(one["after"]), float(one["delta"])) == pytest.approx((1.0, 4.0, 3.0))
     assert float(one["delta_low"]) < 3 < float(one["delta_high"])
     assert 0 < float(one["p"]) < float(one["p_holm"])
-    assert {r["verdict"] for r in rows} == {"same", "better", "worse", "added", "removed", "incomparable", ""}
+    assert {r["verdict"] for r in rows} == {"same", "better", "worse", "added", "removed", "unresolved", ""}
 
 
 def test_json_holds_runs_question_outcome_and_every_row(command, pair):

@@ -118,6 +118,50 @@ def test_every_format_renders_every_run_the_same_way_twice(name, any_run):
     rendered.encode("utf-8")
 
 
+HOSTILE = (
+    "half \ud800 of \udcff one",
+    "a | b \\| c",
+    "two\nlines\r\n",
+    "<script>x</script>",
+    "`a`*b*[c](d)",
+    "\x00\x1b[31m",
+    "",
+    "x" * 3000,
+)
+
+
+@pytest.mark.parametrize("odd", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_breaks_a_format(name, odd, run):
+    """Of hosts, modules, nodes and studies, in what is told of them."""
+    study = {**run.header.study, "title": odd, "name": odd}
+    records = tuple(
+        replace(
+            r,
+            case=Case(odd, f"'{odd}'=eca" if i else "baseline", "8x8"),
+            notes=(odd,),
+            failure=Failure(odd, odd, odd) if r.failure else None,
+            findings=tuple(replace(f, node=odd, op=odd, reason=odd, rule=odd) for f in r.findings),
+        )
+        for i, r in enumerate(run.records[:2] + run.records[3:4])
+    )
+    rendered = text(name, replace(run, records=records, header=replace(run.header, study=study)))
+    rendered.encode()
+    if name == "md":
+        tables = [line for line in rendered.splitlines() if line.startswith("|")]
+        rules = [line for line in tables if set(line) <= set("|:-")]
+        columns = 0
+        for line, following in zip(tables, [*tables[1:], ""], strict=True):
+            columns = following.count("|") if following in rules else columns
+            assert len(re.findall(r"(?:\\.|[^|\\])*\|", line)) == columns, line
+        assert "<script" not in rendered
+        assert sum(line.startswith("# ") for line in rendered.splitlines()) == 1
+    if name in ("json", "bmf", "github-action-benchmark", "pytest-benchmark"):
+        json.loads(rendered)
+    if name == "junit":
+        ET.fromstring(rendered)
+
+
 def test_names_and_files_are_unique_and_the_help_names_each():
     entries = [FORMATS.load(name) for name in NAMES]
     assert set(re.split(", | or ", FORMAT_HELP.rstrip("."))) == set(NAMES)

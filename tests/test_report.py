@@ -82,7 +82,7 @@ def test_claims_stand_beside_their_figures_and_stages_beside_what_was_promised(r
 
 
 def test_the_matrix_follows_the_studys_order_and_shows_every_outcome(run):
-    table = tables.matrix(run, "resnetsan01", "384x640")
+    table = tables.matrix(run, rows_of(run))
     assert list(table.columns)[:3] == ["place", "eca", "cbam_npu"]
     cells = {row["place"]: row for row in table.records()}
     assert cells["encoder.stem"]["self_attention"] == "skipped"
@@ -213,7 +213,7 @@ def test_why_replicates_ended_is_told(measured_twice):
 def test_a_case_that_is_not_attributed_says_so_in_its_cell(run):
     none = Measurement("overhead", None, note="not attributed: 3% of the baseline's time has a counterpart")
     found = replace(run, records=(run.records[0], replace(run.records[1], measurements=run.records[1].measured((none,)))))
-    table = tables.matrix(found, "resnetsan01", "384x640")
+    table = tables.matrix(found, rows_of(found))
     assert table.column("cbam_npu") == ["not attributed"]
     assert len(trust.imprecise(rows_of(found)).rows) == 1
     assert row(found, "encoder.layer3=cbam_npu")["agreement"] == ""

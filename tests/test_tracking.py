@@ -495,11 +495,16 @@ def test_shards_count_in_the_run_that_they_were_merged_into(tmp_path):
     assert "a shard of" in found.archive.left_out[0].reason
 
 
-def test_what_is_no_number_is_no_figure(tmp_path):
+def test_a_run_that_holds_no_number_is_left_out(tmp_path):
     bad = json.dumps(record("a").to_json() | {"measurements": [{"metric": "overhead", "value": float("nan")}]})
+    write(tmp_path / "y", header(1), [record("b", SOME)])
     path = write(tmp_path / "x", header(), [record("b", SOME)])
     path.write_text(path.read_text() + bad + "\n")
-    assert [trend.series.case.variant for trend in track(tmp_path).trends] == ["b"]
+    found = track(tmp_path)
+    assert [len(trend.series.points) for trend in found.trends] == [1]
+    assert [
+        "line 3 is not a record: ValueError: NaN is not a finite number" in one.reason for one in found.archive.left_out
+    ] == [True]
 
 
 def test_a_writer_with_other_spaces_and_keys_in_another_order_is_read_too(tmp_path):

@@ -89,11 +89,23 @@ def write_reports(run: Run, folder: Path) -> None:
         save_text(folder / entry.file, entry.render(run))
 
 
-def stored_run(where: str, results: Path) -> Run:
-    """The run that a folder, a file or the word ``latest`` names."""
+def stored_run(where: str, results: Path, *, brief: bool = False) -> Run:
+    """The run that a folder, a file or the word ``latest`` names; a ``brief`` one has what is compared."""
     from attnbench.runs.store import latest_run, load_run  # noqa: PLC0415
 
-    return load_run(latest_run(results) if where == "latest" else where)
+    return load_run(latest_run(results) if where == "latest" else where, brief=brief)
+
+
+def named_run(name: str, results: Path) -> tuple[Run, str]:
+    """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
+    if name == "baseline":
+        from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
+    elif name == "latest":
+        from attnbench.runs.store import latest_run as found  # noqa: PLC0415
+    else:
+        return stored_run(name, results, brief=True), name
+    path = found(results)
+    return stored_run(str(path), results, brief=True), f"{name} ({path.parent})"
 
 
 @contextmanager

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, stored_run, uncollected
+from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, named_run, uncollected
 from attnbench.cli.app import app
-from attnbench.core.records import Run
 
 
 @app.command()
@@ -18,11 +17,15 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="METRIC:THRESHOLD,...",
-            help="What is a regression: overhead:1% in points of the baseline's latency; params:0 or memory:5% by how much "
-            "an exact figure may rise; npu:refused, fallback or unknown, how bad a verdict may become; latency:5%; or none.",
+            help="What is a regression: overhead:1%:10% in points of the baseline's latency or, where that is more, as a "
+            "share of the overhead; params:0 or memory:5% by how much an exact figure may rise; npu:refused, fallback or "
+            "unknown, how bad a verdict may become; latency:5%; or none.",
             show_default=False,
         ),
     ] = None,
+    allow_unresolved: Annotated[
+        int, typer.Option(min=0, help="So many figures that are failed on may be unresolved: noise does not tell.")
+    ] = 0,
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
@@ -31,29 +34,25 @@ def compare(
     output: OutputOption = None,
     results: NamesOption = Path("results"),
 ) -> None:
-    """Say what became of every figure of one run in another: same, better, worse or incomparable, why, and by what cause.
+    """Say what became of each figure of one run in another: same, better, worse, unresolved or incomparable, and why.
 
-    Unless told otherwise it fails on overhead:1%,params:0,macs:0,memory:5%,npu:refused and on lost cases.
-    Exit codes: 0 no regression, 1 a regression, 2 bad input, 3 nothing, or not all that is failed on, could be compared.
+    Unless told otherwise it fails on overhead:1%:10%,params:0,macs:0,memory:5%,npu:refused and on lost cases.
+    Exit codes: 0 every planned case excludes every threshold, 1 a regression, 2 bad input, 3 a figure that is failed on is
+    missing, 4 one is not resolved.
     """
     from attnbench.judge import compare as comparing  # noqa: PLC0415
     from attnbench.report import comparison as shown  # noqa: PLC0415
 
     gates = comparing.parse(fail_on or [])
     with uncollected():
-        (before, base), (after, new) = _run(base, results), _run(new, results)
-        found = comparing.compare(before, after, gates, across_machines=across_machines, names=(base, new))
+        (before, base), (after, new) = named_run(base, results), named_run(new, results)
+        found = comparing.compare(
+            before,
+            after,
+            gates,
+            across_machines=across_machines,
+            allow_unresolved=allow_unresolved,
+            names=(base, new),
+        )
     answer(format_, output, shown.answer(found, everything=all_))
     raise typer.Exit(found.exit_code)
-
-
-def _run(name: str, results: Path) -> tuple[Run, str]:
-    """The run that a name stands for, and what it is called: with its place, where the name does not say it."""
-    if name == "baseline":
-        from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
-    elif name == "latest":
-        from attnbench.runs.store import latest_run as found  # noqa: PLC0415
-    else:
-        return stored_run(name, results), name
-    path = found(results)
-    return stored_run(str(path), results), f"{name} ({path.parent})"

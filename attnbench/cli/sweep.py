@@ -2,23 +2,31 @@
 
 import signal
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import show_table, write_reports
+from attnbench.cli.answer import named_run, show_table, write_reports
 from attnbench.cli.app import app
 from attnbench.core.errors import InputError
-from attnbench.core.records import Run
+from attnbench.core.records import Case, Run
+from attnbench.core.units import counted
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from attnbench.judge.compare import FailOn
     from attnbench.measure.observer import Observer
+    from attnbench.study.plan import Plan
 
 INTERRUPTED = 130
+
+MOST_MORE = 50
+"""Replicates more that one case is worth: what wants more of them lies at the threshold, or scatters too much."""
 
 
 @app.command()
@@ -44,6 +52,15 @@ def sweep(
     rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of each case with its baseline.")] = None,
     screen: Annotated[bool, typer.Option("--screen", help="Two replicates, and more only where they decide.")] = False,
     budget: Annotated[str | None, typer.Option(help="Time to spend: 90s, 3min, 1h; screens first.")] = None,
+    resolve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BASE", help="Then the replicates that a comparison with this run lacks: attnbench compare BASE."
+        ),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC:THRESHOLD,...", help="By which --resolve compares.")
+    ] = None,
     threads: Annotated[str | None, typer.Option(help="Absolute latency also at these thread counts: 1,2.")] = None,
     memory: Annotated[
         bool | None, typer.Option(help="Measure the peak of memory.", show_default="where the static one changes")
@@ -94,6 +111,8 @@ def sweep(
     if shard is not None:
         plan = planning.shard(plan, shard)
     seconds = float("inf") if budget is None else parse_duration(budget)
+    reference = _reference(plan, resolve, fail_on, results)
+    began = time.monotonic()
     if dry_run:
         rows = [{"case": case, "about": about} for case, about in estimate(plan)]
         show_table(Table.of(rows), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
@@ -102,6 +121,9 @@ def sweep(
     with _observer(quiet) as observer:
         try:
             run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds)
+            if lacking := reference.lacking(run) if reference else {}:
+                left = seconds - (time.monotonic() - began)
+                run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, more=lacking)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -110,10 +132,51 @@ def sweep(
     typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
     if left := sum(record.pending > 0 for record in run.records):
         typer.echo(f"the time was spent with {left} of {len(run.records)} cases unfinished: the same command goes on")
+    if reference:
+        typer.echo(reference.outcome(run, folder))
     failed = sum(record.status == "failed" for record in run.records)
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The run that a new one is to be told from, and by which thresholds."""
+
+    base: Run
+    name: str
+    fail_on: "FailOn"
+
+    def lacking(self, run: Run) -> dict[Case, int]:
+        """By case how many replicates more would resolve its overhead; what would take too many is left as it is."""
+        from attnbench.judge.compare import compare  # noqa: PLC0415
+
+        found = compare(self.base, run, self.fail_on).replicates_lacking
+        return {case: number for case, number in found.items() if number <= MOST_MORE}
+
+    def outcome(self, run: Run, folder: Path) -> str:
+        """What is still unresolved, in words."""
+        from attnbench.judge.compare import compare  # noqa: PLC0415
+
+        left = len(compare(self.base, run, self.fail_on).unresolved)
+        return f"{counted(left, 'figure')} not resolved beside {self.name}: attnbench compare {self.name} {folder} says more"
+
+
+def _reference(plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path) -> Reference | None:
+    """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
+    from attnbench.judge.compare import parse  # noqa: PLC0415
+    from attnbench.judge.compare.match import unlike  # noqa: PLC0415
+    from attnbench.measure.sweep import make_header  # noqa: PLC0415
+
+    if resolve is None:
+        if fail_on:
+            raise InputError("--fail-on says by what --resolve compares: name a run with --resolve, too")
+        return None
+    base, name = named_run(resolve, results)
+    if why := unlike(base.header, make_header(plan)):
+        raise InputError(f"--resolve {resolve}: no overhead of it can be compared here: {why}")
+    return Reference(base, name, parse(fail_on or []))
 
 
 def _threads(text: str | None) -> tuple[int, ...] | None:

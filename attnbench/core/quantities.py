@@ -12,6 +12,7 @@ to refuse some of that again.
 
 import math
 import re
+from functools import cache
 from typing import Literal, NamedTuple
 
 from attnbench.core.errors import InputError
@@ -86,6 +87,7 @@ class Precision(NamedTuple):
         return max(self.points / 100, self.relative * abs(overhead))
 
 
+@cache
 def parse_precision(text: str) -> Precision:
     """Read ``0.05`` (percentage points), ``5%`` (of the overhead) or both, ``0.05,5%`` (the larger of them)."""
     message = f"precision '{text}' is not understood: write points like 0.05, a share like 5%, or both: 0.05,5%"

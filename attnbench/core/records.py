@@ -7,7 +7,7 @@ Rejected: one class per kind of measurement. A measurement says itself what unit
 whether it is exact, so reports and comparisons need no table of metrics and old files stay readable.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -32,7 +32,7 @@ ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
 """The levels at which a node runs on the NPU."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Case:
     """One question: this variant of this host at this input size. The key of every comparison."""
 
@@ -58,7 +58,7 @@ class Case:
         return f"{self.host} {self.size}{batch} {self.variant}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One figure with all that is needed to read and compare it.
 
@@ -82,7 +82,7 @@ class Measurement:
         return None if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What a target says of one node, and why.
 
@@ -107,7 +107,7 @@ class Finding:
     substitute: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeShare:
     """A node's part in an overhead: seconds per run, and the share of the baseline's time (a ratio).
 
@@ -214,6 +214,15 @@ class RunHeader:
     def effort_of(self, case: Case) -> Effort:
         """How much was asked to be measured of a case."""
         return self._own_efforts.get(case, self._usual_effort)
+
+    @cached_property
+    def variants(self) -> Mapping[Case, Sequence[Case]]:
+        """By baseline the cases whose overhead is counted from it."""
+        found: dict[Case, list[Case]] = {}
+        for case in self.cases:
+            if not case.is_baseline:
+                found.setdefault(case.baseline, []).append(case)
+        return found
 
     @cached_property
     def _usual_effort(self) -> Effort:

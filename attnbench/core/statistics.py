@@ -15,8 +15,9 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
-from statistics import fmean, median, stdev, variance
+from statistics import fmean, median
 
 BLOCKS_FROM, BLOCK_LENGTH, FEWEST_BLOCKS = 40, 10, 6
 
@@ -90,6 +91,16 @@ def variance_of_mean(replicates: Sequence[float]) -> float:
     return math.fsum([(x - mean) ** 2 for x in replicates]) / (len(replicates) - 1) / len(replicates)
 
 
+def variance(values: Sequence[float]) -> float:
+    """The variance of what two values or more are a sample of."""
+    return variance_of_mean(values) * len(values)
+
+
+def stdev(values: Sequence[float]) -> float:
+    """Its root."""
+    return math.sqrt(variance(values))
+
+
 def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, float]:
     """What a measurement resolves that was made twice: the smallest overhead, and the smallest difference between two.
 
@@ -101,6 +112,7 @@ def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, floa
     return half / math.sqrt(2), max(abs(found.value), half)
 
 
+@cache
 def student_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit  # noqa: PLC0415  scipy is slow to import and only the measuring side needs it
@@ -146,6 +158,7 @@ def medians(values: Sequence[float], number: int) -> list[float]:
     return [median(values[start:end]) for start, end in pairwise(edges)]
 
 
+@cache
 def signed_rank_critical(n: int, alpha: float) -> int | None:
     """Largest k with P(W <= k - 1) <= alpha/2 under the null hypothesis, counted from 0; ``None`` where there is none."""
     ways = [1]

@@ -4,10 +4,11 @@ Everything relative is made here, from the records alone: differences to the bas
 missing is ``None``. ``core.columns`` says which columns there are; tables, formats and judgements all read rows.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
@@ -24,12 +25,15 @@ THREADS = "_threads_"
 
 @dataclass(frozen=True)
 class Row:
-    """A case's record as one target sees it, with its baseline's and the run's study. ``target`` is empty without one."""
+    """A case's record as one target sees it, with its baseline's. ``target`` is empty without one.
+
+    ``named`` is what the study asks for of its variant, at whatever host and size.
+    """
 
     record: Record
     baseline: Record | None
     target: str
-    study: Mapping[str, Any]
+    named: Sequence[Mapping[str, Any]] = ()
 
     def get(self, column: str, /) -> Any:
         """What a column of cases.csv holds, in the unit of its name; ``None`` where that is missing."""
@@ -82,7 +86,7 @@ class Row:
 
     def claim(self, column: str) -> Claim | None:
         """The study's first claim about a column of this case."""
-        claims = (c for asked in self.study.get("cases", ()) if self.answers(asked) for c in asked["claims"])
+        claims = (c for asked in self.named if self.answers(asked) for c in asked["claims"])
         return next((claim for claim in claims if claim["metric"] == column), None)
 
     def _figure(self, column: Column, threads: str) -> float | str | None:
@@ -102,9 +106,15 @@ class Row:
 def rows_of(run: Run) -> list[Row]:
     """The run's rows: its records in their order, each once for every target of the study."""
     baselines = {record.case: record for record in run.records if record.case.is_baseline}
-    study = run.header.study
+    study, named = run.header.study, defaultdict(list)
+    for place, asked in enumerate(study.get("cases", ())):
+        named[asked.get("host"), asked["variant"]].append((place, asked))
+    own = {
+        (host, variant): [asked for _, asked in sorted((*named[host, variant], *named[None, variant]), key=itemgetter(0))]
+        for host, variant in {(record.case.host, record.case.variant) for record in run.records}
+    }
     return [
-        Row(record, baselines.get(record.case.baseline), target, study)
+        Row(record, baselines.get(record.case.baseline), target, own[record.case.host, record.case.variant])
         for record in run.records
         for target in study.get("targets", [""]) or [""]
     ]
@@ -123,8 +133,12 @@ def column_names(rows: Sequence[Row]) -> list[str]:
 
 def asked_rows(run: Run) -> Iterator[tuple[Mapping[str, Any], Row]]:
     """The study's own cases with their rows, one for each host, size and target that they were run at."""
-    rows = rows_of(run)
-    return ((asked, row) for asked in run.header.study.get("cases", ()) for row in rows if row.answers(asked))
+    of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
+    for row in rows_of(run):
+        for host in (row.case.host, None):
+            of[host, row.case.variant].append(row)
+    cases = run.header.study.get("cases", ())
+    return ((asked, row) for asked in cases for row in of[asked.get("host"), asked["variant"]] if row.answers(asked))
 
 
 def _size(written: Any) -> str:

@@ -11,9 +11,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -41,15 +42,26 @@ PROVIDERS_SECONDS = 60.0
 CASES_A_BUILDER = 6
 """Cases that are worth the start of one more building process, which loads torch."""
 
+NARROWEST = "0.000001"
+"""A precision that no number of replicates reaches: as many are taken as may be."""
+
 
 def run_plan(
-    plan: Plan, results: Path, out: Path | None, observer: Observer, *, wait: bool = True, seconds: float = float("inf")
+    plan: Plan,
+    results: Path,
+    out: Path | None,
+    observer: Observer,
+    *,
+    wait: bool = True,
+    seconds: float = float("inf"),
+    more: Mapping[Case, int] = MappingProxyType({}),
 ) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
 
     Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is continued, or a
     new folder ``<study>-<time>`` is made. Where another sweep measures on this machine, this waits for its end, or raises
-    ``InputError`` without ``wait``. After so many ``seconds`` no further step is begun.
+    ``InputError`` without ``wait``. After so many ``seconds`` no further step is begun. Of a finished run, so many ``more``
+    replicates are taken of these cases.
     """
     began = time.monotonic()
     _check_threads(plan)
@@ -59,7 +71,8 @@ def run_plan(
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = {case: _short_hash(own) for case, own in hashes.items()}
     stored = _recorded(folder, header)
-    header, ledger = stored.header, Ledger(stored.facts, sources)
+    ledger = Ledger(stored.facts, sources)
+    header = asking_more(stored.header, ledger, more)
     if next(schedule(plan, header, ledger), None) is None:
         return load_run(folder), folder
     waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
@@ -86,6 +99,24 @@ def run_plan(
                 observer.recorded(summarise(header, ledger, case), left)
     cache.clear(cache.SIZE_LIMIT)
     return load_run(folder), folder
+
+
+def asking_more(header: RunHeader, ledger: Ledger, more: Mapping[Case, int]) -> RunHeader:
+    """A header that asks for so many more replicates of these cases than they have; the stored one stays as it is.
+
+    The first stage stays what it was, and with it the interval that holds however many follow.
+    """
+    efforts = {
+        str(at): {
+            **header.efforts.get(str(at), {}),
+            "screen": False,
+            "precision": NARROWEST,
+            "max_processes": len(ledger.known(case).replicates) + more[case],
+        }
+        for at, case in enumerate(header.cases)
+        if case in more
+    }
+    return replace(header, efforts={**header.efforts, **efforts})
 
 
 @contextmanager

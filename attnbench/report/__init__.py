@@ -11,9 +11,16 @@ FORMATS = Catalogue("format", "attnbench.report", "attnbench.formats")
 
 @dataclass(frozen=True)
 class ReportFormat:
-    """A way of writing a run down: its name, its file in a run's folder, and the function that makes the text."""
+    """A way of writing a run down: its name, its file in a run's folder, and the function that makes the text.
+
+    Half of a character in a name is written as its escape: no file could hold it.
+    """
 
     name: str
     file: str
     render: Callable[[Run], str]
     summary: str
+
+    def __post_init__(self) -> None:
+        made = self.render
+        object.__setattr__(self, "render", lambda run: made(run).encode(errors="backslashreplace").decode())

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from attnbench.report.table import Table
+from attnbench.report.table import Table, markdown_text
 
 
 class Answer(NamedTuple):
@@ -43,7 +43,7 @@ def json_text(document: Mapping[str, Any]) -> str:
 
 def sections_text(sections: Iterable[tuple[str, str, Table]]) -> str:
     """Headings, paragraphs and tables; a section without either of the latter is left out."""
-    parts = ((f"## {title}", paragraph, table.markdown()) for title, paragraph, table in sections)
+    parts = ((f"## {markdown_text(title)}", paragraph, table.markdown()) for title, paragraph, table in sections)
     return "\n\n".join("\n\n".join(filter(None, part)) for part in parts if any(part[1:])) + "\n"
 
 

@@ -74,7 +74,9 @@ def _samples(case: Case, figure: SeriesFigure) -> Iterator[str]:
 
 def _safe(text: str) -> str:
     """Text without spaces, slashes, percent signs and control characters, each in its UTF-8 bytes as ``%XX``."""
-    return "".join(quote(c, safe="") if c in "/%" or c.isspace() or not c.isprintable() else c for c in text)
+    return "".join(
+        quote(c, safe="", errors="backslashreplace") if c in "/%" or c.isspace() or not c.isprintable() else c for c in text
+    )
 
 
 def _line(value: object) -> str:

@@ -30,7 +30,7 @@ def benchmark_name(case: Case) -> str:
     """The case's label; one that Bencher would find too long ends in a hash of itself."""
     if len(case.label) <= LONGEST_NAME:
         return case.label
-    mark = hashlib.sha256(case.label.encode()).hexdigest()[:12]
+    mark = hashlib.sha256(case.label.encode(errors="backslashreplace")).hexdigest()[:12]
     return f"{case.label[: LONGEST_NAME - len(mark) - 1]}~{mark}"
 
 

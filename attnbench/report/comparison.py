@@ -21,10 +21,11 @@ REGRESSIONS = "Regressions"
 WORSE = "Worse, and not failed on"
 BETTER = "Better"
 UNRESOLVED = "Not resolved: a change may be there, and may be noise"
+MISSING_FIGURES = "Missing: what --fail-on asks for and could not be compared"
 CASES = "Cases of one run alone"
 INCOMPARABLE = "Incomparable, by reason"
 EVERYTHING = "Every figure"
-TITLES = (REGRESSIONS, WORSE, BETTER, UNRESOLVED, CASES, INCOMPARABLE, EVERYTHING)
+TITLES = (REGRESSIONS, MISSING_FIGURES, WORSE, BETTER, UNRESOLVED, CASES, INCOMPARABLE, EVERYTHING)
 """In the order of their weight."""
 
 COLUMNS = {
@@ -33,7 +34,7 @@ COLUMNS = {
     "batch": "batch size",
     "variant": "modules by place; baseline is the host alone",
     "metric": "the measurement's name, with its target or thread count after @; case is the case as a whole",
-    "verdict": "same, better, worse, added, removed or incomparable; empty where the figure is told and not judged",
+    "verdict": "same, better, worse, added, removed, incomparable or unresolved; empty where it is told and not judged",
     "why": "what the verdict rests on",
     "before": "the figure of BASE",
     "after": "the figure of NEW",
@@ -45,6 +46,8 @@ COLUMNS = {
     "p_holm": "the same after Holm's correction over all that was compared with it",
     "causes": "what the change may come from",
     "fails": "entries of --fail-on that it is a regression by",
+    "threshold": "the change that counts, in the unit of the change",
+    "more": "replicates more that would resolve it, where it is unresolved",
 }
 """Of the CSV and of the JSON's rows; new ones come at the end."""
 
@@ -64,6 +67,12 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
         "regressions": len(found.regressions),
         "figures": Counter(row.verdict or "told" for row in found.rows),
         "not_compared": found.not_compared,
+        "missing": [
+            {"host": c.host, "size": c.size, "batch": c.batch, "variant": c.variant, "metric": metric, "why": why}
+            for c, metric, why in found.missing
+        ],
+        "unresolved": len(found.unresolved),
+        "allow_unresolved": found.allow_unresolved,
         "notes": found.notes,
         "rows": map(_row, found.rows),
     }
@@ -77,6 +86,8 @@ def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[s
     rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
     unlike: list[ComparisonRow] = []
     for row in found.rows:
+        if row.verdict in ("same", None) and not everything:
+            continue
         place = where(row.case)
         change = {**place, **_figures(row), "why": row.why}
         if row.causes:
@@ -88,12 +99,13 @@ def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[s
         elif row.verdict in ("added", "removed"):
             status = row.after or row.before or MISSING
             rows[CASES].append({**place, "verdict": row.verdict, "why": row.why, "status": status})
+        elif row.verdict == "unresolved":
+            rows[UNRESOLVED].append({**change, "more replicates": row.more.text if row.more else None})
         elif row.verdict == "incomparable":
             unlike.append(row)
-            if row.p is not None:
-                rows[UNRESOLVED].append(change)
         if everything:
             rows[EVERYTHING].append({**place, **_figures(row), "verdict": row.verdict or MISSING, "why": row.why})
+    rows[MISSING_FIGURES] = [{**where(gap.case), "metric": gap.metric, "why": gap.why} for gap in found.missing]
     rows[INCOMPARABLE] = incomparable(unlike)
     return ((title, Table.of(listed)) for title, listed in rows.items() if listed)
 
@@ -143,7 +155,8 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     case = row.case
     values = (
         case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
-        row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails),
+        row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails), _scaled(row.threshold, scale),
+        row.more.text if row.more and row.verdict == "unresolved" else None,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

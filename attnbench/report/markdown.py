@@ -6,11 +6,11 @@ from typing import Any
 from attnbench.core.records import Run
 from attnbench.core.units import bytes_text, seconds_text
 from attnbench.judge.claims import ABOUT
-from attnbench.judge.rows import rows_of
+from attnbench.judge.rows import Row, rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
 from attnbench.report.answer import sections_text
-from attnbench.report.table import Section
+from attnbench.report.table import Section, markdown_text
 
 HOW_TO_READ = " ".join(
     (
@@ -35,7 +35,7 @@ def render(run: Run) -> str:
 
 def _sections(run: Run) -> Iterator[str]:
     study = run.header.study
-    yield f"# {study.get('title') or study['name']}"
+    yield f"# {markdown_text(study.get('title') or study['name'])}"
     yield _machine(run)
     if floors := trust.floors(run):
         yield f"## What this run resolves\n\n{floors.markdown()}"
@@ -54,9 +54,12 @@ def _tables(run: Run) -> Iterator[Section]:
     yield Section("Where the time goes", table=tables.ingredients(run))
     yield Section("Memory of one inference", table=trust.memory(run))
     yield Section("Latency by threads", table=trust.threads(rows))
-    for host, size in dict.fromkeys((row.case.host, row.case.size) for row in rows):
-        yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, host, size))
-        yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, host, size))
+    parts: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        parts.setdefault((row.case.host, row.case.size), []).append(row)
+    for (host, size), part in parts.items():
+        yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, part))
+        yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, part))
     yield Section("Modules by NPU target, in cases", table=npu.by_target(run))
     yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(run))
     yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(run))

@@ -5,6 +5,7 @@ No pandas: that is for users, at the edge (``frame.to_frame``).
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -49,8 +50,10 @@ class Table:
         """A Markdown table; nothing without rows."""
         if not self.rows:
             return ""
-        safe = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
-        return tabulate(safe, headers=self.columns, tablefmt="pipe", disable_numparse=True)
+        safe = [[markdown_text(cell) for cell in row] for row in self.rows]
+        return tabulate(
+            safe, headers=[markdown_text(column) for column in self.columns], tablefmt="pipe", disable_numparse=True
+        )
 
     def csv(self) -> str:
         """Comma-separated text, the heads first."""
@@ -77,6 +80,15 @@ def places(
     seen = set(cases)
     several = [key for key in keys if len({getattr(case, key) for case in seen}) > 1]
     return lambda case: {key: str(getattr(case, key)) for key in (*several, *always)}
+
+
+def markdown_text(text: str) -> str:
+    """Text as Markdown shows it in a cell or a heading: on one line, no column's end and no tag in it."""
+    line = _TAG.sub("&lt;", " ".join(text.splitlines()))
+    return _PIPE.sub(lambda found: f"{2 * found[1]}\\|", line)
+
+
+_TAG, _PIPE = re.compile(r"<(?=[a-zA-Z/!?])"), re.compile(r"(\\*)\|")
 
 
 def some(texts: Sequence[str], most: int) -> str:

@@ -7,7 +7,7 @@ from attnbench.core.grammar import parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
-from attnbench.judge.rows import Row, rows_of
+from attnbench.judge.rows import Row
 from attnbench.report.table import VARIANT, Table, places
 
 
@@ -32,22 +32,22 @@ def baselines(rows: Sequence[Row]) -> Table:
     )
 
 
-def matrix(run: Run, host: str, size: str) -> Table:
-    """Places against modules, each cell the overhead in % with its interval, or why there is none."""
-    return _crossed(run, (host, size), overhead_text)
+def matrix(run: Run, rows: Sequence[Row]) -> Table:
+    """Places against modules, each cell the overhead in % with its interval, or why there is none; of one host and size."""
+    return _crossed(run, rows, overhead_text)
 
 
-def npu_matrix(run: Run, host: str, size: str) -> Table:
+def npu_matrix(run: Run, rows: Sequence[Row]) -> Table:
     """Places against modules, each cell the target's verdict and the number of refused nodes that the module adds."""
-    return _crossed(run, (host, size), npu_text)
+    return _crossed(run, rows, npu_text)
 
 
-def _crossed(run: Run, where: tuple[str, str], text: Callable[[Row], str]) -> Table:
+def _crossed(run: Run, rows: Sequence[Row], text: Callable[[Row], str]) -> Table:
     """Variants of one assignment as a table of places and modules, in the order of the study's own matrices."""
     cells: dict[str, dict[str, str]] = {}
-    for row in rows_of(run):
+    for row in rows:
         assignments = parse_variant(row.case.variant).assignments
-        if (row.case.host, row.case.size) == where and len(assignments) == 1:
+        if len(assignments) == 1:
             place, module = "+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))
             cells.setdefault(place, {})[module] = text(row)
     tables = run.header.study.get("matrix", [])

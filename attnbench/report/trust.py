@@ -17,12 +17,13 @@ LATENCY = "latency_median_ms"
 
 def floors(run: Run) -> Table:
     """What a run resolves on its machine, by host and size: one variant measured twice, and the host beside its copy."""
-    shown = []
+    shown, records = [], {record.case: record for record in run.records}
     for record in run.records:
         repeat, paired = record.get("aa_repeat"), record.get("paired")
         if repeat is None or not repeat.samples:
             continue
-        own = next((r.get("overhead") for r in run.records if r.case == replace(record.case, variant=repeat.note)), None)
+        repeated = records.get(replace(record.case, variant=repeat.note))
+        own = repeated.get("overhead") if repeated else None
         first = own.samples[: len(repeat.samples)] if own else ()
         shown.append(
             {

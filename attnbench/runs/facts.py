@@ -8,6 +8,8 @@ Rejected: a summary a case, written anew after every step. It could not be taken
 other code, and each reader had to trust it.
 """
 
+import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from attnbench.core.records import Case, Check, Finding, Measurement, NodeShare, Status
+from attnbench.core.records import Case, Check, Finding, Measurement, Status
 
 NodeRow = tuple[str, str, str, str, float, float]
 """A ``NodeShare`` without its keys: node, op, site, kind, seconds, share."""
@@ -72,11 +74,6 @@ class ProfileFact(Fact, frozen=True, kw_only=True, tag="profile"):
     nodes: tuple[NodeRow, ...] = ()
     panel: str = ""
     repeat: bool = False
-
-    @property
-    def shares(self) -> tuple[NodeShare, ...]:
-        """The nodes that the overhead is made of."""
-        return tuple(NodeShare(*row) for row in self.nodes)  # type: ignore[arg-type]
 
 
 class ApartFact(Fact, frozen=True, kw_only=True, tag="apart"):
@@ -143,11 +140,21 @@ AnyFact = BuiltFact | ProfileFact | ApartFact | PairsFact | LatencyFact | Memory
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyFact)
+_HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 
 
 def encode(fact: AnyFact) -> bytes:
     """The fact as one line of JSON, without its end."""
-    return _ENCODER.encode(fact)
+    try:
+        return _ENCODER.encode(fact)
+    except UnicodeEncodeError:
+        return unicode_json(msgspec.to_builtins(fact)).encode()
+
+
+def unicode_json(value: Any) -> str:
+    """A value as JSON that is valid Unicode: half of a character, as a file name may hold, becomes its escape in words."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _HALF_CHARACTERS.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text)
 
 
 def decode(line: bytes) -> AnyFact:

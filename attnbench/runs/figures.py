@@ -1,15 +1,15 @@
 """What the facts of clocks, memory and nodes come to: measurements, and each node's part over all replicates."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Measurement, NodeShare
 from attnbench.core.statistics import Estimate, blocks, quantile, signed_rank_interval
 from attnbench.core.units import bytes_text
-from attnbench.runs.facts import LatencyFact, MemoryFact, PairsFact
+from attnbench.runs.facts import LatencyFact, MemoryFact, NodeRow, PairsFact
 
 MEMORY_EXPLAINED = 2_000_000
 """Bytes by which measured and static memory may differ without a word."""
@@ -19,8 +19,8 @@ UNKNOWN_MEMORY = 500_000
 
 
 def clock_figures(pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], provider: str) -> Iterator[Measurement]:
-    """The pairs of all replicates, and absolute latencies at each number of threads."""
-    if pairs:
+    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a provider."""
+    if pairs and provider:
         clocks = {"paired": "cpu", "paired_wall": "wall"} if provider == "cpu" else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
             ratios = [after / before for fact in pairs for before, after in getattr(fact, clock)]
@@ -78,31 +78,32 @@ def _signed(size: float) -> str:
     return f"{'+' if size >= 0 else '−'}{bytes_text(abs(size))}"
 
 
-def average_nodes(replicates: Sequence[Sequence[NodeShare]]) -> tuple[NodeShare, ...]:
-    """Node shares over all replicates; a node that one of them lacks counts as 0 there, so that sums stay sums."""
-    keyed = [_keyed(nodes) for nodes in replicates]
-    joined: dict[tuple[str, ...], NodeShare] = {}
-    for nodes in keyed:
-        for key, node in nodes.items():
-            joined.setdefault(key, node)
-    number = len(keyed)
-    return tuple(
-        replace(
-            node,
-            seconds=sum(nodes[key].seconds for nodes in keyed if key in nodes) / number,
-            share=sum(nodes[key].share for nodes in keyed if key in nodes) / number,
-        )
-        for key, node in joined.items()
-    )
+class NodeSums:
+    """Node shares over replicates; a node that one of them lacks counts as 0 there, so that sums stay sums.
 
+    Nodes are the same by what tells them apart in any process: our own names, and the place in the row for what the runtime
+    names.
+    """
 
-def _keyed(nodes: Sequence[NodeShare]) -> dict[tuple[str, ...], NodeShare]:
-    """Nodes by what tells them apart in any process: our own names, and the place in the row for what the runtime names."""
-    keyed: dict[tuple[str, ...], NodeShare] = {}
-    for node in nodes:
-        stem = (node.node,) if node.kind == "added" else (node.kind, node.op, node.site)
-        number = 0
-        while (*stem, str(number)) in keyed:
-            number += 1
-        keyed[(*stem, str(number))] = node
-    return keyed
+    def __init__(self, replicates: Iterable[Sequence[NodeRow]] = ()) -> None:
+        self._sums: dict[tuple[object, ...], tuple[NodeRow, float, float]] = {}
+        self._number = 0
+        for nodes in replicates:
+            self.add(nodes)
+
+    def add(self, nodes: Sequence[NodeRow]) -> None:
+        """One more replicate."""
+        self._number += 1
+        seen: Counter[tuple[str, ...]] = Counter()
+        for row in nodes:
+            node, op, site, kind, seconds, share = row
+            stem = (node,) if kind == "added" else (kind, op, site)
+            first, *sums = self._sums.get((stem, seen[stem]), (row, 0.0, 0.0))
+            self._sums[stem, seen[stem]] = (first, sums[0] + seconds, sums[1] + share)
+            seen[stem] += 1
+
+    @property
+    def averages(self) -> tuple[NodeShare, ...]:
+        """Each node with its mean seconds and share, in the order in which they were first seen."""
+        rows = ((*first[:4], seconds / self._number, share / self._number) for first, seconds, share in self._sums.values())
+        return tuple(NodeShare(*row) for row in rows)  # type: ignore[arg-type]

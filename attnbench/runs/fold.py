@@ -17,30 +17,34 @@ from attnbench.core.statistics import (
 )
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
-from attnbench.runs.figures import average_nodes, clock_figures, memory_figures
+from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
 from attnbench.runs.screen import SCREENED, decides
 
 
-def fold(header: RunHeader, ledger: Ledger) -> Run:
-    """The run that the facts of a file come to, records in the order of the header's cases."""
+def fold(header: RunHeader, ledger: Ledger, *, brief: bool = False) -> Run:
+    """The run that the facts of a file come to, records in the order of the header's cases; see ``summarise``."""
     order = {case: index for index, case in enumerate(header.cases)}
     cases = sorted(ledger.cases(), key=lambda case: order.get(case, len(order)))
-    return Run(header, tuple(summarise(header, ledger, case) for case in cases))
+    return Run(header, tuple(summarise(header, ledger, case, brief=brief) for case in cases))
 
 
-def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
-    """The record of one case. A baseline's has the noise floor, from one of its variants that was measured twice."""
+def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = False) -> Record:
+    """The record of one case. A baseline's has the noise floor, from one of its variants that was measured twice.
+
+    A ``brief`` one leaves out what interleaved pairs say, and where the time went.
+    """
     facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
     if facts.replicates:
         measured += _profiled(facts, effort, is_baseline=case.is_baseline)
-    measured += clock_figures(facts.pairs, facts.latencies, header.protocol.get("provider", "cpu"))
+    provider = header.protocol.get("provider", "cpu")
+    measured += clock_figures(facts.pairs, facts.latencies, "" if brief else provider)
     if facts.memory is not None:
         measured += memory_figures(facts.memory)
     pending = max(0, replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
-        measured += crosscheck(header, ledger, case).measurements()
+        measured += [] if brief else crosscheck(header, ledger, case).measurements()
         measured += _floor(header, ledger, case, repeated)
         pending += 0 if facts.ended else repeats_wanted(header, ledger, case)
     built = facts.built or BuiltFact(case=case)
@@ -49,12 +53,12 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case) -> Record:
         status=_status(facts),
         measurements=tuple(measured),
         findings=built.findings,
-        nodes=average_nodes([fact.shares for fact in facts.replicates]),
+        nodes=NodeSums(fact.nodes for fact in facts.replicates).averages,
         checks=built.checks,
         uncounted=built.uncounted,
         failure=_failure(facts),
         notes=(*built.notes, *_notes(facts, ledger.set_aside(case))),
-        seconds=_seconds(ledger.of(case)),
+        seconds={} if brief else _seconds(ledger.of(case)),
         pending=pending,
         sources=built.hashes,
     )
@@ -85,9 +89,9 @@ def repeats_wanted(header: RunHeader, ledger: Ledger, baseline: Case) -> int:
     return processes if any(_may_be_repeated(ledger, case) for case in variants_of(header, baseline)) else 0
 
 
-def variants_of(header: RunHeader, baseline: Case) -> list[Case]:
+def variants_of(header: RunHeader, baseline: Case) -> Sequence[Case]:
     """The cases whose overhead is counted from this baseline."""
-    return [case for case in header.cases if not case.is_baseline and case.baseline == baseline]
+    return header.variants.get(baseline, ())
 
 
 def repeated_variant(header: RunHeader, ledger: Ledger, baseline: Case) -> Case | None:

@@ -22,7 +22,7 @@ def decides(header: RunHeader, ledger: Ledger, case: Case) -> bool:
 
 
 def _deciding(header: RunHeader, ledger: Ledger, baseline: Case) -> set[Case]:
-    peers = {case: ledger.known(case) for case in header.cases if not case.is_baseline and case.baseline == baseline}
+    peers = {case: ledger.known(case) for case in header.variants.get(baseline, ())}
     if any(not one.ended and len(one.replicates) < SCREENED for one in peers.values()):
         return set()
     figures = {case: fmean(one.overheads[:SCREENED]) for case, one in peers.items() if one.overheads}

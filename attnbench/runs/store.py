@@ -10,20 +10,29 @@ Schema history, newest first:
 
 import fcntl
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.facts import AnyFact, Ledger, decode, encode
+from attnbench.runs.brief import decode_brief
+from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode, unicode_json
+from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
 
 SCHEMA = 2
 RUN_FILE = "run.jsonl"
+READ_BYTES = 1 << 20
+MISFITS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What lines of another shape end in."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,7 @@ class RunFile:
     @property
     def run(self) -> Run:
         """The run that the file comes to. Records come in the order of the header's cases."""
-        folded = fold(self.header, Ledger(self.facts)).records
-        records = {**self.records, **{record.case: record for record in folded}}
-        order = {case: index for index, case in enumerate(self.header.cases)}
-        return Run(self.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
+        return _run(self, fold(self.header, Ledger(self.facts)).records)
 
     def lines_of(self, case: Case) -> list[AnyFact | Record]:
         """All that the file holds of a case, ready to be appended to another one."""
@@ -48,30 +54,57 @@ class RunFile:
         return [*own, *(fact for fact in self.facts if fact.case == case)]
 
 
-def load_run(where: str | Path) -> Run:
-    """The run in a file or a folder.
+def load_run(where: str | Path, *, brief: bool = False) -> Run:
+    """The run in a file or a folder; a ``brief`` one has what is compared: no nodes, no checks, no words of findings.
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
-    return read_run_file(where).run
+    path = run_path(where)
+    nodes: dict[tuple[Case, str], NodeSums] = {}
+    file = _read(path, decode_brief if brief else partial(_without_nodes, nodes))
+    ledger = Ledger(file.facts)
+    records = fold(file.header, ledger, brief=brief).records
+    found = (nodes.get((record.case, ledger.current(record.case))) for record in records)
+    return _run(file, [replace(r, nodes=sums.averages) if sums else r for r, sums in zip(records, found, strict=True)])
+
+
+def _without_nodes(nodes: dict[tuple[Case, str], NodeSums], line: bytes) -> AnyFact:
+    """The fact in a line, its nodes summed up by its case and sources: they are most of a file, and too many to keep."""
+    fact = decode(line)
+    if not isinstance(fact, ProfileFact):
+        return fact
+    if not fact.repeat:
+        nodes.setdefault((fact.case, fact.sources), NodeSums()).add(fact.nodes)
+    return structs.replace(fact, nodes=()) if fact.nodes else fact
+
+
+def _run(file: RunFile, folded: Sequence[Record]) -> Run:
+    """A file's run, from the records that its facts come to."""
+    records = {**file.records, **{record.case: record for record in folded}}
+    order = {case: index for index, case in enumerate(file.header.cases)}
+    return Run(file.header, tuple(sorted(records.values(), key=lambda r: order.get(r.case, len(order)))))
 
 
 def read_run_file(where: str | Path) -> RunFile:
     """All that stands in a run's file. Raises ``InputError`` as ``load_run``."""
-    path = run_path(where)
-    lines = _complete_lines(path)
-    if not lines:
+    return _read(run_path(where), decode)
+
+
+def _read(path: Path, decoded: Callable[[bytes], AnyFact]) -> RunFile:
+    lines = enumerate(_complete_lines(path), start=1)
+    _, first = next(lines, (0, None))
+    if first is None:
         raise InputError(f"run {path}: the file is empty")
-    header = _header(lines[0], path)
+    header = _header(first, path)
     facts, records = [], {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
         try:
             if line.startswith(FACT):
-                facts.append(decode(line))
+                facts.append(decoded(line))
             else:
-                record = Record.from_json(json.loads(line))
+                record = Record.from_json(_loaded(line))
                 records[record.case] = record
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MISFITS as error:
             what = "fact" if line.startswith(FACT) else "record"
             raise InputError(f"run {path}: line {number} is not a {what}: {type(error).__name__}: {error}") from error
     return RunFile(header, tuple(facts), records)
@@ -181,20 +214,38 @@ def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None
 
 def _header(line: bytes, path: Path) -> RunHeader:
     try:
-        header = RunHeader.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"run {path}: the first line is not the header of a run") from error
+        header = RunHeader.from_json(_loaded(line))
+    except MISFITS as error:
+        raise InputError(f"run {path}: line 1 is not the header of a run: {error}") from error
     if header.schema > SCHEMA:
         raise InputError(f"run {path}: written with schema {header.schema}; this attnbench reads up to {SCHEMA}: upgrade it")
     return header
 
 
-def _complete_lines(path: Path) -> list[bytes]:
+def _loaded(line: bytes) -> Any:
+    """The JSON value of a line, all of it valid Unicode. Raises ``ValueError`` for NaN and infinity."""
+    value = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    return value if line.isascii() and b"\\u" not in line else json.loads(unicode_json(value))
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
+
+
+def _complete_lines(path: Path) -> Iterator[bytes]:
+    """The lines one by one, with their ends; a torn last one, which has none, is left out."""
     try:
-        content = path.read_bytes()
+        with path.open("rb", buffering=READ_BYTES) as file:
+            yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
         raise InputError(f"run {path}: cannot be read: {error.strerror}") from error
-    return content.split(b"\n")[:-1]
 
 
 def _cut(file: IO[bytes], size: int) -> None:

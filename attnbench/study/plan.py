@@ -79,9 +79,19 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
                 known = cases.get(case)
                 if known is None or known.effort.processes < own.processes:
                     cases[case] = PlannedCase(case, host, own)
+    _check_unicode(cases)
     if empty:
         raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]] for one of its hosts and sizes")
     return Plan(study.name, tuple(cases.values()), study.targets, protocol, effort, document)
+
+
+def _check_unicode(cases: Iterable[Case]) -> None:
+    """Raise ``InputError`` for a name that no file can hold: a path may be of bytes that are no text."""
+    for case in cases:
+        try:
+            case.label.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{case.label!r} is no valid Unicode: rename the file that it names") from None
 
 
 def shard(whole: Plan, part: str) -> Plan:

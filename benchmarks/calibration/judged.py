@@ -129,7 +129,7 @@ def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "false alarms": f"{alarms}",
         "rate (%)": rate_text(alarms, len(all_), base),
         "overheads the same": f"{verdicts.count('same'):,}",
-        "not resolved": f"{verdicts.count('incomparable')}",
+        "not resolved": f"{verdicts.count('unresolved')}",
     }
 
 
@@ -143,7 +143,7 @@ def detection_row(found: Sequence[Sample], base: str) -> dict[str, str]:
         "comparisons": f"{len(all_):,}",
         "found": f"{detected}",
         "rate (%)": rate_text(detected, len(all_), base),
-        "not resolved": f"{verdicts.count('incomparable')}",
+        "not resolved": f"{verdicts.count('unresolved')}",
         "called the same": f"{verdicts.count('same')}",
         "named the source as a cause": f"{sum(one.names_source for one in all_)}",
         "false alarms beside": f"{sum(one.alarm for one in all_)}",

@@ -4,13 +4,14 @@ They are read off graphs, so that another exporter, opset or canonicalising pass
 same, and the cause says so.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from attnbench.core.records import Case, Finding, Level, Measurement, Record
 from attnbench.core.units import count
-from attnbench.judge.compare.match import Pair
+from attnbench.judge.compare.match import Pair, unlike_figures
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
 from attnbench.judge.verdicts import VERDICTS, npu_verdict, own_findings
 
@@ -46,15 +47,23 @@ def _measured(record: Record) -> dict[str, Measurement]:
 
 def _exact(case: Case, metric: str, before: Measurement | None, after: Measurement | None) -> Iterator[ComparisonRow]:
     """The row of a metric that either record has; none where both only say that it could not be counted."""
-    one, two = before.value if before else None, after.value if after else None
+    one, two = _finite(before), _finite(after)
     known = after or before
     if known is None or (one is None and two is None):
         return
     if one is None or two is None:
         why = f"not counted in {'BASE' if one is None else 'NEW'}"
         yield ComparisonRow(case, metric, "incomparable", why, one, two, known.unit)
+    elif before and after and (other := unlike_figures(before, after)):
+        yield ComparisonRow(case, metric, "incomparable", other, one, two)
     else:
         yield _compared(case, metric, one, two, known.unit, known.better)
+
+
+def _finite(measured: Measurement | None) -> float | None:
+    """The value, where there is one that can be compared: of two that are no numbers neither is the better."""
+    value = measured.value if measured else None
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _compared(case: Case, metric: str, before: float, after: float, unit: str, better: str) -> ComparisonRow:

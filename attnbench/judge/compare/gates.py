@@ -2,17 +2,24 @@
 
 It is a list of entries, METRIC:THRESHOLD, joined by commas or given one by one; any of them fails the comparison.
 
-    overhead:1%     an overhead is worse: told from noise (see ``noisy``), and it may have risen by 1 % of the baseline's
-                    latency, which is 1 percentage point
-    latency:5%      the same of an absolute latency, in % of what it was; left out by default, for it drifts
-    params:0        an exact figure rose by more than that number; of bytes, in bytes
-    memory:5%       an exact figure rose by more than that share of what it was
-    npu:refused     a target's verdict on what a variant adds became worse than it was, and at least so bad as this:
-                    unknown, fallback or refused, the last being the worst
+    overhead:1%       an overhead is worse: told from noise (see ``noisy``), and it may have risen by 1 % of the baseline's
+                      latency, which is 1 percentage point
+    overhead:1%:10%   the same by 1 point, or by 10 % of what it was where that is more
+    latency:5%        the same of an absolute latency, in % of what it was; left out by default, for it drifts
+    params:0          an exact figure rose by more than that number; of bytes, in bytes
+    memory:5%         an exact figure rose by more than that share of what it was
+    npu:refused       a target's verdict on what a variant adds became worse than it was, and at least so bad as this:
+                      unknown, fallback or refused, the last being the worst
 
 Exact figures go by the names of their measurements; ``memory`` is ``activation_peak``. Entries of the same metric all count;
 the smallest threshold of an overhead is the one that its verdict is by. ``none`` asks for nothing. Whatever is asked for, a
 case that lost its figures is a regression.
+
+A gate is passed where every planned case answers each entry. What could not be compared is missing (``gaps``), and what
+noise does not tell is unresolved: neither is a pass.
+
+Rejected: one threshold in points for all overheads. Of an overhead of 315 % no replicates answer for a point, and one of
+0.4 % that doubles is within it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +34,7 @@ from attnbench.judge.compare.noisy import LATENCY, OVERHEAD
 from attnbench.judge.compare.rows import CASE, COMPARED, ComparisonRow
 from attnbench.judge.verdicts import VERDICTS
 
-DEFAULT = "overhead:1%,params:0,macs:0,memory:5%,npu:refused"
+DEFAULT = "overhead:1%:10%,params:0,macs:0,memory:5%,npu:refused"
 NONE = "none"
 LOST = "a case without figures"
 """What a case that lost its figures fails by."""
@@ -42,20 +49,31 @@ EXAMPLES = {OVERHEAD: "1%", LATENCY: "5%", NPU: "refused"}
 
 @dataclass(frozen=True)
 class RegressionGate:
-    """One entry: a metric, and the rise that fails, in its unit or as a share of what it was; or the NPU verdict's index."""
+    """One entry: a metric, and what it may rise by: ``limit`` in its unit, or ``share`` of what it was where that is more.
+
+    Of an NPU verdict ``limit`` is the index.
+    """
 
     metric: str
     limit: float
     text: str
-    relative: bool = False
+    share: float = 0.0
+
+    def allowed(self, before: float) -> float:
+        """The rise from ``before`` that counts."""
+        return max(self.limit, self.share * abs(before))
+
+    def judges(self, row: ComparisonRow) -> bool:
+        """Whether a row is one that the entry is about; latencies at other thread counts than 1 are told only."""
+        return row.family == self.metric and (self.metric != LATENCY or row.metric == LATENCY)
 
     def fails(self, row: ComparisonRow) -> bool:
         """Whether a row is a regression by this entry."""
-        if row.verdict != "worse" or row.family != self.metric:
+        if row.verdict != "worse" or not self.judges(row):
             return False
         if isinstance(row.before, str) or isinstance(row.after, str):
             return VERDICTS.index(str(row.after)) <= self.limit
-        limit = self.limit * abs(row.before or 0.0) if self.relative else self.limit
+        limit = self.allowed(row.before or 0.0)
         return abs(row.delta or 0.0) > limit if row.high is None else row.high >= limit
 
 
@@ -71,9 +89,17 @@ class FailOn:
         """The entries as they are written."""
         return ",".join(gate.text for gate in self.gates) or NONE
 
-    def threshold(self, metric: str) -> float | None:
-        """The smallest threshold asked of a metric, or ``None`` where it is not named."""
-        return min((gate.limit for gate in self.gates if gate.metric == metric), default=None)
+    def of(self, metric: str) -> tuple[RegressionGate, ...]:
+        """The entries of a metric."""
+        return tuple(gate for gate in self.gates if gate.metric == metric)
+
+    def smallest(self, metric: str, before: float) -> float:
+        """The smallest threshold asked of a figure that was ``before``. Raises ``ValueError`` where none is asked."""
+        return min(gate.allowed(before) for gate in self.of(metric))
+
+    def judges(self, row: ComparisonRow) -> bool:
+        """Whether any entry is about a row."""
+        return any(gate.judges(row) for gate in self.gates)
 
     def failed_by(self, row: ComparisonRow) -> tuple[str, ...]:
         """The entries that a row is a regression by."""
@@ -112,12 +138,30 @@ def _gate(entry: str) -> RegressionGate:
         if threshold not in LEVELS:
             raise UnknownName("NPU verdict of --fail-on", threshold, LEVELS)
         return RegressionGate(metric, VERDICTS.index(threshold), text)
-    share = "a share of the baseline's latency" if name == OVERHEAD else "a share of what it was"
-    noisy = name in (OVERHEAD, LATENCY)
-    kinds: tuple[Kind, ...] = ("share",) if noisy else ("number", "share")
-    asked = share if noisy else f"a number or {share}"
+    if name == OVERHEAD:
+        limit, share = _points_and_share(entry, threshold)
+        return RegressionGate(metric, limit, text, share)
+    kinds: tuple[Kind, ...] = ("share",) if name == LATENCY else ("number", "share")
+    asked = f"{'' if name == LATENCY else 'a number or '}a share of what it was"
     wrong = f"--fail-on '{entry}' has no threshold that is {asked}: write {example}"
     quantity = parse_quantity(threshold, *kinds, otherwise=wrong)
-    if noisy and not quantity.value:
-        raise InputError(f"--fail-on '{entry}' asks for what noise never grants: write it like {example}")
-    return RegressionGate(metric, quantity.value, text, relative=quantity.kind == "share" and name != OVERHEAD)
+    if name == LATENCY and not quantity.value:
+        raise InputError(_never(entry, example))
+    of_it = quantity.kind == "share"
+    return RegressionGate(metric, 0.0 if of_it else quantity.value, text, quantity.value if of_it else 0.0)
+
+
+def _points_and_share(entry: str, threshold: str) -> tuple[float, float]:
+    """The threshold of an overhead: a share of the baseline's latency, and after a colon one of the overhead itself."""
+    points, colon, share = threshold.partition(":")
+    example = f"{OVERHEAD}:{EXAMPLES[OVERHEAD]}"
+    wrong = f"--fail-on '{entry}' has no threshold that is a share of the baseline's latency: write {example}"
+    limit = parse_quantity(points, "share", otherwise=wrong).value
+    if not limit:
+        raise InputError(_never(entry, example))
+    wrong = f"--fail-on '{entry}': after the second colon stands a share of the overhead itself: write {example}:10%"
+    return limit, parse_quantity(share, "share", otherwise=wrong).value if colon else 0.0
+
+
+def _never(entry: str, example: str) -> str:
+    return f"--fail-on '{entry}' asks for what noise never grants: write it like {example}"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import asdict
 
 from attnbench.core.protocol import Protocol
-from attnbench.core.records import Case, Record, Run, RunHeader
+from attnbench.core.records import Case, Measurement, Record, Run, RunHeader
 from attnbench.judge.compare.rows import CASE, ComparisonRow, Verdict
 
 PROTOCOL_FIELDS = tuple(name for name in Protocol.__struct_fields__ if name != "threads")
@@ -79,6 +79,15 @@ def unlike(base: RunHeader, new: RunHeader, *, across_machines: bool = False) ->
     machines = [header.machine.get("id") for header in (base, new)]
     if not across_machines and (machines[0] != machines[1] or not machines[0]):
         return f"measured on another machine (id {', '.join(str(machine or 'unknown') for machine in machines)})"
+    return ""
+
+
+def unlike_figures(before: Measurement, after: Measurement) -> str:
+    """Why two measurements of one metric are not of one quantity; empty where they are."""
+    if before.unit != after.unit:
+        return f"told in {before.unit} in BASE, in {after.unit} in NEW"
+    if before.better != after.better:
+        return f"of BASE {before.better} is better, of NEW {after.better}"
     return ""
 
 

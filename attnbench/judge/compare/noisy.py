@@ -2,13 +2,15 @@
 
 **The rule.** An overhead's change is the difference of the means of its replicates, in percentage points of the baseline's
 latency. Its 95 % interval is Student's for two samples, and at least as wide as either run's noise floor, which is the
-smallest difference that the run resolves between two measurements of one variant. With a threshold of T points (default 1)
+smallest difference that the run resolves between two measurements of one variant. With a threshold of T points (by
+default 1, or a tenth of the overhead where that is more)
 
-* the change is **told from noise** where the interval leaves out 0 and Welch's p, after Holm's correction over all overheads
-  of the comparison, is at most 5 %;
+* the change is **told from noise** where the interval leaves out 0 and Welch's p, after Holm's correction over all that
+  is judged in the comparison, overheads and latencies together, is at most 5 %;
 * *worse* where it is told from noise and the interval's **upper end** reaches T; *better* where its lower end reaches -T;
 * *same* where the whole interval lies within T: a change of T is excluded, a smaller one may be there;
-* else *incomparable*, "not resolved": a change of T may be there, and may be noise. It is never called the same.
+* else *unresolved*: a change of T may be there, and may be noise. It is never called the same, and it passes no gate. How
+  many more replicates would resolve it follows from the scatter seen so far (``resolving``).
 
 So a false alarm needs two accidents at once: over all cases of two equal runs noise raises one in at most one comparison of
 twenty, however wide it is. With replicates that scatter by T/10, five find a true change of T in 97 % of cases, and in 95 %
@@ -19,6 +21,8 @@ Rejected: to ask that the estimate reach T, which finds a true change of exactly
 interval lie beyond T, which finds one in forty; a test against T/2, which has too little power at five replicates. The price
 for asking for its far end is that a true change of three quarters of T is called worse in one case of fifteen.
 
+Rejected: a family of overheads and one of latencies beside it, which raise an alarm in one comparison of ten.
+
 How far two days differ beyond what the replicates of one run show, the interval cannot know; the threshold stands for that.
 What attribution is off by (see ``judge.verdicts``) is the same in both runs, and cancels.
 
@@ -28,27 +32,30 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import difference_interval, medians, variance_of_mean
 from attnbench.core.units import count, significant
-from attnbench.judge.compare.match import Pair
+from attnbench.judge.compare.match import Pair, unlike_figures
+from attnbench.judge.compare.resolving import HALF, Scatter, more_replicates
 from attnbench.judge.compare.rows import ComparisonRow, Verdict
 
 OVERHEAD, LATENCY = "overhead", "latency"
-
-THRESHOLD = 0.01
-"""A change of an overhead that counts, as a share of the baseline's latency, unless ``--fail-on`` says another."""
 
 LEVEL = 0.05
 """Chance of any false alarm in a comparison of two equal runs, at most."""
 
 UNRESOLVED = "not resolved: a change of the threshold may be there, and may be noise; more replicates would tell"
 AMONG = "not resolved: told from noise alone, but not among all that is compared (Holm); more replicates would tell"
+BLUNT = "not resolved: a change of the threshold may be there, and no replicates would tell: the noise floor is too wide"
 SHOWN = "told, not judged: absolute times drift from run to run (--fail-on latency:5% judges them)"
+
+Allowed = Callable[[float], float]
+"""The change that counts of a figure that was so large."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +69,25 @@ class ReplicateSeries:
     floor: float = 0.0
 
 
-def overhead_rows(pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], threshold: float) -> list[ComparisonRow]:
-    """A row for each overhead that either run has; ``floors`` by baseline, ``unlike`` says why none compares."""
-    return judged([one for pair in pairs for one in _overheads(pair, unlike, floors, threshold)])
+def overheads(
+    pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], allowed: Allowed
+) -> list[ReplicateSeries | ComparisonRow]:
+    """Of each overhead that either run has what is to be judged, or its row where nothing is.
+
+    ``floors`` are by baseline, ``unlike`` says why none compares.
+    """
+    return [one for pair in pairs for one in _overheads(pair, unlike, floors, allowed)]
 
 
-def latency_rows(pairs: Sequence[Pair], unlike: str, share: float | None, replicates: int) -> list[ComparisonRow]:
-    """A row for each absolute latency: shown only, unless ``share`` says which change counts, as a share of what it was.
+def latencies(
+    pairs: Sequence[Pair], unlike: str, allowed: Allowed | None, replicates: int
+) -> list[ReplicateSeries | ComparisonRow]:
+    """The same of each absolute latency: shown only, unless it says which change counts.
 
     The unit of their intervals is the process: a run keeps their times in the order of its processes, and each block of
     them, one for each of ``replicates``, counts as its median. Only those at one thread come from several processes.
     """
-    return judged([one for pair in pairs for one in _latencies(pair, unlike, share, replicates)])
+    return [one for pair in pairs for one in _latencies(pair, unlike, allowed, replicates)]
 
 
 def floors_of(*runs: Run) -> dict[Case, float]:
@@ -122,7 +136,7 @@ def verdict_of(low: float, high: float, adjusted: float, threshold: float) -> Ve
         return "worse"
     if adjusted <= LEVEL and high < 0 and low <= -threshold:
         return "better"
-    return "same" if -threshold < low and high < threshold else "incomparable"
+    return "same" if -threshold < low and high < threshold else "unresolved"
 
 
 def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> ComparisonRow:
@@ -133,20 +147,26 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     verdict: Verdict = "same" if identical else verdict_of(low, high, adjusted, series.threshold)
     chance = "p < 0.0001" if adjusted < 1e-4 else f"p {significant(adjusted, 2)}"
     told = f"told from noise ({chance}, Holm over {count(number)})"
-    apart = low > 0 or high < 0
+    apart, more = low > 0 or high < 0, None
+    if verdict == "unresolved" or half > HALF * series.threshold:
+        one, two = (Scatter(variance_of_mean(side) * len(side), len(side)) for side in (series.one, series.two))
+        inside = found.value - (found.low or 0.0)
+        limits = partial(more_replicates, threshold=series.threshold, floor=series.floor, chance=LEVEL / number)
+        more = limits(one, two, inside)
     match verdict:
         case "same":
             why = "the very same replicates" if identical else "a change of the threshold is excluded"
             why += f"; a smaller one is {told}" if adjusted <= LEVEL and apart else ""
-        case "incomparable":
-            why = AMONG if p <= LEVEL and apart else UNRESOLVED
+        case "unresolved":
+            why = BLUNT if more is None else AMONG if p <= LEVEL and apart else UNRESOLVED
         case _:
             why = f"{told} and reaches the threshold"
-    return replace(series.row, verdict=verdict, why=why, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
+    row = replace(series.row, verdict=verdict, why=why, threshold=series.threshold, more=more)
+    return replace(row, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
 
 
 def _overheads(
-    pair: Pair, unlike: str, floors: Mapping[Case, float], threshold: float
+    pair: Pair, unlike: str, floors: Mapping[Case, float], allowed: Allowed
 ) -> Iterator[ReplicateSeries | ComparisonRow]:
     before, after = pair.before.get(OVERHEAD), pair.after.get(OVERHEAD)
     if before is None and after is None:
@@ -155,10 +175,13 @@ def _overheads(
         pair.case, OVERHEAD, "incomparable", unlike, before.value if before else None, after.value if after else None
     )
     lacking = [f"{why} in {name}" for name, one in (("BASE", before), ("NEW", after)) if (why := _lacking(one))]
-    if unlike or lacking or before is None or after is None:
+    if unlike or lacking or before is None or after is None or before.value is None:
         yield replace(row, why=unlike or "; ".join(lacking))
+    elif other := unlike_figures(before, after):
+        yield replace(row, why=other)
     else:
-        yield ReplicateSeries(row, before.samples, after.samples, threshold, floors.get(pair.case.baseline, 0.0))
+        floor = floors.get(pair.case.baseline, 0.0)
+        yield ReplicateSeries(row, before.samples, after.samples, allowed(before.value), floor)
 
 
 def _lacking(measured: Measurement | None) -> str:
@@ -167,21 +190,27 @@ def _lacking(measured: Measurement | None) -> str:
         return "not measured"
     if measured.value is None:
         return "not attributed"
+    if not all(map(math.isfinite, (measured.value, *measured.samples))):
+        return "not a finite number"
     return "fewer than two replicates" if len(measured.samples) < 2 else ""
 
 
-def _latencies(pair: Pair, unlike: str, share: float | None, replicates: int) -> Iterator[ReplicateSeries | ComparisonRow]:
+def _latencies(
+    pair: Pair, unlike: str, allowed: Allowed | None, replicates: int
+) -> Iterator[ReplicateSeries | ComparisonRow]:
     for after in pair.after.measurements:
         before = pair.before.get(after.metric)
         if after.metric.partition("@")[0] != LATENCY or before is None or before.value is None or after.value is None:
             continue
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
         blocks = medians(before.samples, replicates), medians(after.samples, replicates)
-        if unlike:
-            yield replace(row, verdict="incomparable", why=unlike)
-        elif share is None or after.metric != LATENCY:
+        if other := unlike or unlike_figures(before, after):
+            yield replace(row, verdict="incomparable", why=other)
+        elif allowed is None or after.metric != LATENCY:
             yield replace(row, delta=after.value - before.value)
         elif min(map(len, blocks)) < 2:
             yield replace(row, verdict="incomparable", why="fewer than two replicates")
+        elif not all(map(math.isfinite, (before.value, *before.samples, *after.samples))):
+            yield replace(row, verdict="incomparable", why="not a finite number")
         else:
-            yield ReplicateSeries(row, *blocks, share * before.value)
+            yield ReplicateSeries(row, *blocks, allowed(before.value))

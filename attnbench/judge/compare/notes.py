@@ -15,7 +15,7 @@ from attnbench.runs.store import finished
 if TYPE_CHECKING:
     from attnbench.judge.compare import Comparison
 
-COUNTED: Final = ("same", "better", "worse", "incomparable")
+COUNTED: Final = ("same", "better", "worse", "incomparable", "unresolved")
 """The verdicts on figures, in the order in which they are summed up."""
 
 
@@ -60,10 +60,29 @@ def _outcome(found: "Comparison") -> Iterator[str]:
     elif found.nothing_compared:
         yield "Nothing could be compared: the reasons stand below."
     else:
-        yield f"No regression by {asked}."
+        seen = "" if found.exit_code == 0 else " is seen"
+        yield f"No regression{seen} by {asked}."
     if found.not_compared and not found.nothing_compared:
         named = " and ".join(found.not_compared)
         yield f"Of {named}, named in {asked}, nothing could be compared: no word on that is no pass."
+    yield from _open(found)
+
+
+def _open(found: "Comparison") -> Iterator[str]:
+    """What the gate asks for and has no answer to."""
+    if found.missing:
+        cases = len({gap.case for gap in found.missing})
+        yield (
+            f"{counted(len(found.missing), 'gated figure')} of {counted(cases, 'case')} could not be compared, and a pass "
+            "would be one by silence: they are listed below."
+        )
+    if unresolved := len(found.unresolved):
+        lacking = sum(row.more.new for row in found.unresolved if row.more is not None and not row.more.base)
+        allowed = f", of which {count(found.allow_unresolved)} may be" if found.allow_unresolved else ""
+        more = (
+            f": about {counted(lacking, 'more replicate')} of NEW would tell, which sweep --resolve takes" if lacking else ""
+        )
+        yield f"{counted(unresolved, 'gated figure')} not resolved{allowed}{more}."
 
 
 def _assumed(found: "Comparison") -> Iterator[str]:
@@ -77,7 +96,7 @@ def _assumed(found: "Comparison") -> Iterator[str]:
             "instruction sets and memory differ. Absolute latencies are not compared."
         )
     if any(row.metric == CASE and row.verdict == "removed" for row in found.rows):
-        yield "Cases that NEW has not planned are removed, and fail nothing."
+        yield "Cases that NEW has not planned are removed: what became of their figures nobody knows."
 
 
 def _crowded(found: "Comparison") -> Iterator[str]:
@@ -93,12 +112,21 @@ def _crowded(found: "Comparison") -> Iterator[str]:
 
 
 def _rule(found: "Comparison") -> Iterator[str]:
-    family = sum(row.p is not None for row in found.rows if row.family == OVERHEAD)
-    if family:
-        points = significant(100 * found.threshold, 2)
+    family = sum(row.p is not None for row in found.rows)
+    if any(row.p is not None for row in found.rows if row.family == OVERHEAD):
         yield (
             f"An overhead is worse or better where its change is told from noise (95 % interval without 0, at least as wide "
             f"as the runs' noise floors; Welch's p after Holm's correction over {count(family)} at most 5 %) and the "
-            f"interval reaches the threshold of {points} points; the same where the whole interval lies within it; else it "
-            "is not resolved. Exact figures compare by equality."
+            f"interval reaches the threshold of {_threshold(found)}; the same where the whole interval lies "
+            "within it; else it is not resolved. Exact figures compare by equality."
         )
+
+
+def _threshold(found: "Comparison") -> str:
+    """The change of an overhead that counts, in words; of several the smallest does."""
+    parts = (
+        f"{significant(100 * gate.limit, 2)} points"
+        + (f", or {significant(100 * gate.share, 2)} % of the overhead where that is more" if gate.share else "")
+        for gate in found.thresholds
+    )
+    return "; ".join(parts)

@@ -5,10 +5,10 @@ from typing import Final, Literal, NamedTuple
 
 from attnbench.core.records import Case
 
-Verdict = Literal["same", "better", "worse", "added", "removed", "incomparable"]
+Verdict = Literal["same", "better", "worse", "added", "removed", "incomparable", "unresolved"]
 
-COMPARED: Final = ("same", "better", "worse")
-"""The verdicts of what could be compared."""
+COMPARED: Final = ("same", "better", "worse", "unresolved")
+"""The verdicts of what could be compared; what is unresolved was compared and not told."""
 
 CASE: Final = "case"
 """The metric of the row on a case as a whole: added, removed, or with another status than before."""
@@ -26,14 +26,28 @@ class ChangeCause(NamedTuple):
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
+class MoreReplicates(NamedTuple):
+    """How many more replicates of each run would resolve a row, if its means and its scatter stay what they are."""
+
+    base: int
+    new: int
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        asked = (f"{number} in {run}" for number, run in ((self.base, "BASE"), (self.new, "NEW")) if number)
+        return " and ".join(asked)
+
+
 @dataclass(frozen=True)
 class ComparisonRow:
     """What became of one figure of one case.
 
     ``before`` and ``after`` are in ``unit`` (``1``, ``B``, ``s``); of a status or an NPU verdict they are words. ``low`` and
     ``high`` bound ``delta`` with 95 % confidence where it is noisy, ``p`` is the chance of one as large where nothing
-    changed, and ``adjusted`` the same after Holm's correction. ``verdict`` is ``None`` where the figure is shown but not
-    judged. ``fails`` are the entries of ``--fail-on`` that the row is a regression by.
+    changed, and ``adjusted`` the same after Holm's correction; ``threshold`` is the change that counts. ``verdict`` is
+    ``None`` where the figure is shown but not judged. ``more`` replicates would resolve it, where it is unresolved and any
+    number would. ``fails`` are the entries of ``--fail-on`` that the row is a regression by.
     """
 
     case: Case
@@ -50,6 +64,8 @@ class ComparisonRow:
     adjusted: float | None = None
     causes: tuple[ChangeCause, ...] = ()
     fails: tuple[str, ...] = ()
+    threshold: float | None = None
+    more: MoreReplicates | None = None
 
     @property
     def family(self) -> str:

@@ -79,7 +79,7 @@ def candidates(run: Run, cases: Sequence[Case], asked: Requirements) -> list[Can
     """The variants among some of a run's cases, each judged by the targets and budgets that are asked for."""
     records = {record.case: record for record in run.records}
     return [
-        _judged(Row(records[case], records.get(case.baseline), "", {}), asked)
+        _judged(Row(records[case], records.get(case.baseline), ""), asked)
         if case in records
         else Candidate(case, reasons=(Exclusion(FIGURE, NOT_YET),))
         for case in cases
