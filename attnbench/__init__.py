@@ -7,5 +7,8 @@
 """
 
 from attnbench.api import StoredRun, load_run, run_study
+from attnbench.core.versions import version
 
 __all__ = ["StoredRun", "load_run", "run_study"]
+
+__version__ = version("attnbench")

@@ -17,7 +17,11 @@ LAYERS = (
 )  # fmt: skip
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
 
-LEVEL = {name: level for level, name in enumerate(LAYERS)} | {"api": len(LAYERS) - 1.5, "__init__": len(LAYERS)}
+LEVEL = {name: level for level, name in enumerate(LAYERS)} | {
+    "api": len(LAYERS) - 1.5,
+    "__init__": len(LAYERS),
+    "__main__": len(LAYERS),
+}
 
 
 def part_of(path: Path) -> str:

@@ -11,6 +11,8 @@ from attnbench.cli import (
     count,
     doctor,
     explain,
+    export,
+    init,
     list_,
     merge,
     recommend,
@@ -21,6 +23,23 @@ from attnbench.cli import (
 )
 from attnbench.cli.app import app, main
 
-COMMANDS = (baseline, cache, check, compare, count, doctor, explain, list_, merge, recommend, report, rewrite, sweep, track)
+COMMANDS = (
+    baseline,
+    cache,
+    check,
+    compare,
+    count,
+    doctor,
+    explain,
+    export,
+    init,
+    list_,
+    merge,
+    recommend,
+    report,
+    rewrite,
+    sweep,
+    track,
+)
 
 __all__ = ["COMMANDS", "app", "main"]

@@ -19,40 +19,53 @@ Format = Literal["table", "md", "csv", "json"]
 """How a command answers that tells of figures."""
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")]
-RunArgument = Annotated[str, typer.Argument(help="A run's folder or file, or latest.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="A file instead of the screen.", show_default="the screen")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="On a terminal, every row and column, however many lines it takes.")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its folder or file, latest, or latest:STUDY.")]
 ResultsOption = Annotated[Path, typer.Option(help="Where 'latest' looks.")]
 NamesOption = Annotated[Path, typer.Option(help="Where 'latest' and 'baseline' look.")]
 
+MOST_ROWS = 20
+"""Rows of a table that a terminal shows without ``--all``."""
 
-def answer(format_: Format, output: Path | None, found: Answer) -> None:
+
+def answer(format_: Format, output: Path | None, found: Answer, *, everything: bool = False) -> None:
     """Answer in the format asked for; on the screen the notes, a sentence a line, and then the tables."""
     if format_ == "table" and output is None:
-        typer.echo("\n".join(found.notes), nl=bool(found.notes))
+        for note in found.notes:
+            say(note)
         for title, table in found.sections:
-            show_table(table, title)
+            show_table(table, title, everything=everything)
     else:
         texts = {"csv": found.csv, "json": found.json}
         give(texts.get(format_, found.markdown)(), output)
 
 
-def show_table(table: Table, title: str = "") -> None:
-    """A table on the screen: fitted to a terminal, plain and unwrapped elsewhere."""
+def say(text: str) -> None:
+    """A sentence on the screen: folded between words on a terminal, one line elsewhere."""
+    if sys.stdout.isatty():
+        from attnbench.cli import screen  # noqa: PLC0415  rich is slow to import
+
+        screen.say(text)
+    else:
+        typer.echo(text)
+
+
+def show_table(
+    table: Table, title: str = "", *, most: int | None = MOST_ROWS, everything: bool = False, more: str = "--all shows all"
+) -> None:
+    """A table on the screen: fitted to a terminal, at most so many rows of it; whole, plain and unwrapped elsewhere."""
     if not table:
         return
     if not sys.stdout.isatty():
         typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
         typer.echo(table.plain())
         return
-    from rich import table as rich_table  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    from attnbench.cli import screen  # noqa: PLC0415
 
-    shown = rich_table.Table(title=title, title_justify="left")
-    for column in table.columns:
-        shown.add_column(column, overflow="fold")
-    for row in table.rows:
-        shown.add_row(*row)
-    Console(highlight=False, markup=False).print(shown)
+    screen.show(table, title, most=most, everything=everything, more=more)
 
 
 def give(text: str, output: Path | None) -> None:
@@ -63,13 +76,15 @@ def give(text: str, output: Path | None) -> None:
         save_text(output, text)
 
 
-def give_sections(sections: Sequence[Section], output: Path | None, *, markdown: bool) -> None:
+def give_sections(
+    sections: Sequence[Section], output: Path | None, *, markdown: bool, everything: bool = False, most: int = MOST_ROWS
+) -> None:
     """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
     if not markdown and output is None:
         for title, paragraph, table in sections:
             if paragraph:
-                typer.echo(f"\n{paragraph}")
-            show_table(table, "" if paragraph else title)
+                say(f"\n{paragraph}")
+            show_table(table, "" if paragraph else title, everything=everything, most=most)
     else:
         give(sections_text(sections), output)
 
@@ -91,20 +106,23 @@ def write_reports(run: Run, folder: Path) -> None:
 
 def stored_run(where: str, results: Path, *, brief: bool = False) -> Run:
     """The run that a folder, a file or the word ``latest`` names; a ``brief`` one has what is compared."""
-    from attnbench.runs.store import latest_run, load_run  # noqa: PLC0415
+    from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
 
-    return load_run(latest_run(results) if where == "latest" else where, brief=brief)
+    return load_run(find_run(where, results), brief=brief)
 
 
 def named_run(name: str, results: Path) -> tuple[Run, str]:
     """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
     if name == "baseline":
-        from attnbench.runs.reference import pinned_run as found  # noqa: PLC0415
-    elif name == "latest":
-        from attnbench.runs.store import latest_run as found  # noqa: PLC0415
+        from attnbench.runs.reference import pinned_run  # noqa: PLC0415
+
+        path = pinned_run(results)
+    elif name.partition(":")[0] == "latest":
+        from attnbench.runs.store import find_run  # noqa: PLC0415
+
+        path = find_run(name, results)
     else:
         return stored_run(name, results, brief=True), name
-    path = found(results)
     return stored_run(str(path), results, brief=True), f"{name} ({path.parent})"
 
 

@@ -8,12 +8,13 @@ import os
 import sys
 import tempfile
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from attnbench.core.errors import AttnbenchError
+from attnbench.core.versions import version
 
 CRASHED, UNREAD = 70, 141
 """``EX_SOFTWARE`` of sysexits.h, and 128 more than the number of SIGPIPE."""
@@ -37,10 +38,28 @@ app = typer.Typer(
     cls=Commands,
     help="What an attention block costs at a place of a network, measured, and whether an NPU will run it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # se[reduction=8] is no markup
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def example(*commands: str) -> str:
+    """What stands at the foot of a command's help: commands to paste, as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"attnbench {version('attnbench')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=example("attnbench doctor", "attnbench sweep quick", "attnbench recommend latest", "attnbench init"))
+def attnbench(
+    *, _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False
+) -> None:
+    """What an attention block costs at a place of a network, measured, and whether an NPU will run it."""
 
 
 def main() -> None:

@@ -5,19 +5,23 @@ from pathlib import Path
 import typer
 
 from attnbench.cli.answer import NamesOption, RunArgument, stored_run
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 
-baseline = typer.Typer(help="Name the run that others are compared with, in a small file to commit.", no_args_is_help=True)
+baseline = typer.Typer(
+    help="Name the run that others are compared with.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(baseline, name="baseline")
 
 
-@baseline.command(name="set")
+@baseline.command(name="set", epilog=example("attnbench baseline set latest", "attnbench baseline set results/first"))
 def set_(run: RunArgument, results: NamesOption = Path("results")) -> None:
     """Make a run the baseline: write its path, time, commit and a hash of its file to RESULTS/baseline.toml."""
     from attnbench.runs.reference import BASELINE_FILE, pin  # noqa: PLC0415
-    from attnbench.runs.store import finished, latest_run  # noqa: PLC0415
+    from attnbench.runs.store import find_run, finished  # noqa: PLC0415
 
-    where = latest_run(results) if run == "latest" else Path(run)
+    where = find_run(run, results)
     stored = stored_run(str(where), results)
     found = pin(where, stored, results)
     typer.echo(f"{results / BASELINE_FILE} names {found.run} of {found.started}: commit both")
@@ -25,7 +29,7 @@ def set_(run: RunArgument, results: NamesOption = Path("results")) -> None:
         typer.echo("that run is not finished: once it goes on, it must be named again")
 
 
-@baseline.command()
+@baseline.command(epilog=example("attnbench baseline show"))
 def show(results: NamesOption = Path("results")) -> None:
     """Show which run is the baseline, and whether it is there as it was. Exit codes: 0 it is, 2 it is not."""
     from attnbench.runs.reference import pinned, pinned_run  # noqa: PLC0415

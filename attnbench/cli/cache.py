@@ -2,13 +2,15 @@
 
 import typer
 
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 
-cache = typer.Typer(help="What was exported and described before, kept across runs.", no_args_is_help=True)
+cache = typer.Typer(
+    help="What was exported and described before, kept across runs.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(cache, name="cache")
 
 
-@cache.command()
+@cache.command(epilog=example("attnbench cache show"))
 def show() -> None:
     """Say where the cache is, and how much it holds."""
     from attnbench.core.units import bytes_text  # noqa: PLC0415
@@ -22,7 +24,7 @@ def show() -> None:
     typer.echo(f"{folder}: {len(found)} entries, {bytes_text(size)} of {bytes_text(SIZE_LIMIT)} at most")
 
 
-@cache.command()
+@cache.command(epilog=example("attnbench cache clear"))
 def clear() -> None:
     """Delete all that the cache holds; the next sweep exports anew."""
     from attnbench.core.units import bytes_text  # noqa: PLC0415

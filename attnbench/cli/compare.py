@@ -6,12 +6,18 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.answer import FormatOption, NamesOption, OutputOption, answer, named_run, uncollected
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 
 
-@app.command()
+@app.command(
+    short_help="Say what became of every figure of one run in another.",
+    epilog=example(
+        "attnbench compare results/before results/after",
+        "attnbench compare baseline latest --fail-on overhead:1%:10%,params:0,npu:refused",
+    ),
+)
 def compare(
-    base: Annotated[str, typer.Argument(help="The run before: its folder or file, latest, or baseline.")],
+    base: Annotated[str, typer.Argument(help="The run before: its folder or file, latest, latest:STUDY, or baseline.")],
     new: Annotated[str, typer.Argument(help="The run after, named likewise.")],
     fail_on: Annotated[
         list[str] | None,
@@ -20,7 +26,7 @@ def compare(
             help="What is a regression: overhead:1%:10% in points of the baseline's latency or, where that is more, as a "
             "share of the overhead; params:0 or memory:5% by how much an exact figure may rise; npu:refused, fallback or "
             "unknown, how bad a verdict may become; latency:5%; or none.",
-            show_default=False,
+            show_default="overhead:1%:10%,params:0,macs:0,memory:5%,npu:refused",
         ),
     ] = None,
     allow_unresolved: Annotated[
@@ -54,5 +60,5 @@ def compare(
             allow_unresolved=allow_unresolved,
             names=(base, new),
         )
-    answer(format_, output, shown.answer(found, everything=all_))
+    answer(format_, output, shown.answer(found, everything=all_), everything=all_)
     raise typer.Exit(found.exit_code)

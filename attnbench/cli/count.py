@@ -4,30 +4,51 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import FormatOption, OutputOption, answer
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer
+from attnbench.cli.app import app, example
+from attnbench.cli.asking import (
+    BatchOption,
+    ChannelsOption,
+    HostOption,
+    ModuleOption,
+    PlaceOption,
+    SiteOption,
+    SizeOption,
+    VariantOption,
+)
 from attnbench.report.answer import Answer
 
 
-@app.command()
+@app.command(
+    short_help="Count parameters, MACs and FLOPs, without a clock.",
+    epilog=example(
+        "attnbench count --host mobilenet_v2 --module se --module coord --place after-depthwise --size 224x224",
+        "attnbench count --module 'se[reduction=8]' --place encoder.layer3 --size 384x640 --per-op",
+        "attnbench count literature",
+    ),
+)
 def count(
-    study: Annotated[str | None, typer.Argument(help="A study whose claims on counts are judged.")] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
-    module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
-    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.")] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].")] = None,
-    size: Annotated[list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.")] = None,
-    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
-    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
-    batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="A study whose claims on counts are judged.", show_default="none, or report")
+    ] = None,
+    host: HostOption = None,
+    module: ModuleOption = None,
+    place: PlaceOption = None,
+    variant: VariantOption = None,
+    size: SizeOption = None,
+    site: SiteOption = None,
+    input_channels: ChannelsOption = 3,
+    batch: BatchOption = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
     format_: FormatOption = "table",
     output: OutputOption = None,
+    all_: AllOption = False,
 ) -> None:
     """Count parameters, MACs and FLOPs of variants at any size, without timing; a host alone is its baseline.
 
     Exit codes: 0 all counted or refused for a reason, 1 some cases failed, 2 bad input.
     """
+    from attnbench.cli.progress import counting  # noqa: PLC0415
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
     from attnbench.measure.count import count_plan  # noqa: PLC0415
     from attnbench.report import counts  # noqa: PLC0415
@@ -38,13 +59,15 @@ def count(
     alone = bool(hosts) and not (study or module or place or variant)
     variants = ["baseline"] if alone else variant or []
     plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
-    counted = count_plan(plan, per_op=per_op)
+    with counting("counting case", len(plan.cases)) as at:
+        counted = count_plan(plan, per_op=per_op, at=at)
     claims = counts.claims(counted.run, counted.readings)
     rows = [{name: row.get(name) for name in counts.COLUMNS} for row in rows_of(counted.run)]
     plain = list(map(dict, counted.derived)) if per_op else rows
     columns = tuple(plain[0]) if per_op and plain else counts.COLUMNS
     document = {"cases": plain, **({"claims": claims.records()} if claims else {})}
     shown = counts.derivation(counted.derived) if per_op else counts.cases(counted.run)
-    answer(format_, output, Answer((("Counts", shown), ("Claims", claims)), columns, plain, document))
+    told = Answer((("Counts", shown), ("Claims", claims)), columns, plain, document)
+    answer(format_, output, told, everything=all_)
     if any(record.status == "failed" for record in counted.run.records):
         raise typer.Exit(1)

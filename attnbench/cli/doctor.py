@@ -2,13 +2,13 @@
 
 import typer
 
-from attnbench.cli.answer import show_table
-from attnbench.cli.app import app
+from attnbench.cli.answer import say, show_table
+from attnbench.cli.app import app, example
 from attnbench.core.units import fixed, significant
 from attnbench.report.table import Table
 
 
-@app.command()
+@app.command(short_help="Say what this machine resolves and what disturbs it.", epilog=example("attnbench doctor"))
 def doctor() -> None:
     """Say what this machine resolves today and what disturbs it, in under a minute; change nothing.
 
@@ -18,13 +18,13 @@ def doctor() -> None:
 
     found = examine()
     rows = [{"what": d.name, "state": d.state, "seen": d.seen, "what would help": d.advice} for d in found.disturbances]
-    show_table(Table.of(rows), "What may disturb a measurement")
+    show_table(Table.of(rows), "What may disturb a measurement", most=None)
     if found.difference is not None:
-        typer.echo(
+        say(
             f"\nAt 96x160 ({fixed(found.latency_ms, 1)} ms) this machine resolves overheads from "
             f"{significant(found.overhead, 2)} percentage points on and differences between two from "
             f"{significant(found.difference, 2)}; the clock alone, overheads from {significant(found.paired, 2)} on."
         )
-    typer.echo(found.verdict)
+    say(found.verdict)
     if not found.fit:
         raise typer.Exit(1)

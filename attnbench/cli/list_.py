@@ -4,33 +4,41 @@ from typing import Annotated, Literal
 
 import typer
 
-from attnbench.cli.answer import show_table
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, show_table
+from attnbench.cli.app import app, example
 
-Listing = Literal["modules", "hosts", "placements", "targets", "predicates"]
+Listing = Literal["modules", "hosts", "placements", "targets", "predicates", "studies", "settings", "formats"]
 """What ``list`` can list."""
 
 
-@app.command(name="list")
+@app.command(
+    short_help="List modules, hosts, places, targets, settings and more.",
+    name="list",
+    epilog=example(
+        "attnbench list modules",
+        "attnbench list placements --host yolov5s",
+        "attnbench list targets --ops --target nvidia-orin-dla-trt10",
+        "attnbench list settings",
+    ),
+)
 def list_(
     what: Annotated[Listing, typer.Argument(help="What to list.")],
     host: Annotated[str, typer.Option(help="Whose placements.")] = "resnetsan01",
     ops: Annotated[bool, typer.Option("--ops", help="With targets: what each says of each op.")] = False,
-    target: Annotated[list[str] | None, typer.Option(help="Whose ops: a name or FILE.toml; all of them by default.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Whose ops: a name or FILE.toml.", show_default="all targets'")
+    ] = None,
+    all_: AllOption = False,
 ) -> None:
-    """List what exists: modules with paper and options, hosts, a host's places, NPU targets, what their rules can ask."""
+    """List what exists: modules, hosts, a host's places, NPU targets, what their rules ask, studies, settings, formats."""
     from attnbench.report import listing  # noqa: PLC0415
     from attnbench.targets import target_names  # noqa: PLC0415
 
     match what:
-        case "modules":
-            table = listing.modules()
-        case "hosts":
-            table = listing.hosts()
         case "placements":
             table = listing.placements(host)
         case "targets":
             table = listing.ops(target or target_names()) if ops or target else listing.targets()
-        case "predicates":
-            table = listing.predicates()
-    show_table(table)
+        case _:
+            table = getattr(listing, what)()
+    show_table(table, everything=all_, most=None)

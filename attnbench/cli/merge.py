@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.answer import write_reports
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 
 
-@app.command()
+@app.command(
+    short_help="Join the shards of one study into one run.",
+    epilog=example("attnbench merge results/part-1 results/part-2 --output results/whole"),
+)
 def merge(
     runs: Annotated[list[str], typer.Argument(help="Folders or files of the shards.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the whole run.")],

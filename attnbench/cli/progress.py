@@ -1,17 +1,20 @@
-"""What a sweep shows while it runs: a live bar on a terminal, a line a case elsewhere, or nothing."""
+"""What a command shows while it works: a live bar on a terminal, a line a step of a sweep elsewhere, or nothing."""
 
+import itertools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from attnbench.core.records import Case, Record
-from attnbench.core.units import counted, fixed, seconds_text
+from attnbench.core.units import count, counted, fixed, seconds_text
 
 
 class TimeLeft:
@@ -28,10 +31,11 @@ class TimeLeft:
         self.left = left
 
     def text(self) -> str:
-        """``about 3 min 05 s left``."""
+        """``about 3 min 05 s left``; while there is work, never none."""
         if not self.done:
             return "time left unknown yet"
-        return f"about {seconds_text(self.left * (time.monotonic() - self.began) / self.done)} left"
+        seconds = self.left * (time.monotonic() - self.began) / self.done
+        return f"about {seconds_text(seconds)} left" if seconds >= 1 else "nearly done"
 
 
 class Lines:
@@ -59,6 +63,12 @@ class Lines:
     def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Nothing: a line is for what is done."""
 
+    def described(self, number: int, total: int) -> None:
+        """Nothing: a line is for what is measured."""
+
+    def replicates(self, number: int, wanted: int) -> None:
+        """Nothing: each has a line of its own."""
+
     def recorded(self, record: Record, left: float) -> None:
         """Say what came of it and how far the sweep is."""
         self.add(record, left)
@@ -76,20 +86,34 @@ class Lines:
         print(text, file=sys.stderr, flush=True)
 
 
+class NamedProgress(Progress):
+    """A bar with counts and times in a line, and what is at hand in a line below, cut where it is too long."""
+
+    def __init__(self, *, transient: bool = False) -> None:
+        self.counted = self.name = ""
+        super().__init__(
+            TextColumn("{task.fields[counts]}", markup=False),
+            BarColumn(bar_width=16),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=Console(stderr=True, markup=False, highlight=False),  # options of a module are no markup
+            transient=transient,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the line below it."""
+        yield from super().get_renderables()
+        below = ": ".join(filter(None, (self.counted, self.name)))
+        yield Text(below, style="cyan", no_wrap=True, overflow="ellipsis")
+
+
 class Bar(Lines):
     """A live bar with the case at hand and the counts so far; failures are printed above it as they come."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.progress = Progress(
-            TextColumn("{task.fields[counts]}", markup=False),
-            BarColumn(bar_width=20),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", markup=False),
-            TextColumn("{task.description}", style="cyan", markup=False),
-            console=Console(stderr=True, markup=False, highlight=False),  # options of a module are no markup
-        )
-        self.task = self.progress.add_task("starting", total=None, left="", counts="")
+        self.progress = NamedProgress()
+        self.task = self.progress.add_task("", total=None, left="", counts="starting")
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -106,8 +130,16 @@ class Bar(Lines):
     def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Show what is at hand."""
         what = cases[0].variant if len(cases) == 1 else f"{len(cases)} cases"
-        number = f", {kind}" if kind == "build" else f", replicate {replicate}"
-        self.progress.update(self.task, description=f"{what} {cases[0].size}{number}")
+        number = f", {kind}" if kind == "build" else f", {kind} of replicate {replicate}"
+        self.progress.name = f"{what} at {cases[0].size}{number}"
+
+    def described(self, number: int, total: int) -> None:
+        """Count what is known without a clock, which comes first."""
+        self.progress.counted = f"{count(number)} of {count(total)} described" if number < total else ""
+
+    def replicates(self, number: int, wanted: int) -> None:
+        """Count what was measured; as many are wanted as is known so far."""
+        self.progress.counted = f"{count(number)} of {counted(wanted, 'replicate')}"
 
     def recorded(self, record: Record, left: float) -> None:
         """Advance, and print what went wrong."""
@@ -123,6 +155,26 @@ class Bar(Lines):
 
     def _counts(self) -> str:
         return f"{self.finished} done, {self.failed} failed, {self.total - self.finished} left"
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal how far a loop is: what this gives is called with each thing's name as its turn comes."""
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda name: None  # noqa: ARG005
+        return
+    left, turns = TimeLeft(float(total)), itertools.count()
+    with NamedProgress(transient=True) as progress:
+        task = progress.add_task("", total=total, left="", counts=f"{what} 0 of {total}")
+
+        def turn(name: str) -> None:
+            done = next(turns)
+            left.update(float(total - done))
+            progress.name = name
+            counts = f"{what} {done + 1} of {total}"
+            progress.update(task, completed=done, counts=counts, left=left.text(), refresh=True)
+
+        yield turn
 
 
 def outcome(record: Record) -> str:

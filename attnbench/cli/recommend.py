@@ -5,32 +5,50 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import FormatOption, OutputOption, ResultsOption, RunArgument, answer, stored_run
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, FormatOption, OutputOption, ResultsOption, RunArgument, answer, stored_run
+from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError
 
 
-@app.command()
+@app.command(
+    short_help="Rank what an NPU target takes and a budget allows.",
+    epilog=example(
+        "attnbench recommend latest --target aimotive --max-overhead 2%",
+        "attnbench recommend latest:report --max-latency 2ms --accuracy metrics.csv --metric mIoU:higher",
+    ),
+)
 def recommend(
     run: RunArgument,
     target: Annotated[
-        list[str] | None, typer.Option(help="NPU target that must accept; by default all that the run was checked against.")
+        list[str] | None,
+        typer.Option(help="NPU target that must accept.", show_default="all that the run was checked against"),
     ] = None,
-    max_overhead: Annotated[str | None, typer.Option(help="Most time added, of the baseline's: 2%.")] = None,
-    max_latency: Annotated[str | None, typer.Option(help="Most time ADDED by the variant: 5ms, 0.5s, 300us.")] = None,
+    max_overhead: Annotated[
+        str | None, typer.Option(help="Most time added, of the baseline's: 2%.", show_default="no limit")
+    ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(help="Most time ADDED by the variant: 5ms, 0.5s, 300us.", show_default="no limit")
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Keep what the target does not list; it may still not run.")
     ] = False,
     accuracy: Annotated[
-        Path | None, typer.Option(help="CSV file: column variant, metrics, and host and size where the run has several.")
+        Path | None,
+        typer.Option(
+            help="CSV file: column variant, metrics, and host and size where the run has several.", show_default="none"
+        ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="A metric of that file and its better end: mIoU:higher, abs_rel:lower.")
+        list[str] | None,
+        typer.Option(help="A metric of that file and its better end: mIoU:higher, abs_rel:lower.", show_default="none"),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.")] = None,
-    host: Annotated[str | None, typer.Option(help="Only this host of the run.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.", show_default="all")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Only this host of the run.", show_default="all")] = None,
     format_: FormatOption = "table",
     output: OutputOption = None,
+    all_: AllOption = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Rank a run's variants that an NPU target takes and a budget allows, and say why the others fall out.
@@ -54,6 +72,6 @@ def recommend(
         size=size,
     )
     found = deciding.recommend(stored_run(run, results), asked)
-    answer(format_, output, shown.answer(found))
+    answer(format_, output, shown.answer(found), everything=all_)
     if not found.left:
         raise typer.Exit(1)

@@ -1,23 +1,53 @@
 """The command that writes a stored run down: ``report``. It loads no torch."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import OutputOption, ResultsOption, RunArgument, give, stored_run
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, OutputOption, ResultsOption, RunArgument, give, say, show_table, stored_run
+from attnbench.cli.app import app, example
+from attnbench.core.records import Run
 from attnbench.report import FORMATS
+from attnbench.report.table import Section
 
 FORMAT_HELP = "md, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
 
 
-@app.command()
+@app.command(
+    short_help="Write a stored run down, in any of the formats.",
+    epilog=example(
+        "attnbench report latest",
+        "attnbench report latest --format csv --output cases.csv",
+        "attnbench report results/report --format latex",
+    ),
+)
 def report(
     run: RunArgument,
-    format_: Annotated[str, typer.Option("--format", "-f", help=FORMAT_HELP)] = "md",
+    format_: Annotated[
+        str | None, typer.Option("--format", "-f", help=FORMAT_HELP, show_default="md; on a terminal, tables that fit it")
+    ] = None,
     output: OutputOption = None,
+    all_: AllOption = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Write a stored run as Markdown, or in a format that other programs read."""
-    give(FORMATS.load(format_).render(stored_run(run, results)), output)
+    found = stored_run(run, results)
+    if format_ is None and output is None and sys.stdout.isatty():
+        _show(found, everything=all_)
+    else:
+        give(FORMATS.load(format_ or "md").render(found), output)
+
+
+def _show(run: Run, *, everything: bool) -> None:
+    """The report's tables, fitted to the terminal."""
+    from attnbench.report import markdown, trust  # noqa: PLC0415
+
+    study = run.header.study
+    say(study.get("title") or study["name"])
+    say(markdown.machine_text(run))
+    first = Section("What this run resolves", "", trust.floors(run))
+    second = Section("Many cases in one graph, on the clock", "", trust.crosschecks(run))
+    for title, _, table in (first, second, *markdown.tables_of(run)):
+        show_table(table, title, everything=everything)

@@ -6,15 +6,20 @@ from typing import Annotated
 import typer
 
 from attnbench.cli.answer import give_sections
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 
 
-@app.command()
+@app.command(
+    short_help="Rewrite a model exactly where a target needs it.",
+    epilog=example("attnbench rewrite model.onnx --target aimotive --output rewritten.onnx"),
+)
 def rewrite(
     model: Annotated[str, typer.Argument(help="An ONNX file of float32.")],
     target: Annotated[str, typer.Option(help="NPU target: a name or FILE.toml.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.", show_default="the file's")
+    ] = None,
 ) -> None:
     """Rewrite a model's graph exactly where a target needs it, and prove that it computes the same.
 

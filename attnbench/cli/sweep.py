@@ -5,13 +5,24 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import named_run, show_table, write_reports
-from attnbench.cli.app import app
+from attnbench.cli.answer import named_run, say, show_table, write_reports
+from attnbench.cli.app import app, example
+from attnbench.cli.asking import (
+    BatchOption,
+    ChannelsOption,
+    HostOption,
+    ModuleOption,
+    PlaceOption,
+    SiteOption,
+    SizeOption,
+    VariantOption,
+)
 from attnbench.core.errors import InputError
+from attnbench.core.protocol import settings
 from attnbench.core.records import Case, Run
 from attnbench.core.units import counted
 from attnbench.report.table import Table
@@ -29,49 +40,83 @@ MOST_MORE = 50
 """Replicates more that one case is worth: what wants more of them lies at the threshold, or scatters too much."""
 
 
-@app.command()
+_SETTINGS = settings()
+
+
+def setting(name: str, help_: str = "", *declarations: str, default: str = "", **more: Any) -> Any:
+    """The option for a setting: what it means, and its default where the study has no other."""
+    told = _SETTINGS[name]
+    shown = ",".join(map(str, told.default)) if isinstance(told.default, tuple) else str(told.default)
+    meaning = help_ or f"{told.meaning[0].upper()}{told.meaning[1:]}".rstrip(".") + "."
+    return typer.Option(*declarations, help=meaning, show_default=default or f"the study's, or {shown}", **more)
+
+
+@app.command(
+    short_help="Measure what each case of a study costs.",
+    epilog=example(
+        "attnbench sweep quick",
+        "attnbench sweep --module se --module cbam --place encoder.layer3 --size 384x640",
+        "attnbench sweep --host resnet50 --module all --place stage-ends --size 224x224 --quick --dry-run",
+        "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
+    ),
+)
 def sweep(
     study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = None,
-    module: Annotated[list[str] | None, typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.")] = None,
-    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.")] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].")] = None,
-    size: Annotated[list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="NPU target: a name or FILE.toml.")] = None,
-    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
-    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host.")] = 3,
-    batch: Annotated[int | None, typer.Option(min=1, help="Batch size.")] = None,
+    host: HostOption = None,
+    module: ModuleOption = None,
+    place: PlaceOption = None,
+    variant: VariantOption = None,
+    size: SizeOption = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="NPU target: a name or FILE.toml.", show_default="the study's, or aimotive")
+    ] = None,
+    site: SiteOption = None,
+    input_channels: ChannelsOption = 3,
+    batch: BatchOption = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer processes and runs: wider intervals.")] = False,
-    processes: Annotated[int | None, typer.Option(help="Fresh timing processes a case, at least.")] = None,
-    max_processes: Annotated[int | None, typer.Option(help="The same at most: the budget for --precision.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Wanted half width: points, share or both: 0.05,5%.")] = None,
-    repeat: Annotated[int | None, typer.Option(help="Profiled runs a process.")] = None,
-    warmup: Annotated[int | None, typer.Option(help="Runs before those.")] = None,
+    processes: Annotated[int | None, setting("processes")] = None,
+    max_processes: Annotated[int | None, setting("max_processes")] = None,
+    precision: Annotated[str | None, setting("precision")] = None,
+    repeat: Annotated[int | None, setting("repeat")] = None,
+    warmup: Annotated[int | None, setting("warmup")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="A graph of its own for every case: slower.")] = False,
-    crosscheck: Annotated[int | None, typer.Option(help="Pairs at most of a graph of many cases on the clock.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Interleaved pairs of each case with its baseline.")] = None,
+    crosscheck: Annotated[int | None, setting("crosscheck")] = None,
+    rounds: Annotated[int | None, setting("rounds")] = None,
     screen: Annotated[bool, typer.Option("--screen", help="Two replicates, and more only where they decide.")] = False,
-    budget: Annotated[str | None, typer.Option(help="Time to spend: 90s, 3min, 1h; screens first.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to spend: 90s, 3min, 1h; screens first.", show_default="no limit")
+    ] = None,
     resolve: Annotated[
         str | None,
         typer.Option(
-            metavar="BASE", help="Then the replicates that a comparison with this run lacks: attnbench compare BASE."
+            metavar="BASE",
+            help="Then the replicates that a comparison with this run lacks: attnbench compare BASE.",
+            show_default="none",
         ),
     ] = None,
     fail_on: Annotated[
-        list[str] | None, typer.Option(metavar="METRIC:THRESHOLD,...", help="By which --resolve compares.")
+        list[str] | None,
+        typer.Option(metavar="METRIC:THRESHOLD,...", help="By which --resolve compares.", show_default="that of compare"),
     ] = None,
-    threads: Annotated[str | None, typer.Option(help="Absolute latency also at these thread counts: 1,2.")] = None,
+    threads: Annotated[str | None, setting("threads", "Absolute latency also at these thread counts: 1,2.")] = None,
     memory: Annotated[
-        bool | None, typer.Option(help="Measure the peak of memory.", show_default="where the static one changes")
+        bool | None, setting("memory", "Measure the peak of memory.", default="where the static one changes")
     ] = None,
-    provider: Annotated[str | None, typer.Option(help="ONNX Runtime execution provider: cpu, xnnpack, openvino...")] = None,
-    optimization: Annotated[str | None, typer.Option(help="Graph optimisation: all, layout, extended, basic, none.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, inputs and orders.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which a step is killed.")] = None,
+    provider: Annotated[str | None, setting("provider")] = None,
+    optimization: Annotated[
+        str | None, setting("optimization", "Graph optimisation: all, layout, extended, basic, none.")
+    ] = None,
+    seed: Annotated[int | None, setting("seed")] = None,
+    timeout: Annotated[float | None, setting("timeout_seconds", "Seconds after which a step is killed.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
-    shard: Annotated[str | None, typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is continued.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; an unfinished run there is continued.", show_default="RESULTS/STUDY-TIME"),
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases and their estimated time.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="End at once where another sweep measures here.")] = False,
@@ -81,6 +126,7 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
+    from attnbench.cli.progress import counting  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
@@ -114,8 +160,10 @@ def sweep(
     reference = _reference(plan, resolve, fail_on, results)
     began = time.monotonic()
     if dry_run:
-        rows = [{"case": case, "about": about} for case, about in estimate(plan)]
-        show_table(Table.of(rows), f"{len(plan.cases)} cases; times are estimates from a short run of each baseline")
+        with counting("describing case", 0 if quiet else len(plan.cases)) as at:
+            rows = [{"case": case, "about": about} for case, about in estimate(plan, at)]
+        title = f"{len(plan.cases)} cases; times are estimates from a short run of each baseline"
+        show_table(Table.of(rows), title, most=None)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
@@ -128,10 +176,7 @@ def sweep(
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None
     write_reports(run, folder)
-    _show(run)
-    typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
-    if left := sum(record.pending > 0 for record in run.records):
-        typer.echo(f"the time was spent with {left} of {len(run.records)} cases unfinished: the same command goes on")
+    _show(run, folder)
     if reference:
         typer.echo(reference.outcome(run, folder))
     failed = sum(record.status == "failed" for record in run.records)
@@ -199,16 +244,31 @@ def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
     return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
-def _show(run: Run) -> None:
+def _show(run: Run, folder: Path) -> None:
+    """The tables, and then what is to be read last: what was found, what to beware of, and what to do next."""
     from attnbench.judge.rows import rows_of  # noqa: PLC0415
-    from attnbench.report import claims, tables, trust  # noqa: PLC0415
+    from attnbench.report import claims, outcome, tables, trust  # noqa: PLC0415
 
     rows = rows_of(run)
-    show_table(trust.floors(run), "What this run resolves")
-    show_table(trust.crosschecks(run), "Many cases in one graph, on the clock")
-    show_table(tables.baselines(rows), "Baseline")
+    shown = {
+        "What this run resolves": trust.floors(run),
+        "Many cases in one graph, on the clock": trust.crosschecks(run),
+        "Baseline": tables.baselines(rows),
+    }
     if matrix := claims.priorities(run):
-        show_table(matrix, "Priority and cost")
+        shown["Priority and cost"] = matrix
     else:
-        show_table(tables.cases_table([row for row in rows if not row.case.is_baseline]), "Cases")
-    show_table(tables.failures(rows), "Cases without figures")
+        shown["Cases"] = tables.cases_table([row for row in rows if not row.case.is_baseline])
+    shown["Cases without figures"] = tables.failures(rows)
+    for title, table in shown.items():
+        show_table(table, title, more=f"all in {folder / 'report.md'}")
+    typer.echo()
+    for sentence in outcome.found(run):
+        say(sentence)
+    for warning in outcome.warnings(run):
+        say(f"warning: {warning}")
+    typer.echo(f"\nwrote {folder / 'report.md'}, cases.csv and run.jsonl")
+    if left := sum(record.pending > 0 for record in run.records):
+        typer.echo(f"the time was spent with {left} of {len(run.records)} cases unfinished: the same command goes on")
+    elif following := outcome.next_command(run, str(folder)):
+        typer.echo(f"next: {following}")

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import FormatOption, OutputOption, answer, uncollected
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer, uncollected
+from attnbench.cli.app import app, example
 
 
-@app.command()
+@app.command(
+    short_help="Show how figures went over all runs of a folder.",
+    epilog=example("attnbench track results", "attnbench track results --metric latency --fail-on-step 1%"),
+)
 def track(
     results: Annotated[Path, typer.Argument(help="The folder below which the runs are, however deep.")],
     metric: Annotated[
@@ -19,15 +22,19 @@ def track(
             show_default="overhead",
         ),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Only this host.")] = None,
-    size: Annotated[str | None, typer.Option(help="Only this input size: HEIGHTxWIDTH.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Only this variant.")] = None,
+    host: Annotated[str | None, typer.Option(help="Only this host.", show_default="all")] = None,
+    size: Annotated[str | None, typer.Option(help="Only this input size: HEIGHTxWIDTH.", show_default="all")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only this variant.", show_default="all")] = None,
     fail_on_step: Annotated[
         str | None,
-        typer.Option(help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%."),
+        typer.Option(
+            help="Fail on a step for the worse of that size, in points of an overhead, at the newest end: 1%.",
+            show_default="never",
+        ),
     ] = None,
     format_: FormatOption = "table",
     output: OutputOption = None,
+    all_: AllOption = False,
 ) -> None:
     """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.
 
@@ -41,6 +48,6 @@ def track(
         found = tracking.track(
             results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
         )
-    answer(format_, output, shown.answer(found))
+    answer(format_, output, shown.answer(found), everything=all_)
     if found.failing:
         raise typer.Exit(1)

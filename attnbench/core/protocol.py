@@ -5,7 +5,7 @@ measured by the study's, and nothing told.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -54,6 +54,45 @@ class Effort(Strict, frozen=True):
     memory: bool | Literal["changed"] = "changed"
     step_seconds: Annotated[float, Meta(ge=1)] = 60.0
     timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
+
+
+MEANINGS = {
+    "warmup": "runs before any that counts",
+    "threads": "thread counts of absolute latency; overheads are those of one thread",
+    "provider": "ONNX Runtime's execution provider: cpu, xnnpack, openvino...",
+    "optimization": "its level of graph optimisation: all, layout, extended, basic, none",
+    "seed": "of weights, inputs and orders",
+    "canonical": "the canonicalising pass over the exporter's graph",
+    "processes": "fresh timing processes a case (replicates), at least",
+    "max_processes": "the same at most: the budget for the precision",
+    "precision": "wanted half width of the interval: points, % of the figure, or the larger of both",
+    "repeat": "profiled runs a process",
+    "alone": "a graph of its own for each case, instead of one with others",
+    "screen": "two replicates, and the others only where they may change a decision",
+    "crosscheck": "pairs at most of the baseline and a graph with many cases, on the clock",
+    "rounds": "interleaved pairs of the case itself and its baseline",
+    "memory": "measure the peak of memory: always, never, or where the static peak changed",
+    "step_seconds": "a timing step stops early after this long, once it has its smallest sample",
+    "timeout_seconds": "a timing step is killed after this long",
+}
+"""What each setting means, for lists and help."""
+
+
+class Setting(NamedTuple):
+    """A setting as a user needs it: whether it is of the protocol or the effort, its default, and what it means."""
+
+    part: str
+    default: Any
+    meaning: str
+
+
+def settings() -> dict[str, Setting]:
+    """Every setting by its name."""
+    return {
+        name: Setting(kind.__name__.lower(), default, MEANINGS[name])
+        for kind in (Protocol, Effort)
+        for name, default in zip(kind.__struct_fields__, kind.__struct_defaults__, strict=True)
+    }
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

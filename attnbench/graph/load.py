@@ -40,6 +40,14 @@ def move_weights_out(data: bytes, folder: Path, name: str) -> bytes:
     return serialise(model)
 
 
+def with_weights(path: Path) -> bytes:
+    """A graph that ``move_weights_out`` left without its larger weights, with them inside. Raises ``InputError``."""
+    try:
+        return onnx.load_model(str(path)).SerializeToString()
+    except Exception as error:  # ValueError or EncodeError, by protobuf's version
+        raise InputError("the graph is over protobuf's limit of 2 GB with its weights inside") from error
+
+
 def verify(model: bytes | Path, stage: str) -> None:
     """Hold a model to ONNX's checker with full, strict shape inference; raises ``CaseFailure`` at the stage."""
     try:

@@ -29,6 +29,7 @@ from attnbench.graph.torch_counts import CountStep, count_torch, derivation, fvc
 from attnbench.hosts import declared_placements, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.machine import free_memory
+from attnbench.measure.observer import nobody
 from attnbench.measure.parts import torch_host
 from attnbench.modules import MODULES, Plane, build_module
 from attnbench.study.plan import Plan, PlannedCase
@@ -75,8 +76,8 @@ class CountedPlan:
     readings: Mapping[Case, Mapping[str, int]]
 
 
-def count_plan(plan: Plan, *, per_op: bool = False) -> CountedPlan:
-    """Count every case of a plan; a case that cannot be counted is a record with the reason."""
+def count_plan(plan: Plan, *, per_op: bool = False, at: Callable[[str], None] = nobody) -> CountedPlan:
+    """Count every case of a plan; a case that cannot be counted is a record with the reason. ``at`` is told each label."""
     asked = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
     claimed = {(c.get("host"), c["variant"]) for c in asked}
     records: list[Record] = []
@@ -85,6 +86,7 @@ def count_plan(plan: Plan, *, per_op: bool = False) -> CountedPlan:
     counter = _Counter(per_op or bool(claimed), plan.protocol.seed)
     for planned in plan.cases:
         case = planned.case
+        at(case.label)
         try:
             parts = counter.parts(planned)
         except CaseFailure as failure:

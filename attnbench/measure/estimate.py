@@ -1,11 +1,12 @@
 """What a sweep would take, without measuring it: ``sweep --dry-run``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import median
 
 from attnbench.core.records import Case, RunHeader
 from attnbench.core.units import seconds_text
 from attnbench.measure.bench import Bench, timing_job
+from attnbench.measure.observer import nobody
 from attnbench.measure.schedule import TimingStep, goes_alone, work_of
 from attnbench.measure.sweep import hashes_of, make_header, open_builders
 from attnbench.measure.timing import time_in_process
@@ -13,10 +14,11 @@ from attnbench.runs.facts import Ledger
 from attnbench.study.plan import Plan
 
 
-def estimate(plan: Plan) -> list[tuple[str, str]]:
+def estimate(plan: Plan, at: Callable[[str], None] = nobody) -> list[tuple[str, str]]:
     """Each case with how it would be measured, or why it would not be; the time that all take last.
 
-    All cases are described, which the sweep itself then finds done, and each baseline is timed briefly.
+    All cases are described, which the sweep itself then finds done, and each baseline is timed briefly. ``at`` is told the
+    label of each case that is described.
     """
     header, ledger = make_header(plan), Ledger()
     cases = tuple(planned.case for planned in plan.cases)
@@ -25,6 +27,7 @@ def estimate(plan: Plan) -> list[tuple[str, str]]:
         builders[0].preflight(plan.cases)
         bench = Bench(builders, plan, dict.fromkeys(cases, ""), hashes)
         for fact in bench.take(TimingStep("build", cases)):
+            at(fact.case.label)
             ledger.add(fact)
         whole = sum(_seconds(plan, bench, header, ledger, case) for case in cases if case.is_baseline)
     return [*_rows(plan, ledger), (f"all {len(cases)}", f"{seconds_text(whole)} at least")]

@@ -19,6 +19,12 @@ class Observer(Protocol):
     def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """A step of this kind begins, for these cases, of a replicate counted from 1."""
 
+    def described(self, number: int, total: int) -> None:
+        """So many of the cases that were not known yet are described, of so many."""
+
+    def replicates(self, number: int, wanted: int) -> None:
+        """So many replicates are had, of so many that are wanted as far as is known."""
+
     def recorded(self, record: Record, left: float) -> None:
         """A record was stored; so much work is left as far as is known: a wide interval may add to it."""
 
@@ -35,5 +41,15 @@ class Silent:
     def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Nothing."""
 
+    def described(self, number: int, total: int) -> None:
+        """Nothing."""
+
+    def replicates(self, number: int, wanted: int) -> None:
+        """Nothing."""
+
     def recorded(self, record: Record, left: float) -> None:
         """Nothing."""
+
+
+def nobody(label: str) -> None:
+    """Is told of a label, and does nothing with it."""

@@ -33,7 +33,7 @@ from attnbench.measure.schedule import schedule, work_left
 from attnbench.measure.timing import time_in_process
 from attnbench.modules import MODULES
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
-from attnbench.runs.fold import summarise
+from attnbench.runs.fold import replicates, summarise
 from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -89,12 +89,16 @@ def run_plan(
                 break
             observer.at(step.cases, step.number + 1, step.kind)
             shown: list[Case] = []
-            for fact in bench.take(step):
+            for number, fact in enumerate(bench.take(step), start=1):
                 writer.append(fact)
                 ledger.add(fact)
+                if step.kind == "build":
+                    observer.described(number, len(step.cases))
                 if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
                     shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
-            left = work_left(plan, header, ledger) if shown else 0.0
+            if shown:
+                left = work_left(plan, header, ledger)
+                observer.replicates(*replicates(header, ledger))
             for case in shown:
                 observer.recorded(summarise(header, ledger, case), left)
     cache.clear(cache.SIZE_LIMIT)

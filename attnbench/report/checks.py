@@ -67,7 +67,7 @@ def causes(found: Iterable[CheckCause]) -> Table:
             "source": cause.source,
         }
         for cause in found
-    )
+    ).keyed("level", "op", minor=("source", "evidence", "first node", "MACs"))
 
 
 def nodes(checked: Checked) -> Table:
@@ -86,7 +86,16 @@ def nodes(checked: Checked) -> Table:
             "why": node.finding.reason,
         }
         for node in checked.nodes
-    )
+    ).keyed("node", "op", "level", minor=("params", "MACs", "part of", "rule"))
+
+
+def verdicts(all_checked: Sequence[Checked]) -> Table:
+    """Models against targets, each cell the verdict and the islands that the graph would be cut into."""
+    rows: dict[str, dict[str, str]] = {}
+    for one in all_checked:
+        cell = f"{npu_verdict(one.findings)} ({counted(one.cut.islands, 'island')})"
+        rows.setdefault(one.model, {"model": one.model})[one.target.name] = cell
+    return Table.of(rows.values())
 
 
 def matrix(all_checked: Sequence[Checked]) -> Table:

@@ -2,11 +2,14 @@
 
 from attnbench.core.columns import CLAIMABLE
 from attnbench.core.records import Run
-from attnbench.core.units import MISSING, bytes_text, fixed, scaled, significant, with_interval
+from attnbench.core.units import MISSING, bytes_text, decimals_for, fixed, scaled, significant, with_interval
 from attnbench.judge.claims import Claim, JudgedClaim, judge_claim, last_digit
 from attnbench.judge.rows import Row, asked_rows
-from attnbench.report.table import Table, places
+from attnbench.report.table import WHERE, Table, places
 from attnbench.report.tables import npu_text, overhead_text
+
+ENDS = ("overhead_pct_low", "overhead_pct_high")
+PRIORITIES_MINOR = ("peak memory (+MB)", "params (+%)", "MACs (+%)", "latency (+ms)", "claimed")
 
 
 def priorities(run: Run) -> Table:
@@ -29,25 +32,26 @@ def priorities(run: Run) -> Table:
         }
         for case, row in asked_rows(run)
         if "priority" in case
-    )
+    ).keyed(*WHERE, "priority", "place", "module", minor=PRIORITIES_MINOR)
 
 
 def claims(run: Run) -> Table:
-    """Every claim of the study, with the interval it was judged by and where it was made."""
+    """Every claim of the study, with the figure, what it is judged as beyond its interval, and where it was made."""
     where = places(record.case for record in run.records)
     return Table.of(
         {
             **where(row.case),
             "claim": claim_text(claim),
             "of": case["variant"],
-            "measured": judged_text(result),
+            "measured": judged_text(result, row),
+            "judged as": _judged_as(result),
             "verdict": result.verdict,
             "source": claim["source"],
         }
         for case, row in asked_rows(run)
         for claim in case["claims"]
         for result in [judge_claim(claim, row)]
-    )
+    ).keyed(*WHERE, "claim", "of", minor=("source", "judged as"))
 
 
 def stages(run: Run) -> Table:
@@ -95,8 +99,8 @@ def _claim_value(metric: str, value: float) -> str:
     return f"{significant(value, 2)} {CLAIMABLE[metric]}"
 
 
-def judged_text(judged: JudgedClaim) -> str:
-    """What was measured of a claim, in the claim's own unit."""
+def judged_text(judged: JudgedClaim, row: Row) -> str:
+    """What was measured of a claim, in the claim's own unit, with the interval that the figure has everywhere."""
     claim, value = judged.claim, judged.value
     if value is None or isinstance(value, str):
         return MISSING if value is None else value
@@ -104,7 +108,18 @@ def judged_text(judged: JudgedClaim) -> str:
         return _count_text(claim, fixed(value, max(0, -last_digit(claim)) + 1))
     if judged.low is None or judged.low == judged.high:
         return _claim_value(claim["metric"], value)
-    return f"{with_interval(value, judged.low, judged.high)} {CLAIMABLE[claim['metric']]}"
+    overhead = row.number("overhead_pct")
+    scale = value / overhead if overhead else 1.0
+    low, high = (None if end is None else scale * end for end in map(row.number, ENDS))
+    return f"{with_interval(value, low, high)} {CLAIMABLE[claim['metric']]}"
+
+
+def _judged_as(judged: JudgedClaim) -> str:
+    """The range that a noisy figure was compared with its claim by: its interval and what repetition does not show."""
+    if judged.low is None or judged.high is None or judged.low == judged.high:
+        return MISSING
+    decimals = decimals_for((judged.high - judged.low) / 2)
+    return f"{fixed(judged.low, decimals)} to {fixed(judged.high, decimals)}"
 
 
 def _verdict_text(claim: Claim, row: Row, number: int) -> str:

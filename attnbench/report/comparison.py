@@ -12,7 +12,7 @@ from attnbench.core.records import RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
 from attnbench.report.answer import Answer
-from attnbench.report.table import VARIANT, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -107,7 +107,7 @@ def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[s
             rows[EVERYTHING].append({**place, **_figures(row), "verdict": row.verdict or MISSING, "why": row.why})
     rows[MISSING_FIGURES] = [{**where(gap.case), "metric": gap.metric, "why": gap.why} for gap in found.missing]
     rows[INCOMPARABLE] = incomparable(unlike)
-    return ((title, Table.of(listed)) for title, listed in rows.items() if listed)
+    return ((title, Table.of(listed).keyed(*WHERE, "metric")) for title, listed in rows.items() if listed)
 
 
 def incomparable(rows: Iterable[ComparisonRow]) -> list[dict[str, str]]:

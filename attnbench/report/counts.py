@@ -9,7 +9,7 @@ from attnbench.core.units import MISSING, count, scaled, significant
 from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, JudgedClaim, judge_claim
 from attnbench.judge.rows import Row, asked_rows, rows_of
 from attnbench.report.claims import claim_text, judged_text
-from attnbench.report.table import Table, places
+from attnbench.report.table import WHERE, Table, places
 
 COLUMNS = (
     "host", "variant", "size", "batch", "status", "reason", "params", "params_delta", "params_delta_pct", "macs",
@@ -39,7 +39,7 @@ def cases(run: Run) -> Table:
             **({"notes": next(filter(None, map(row.text, NOTED)), MISSING)} if noted else {}),
         }
         for row in rows
-    )
+    ).keyed(*WHERE, minor=("FLOPs (M)", "notes"))
 
 
 def derivation(derived: Iterable[Mapping[str, Any]]) -> Table:
@@ -51,7 +51,7 @@ def derivation(derived: Iterable[Mapping[str, Any]]) -> Table:
             **{name: "" if row[name] is None else count(row[name]) for name in ("params", "macs", "elementwise_ops")},
         }
         for row in derived
-    )
+    ).keyed("case", "part", "layer", "op")
 
 
 def _added(row: Row, column: str) -> str:
@@ -69,7 +69,7 @@ def claims(run: Run, readings: Mapping[Case, Mapping[str, int]]) -> Table:
             **where(row.case),
             "variant": case["variant"],
             "printed": claim_text(claim),
-            "counted": judged_text(result),
+            "counted": judged_text(result, row),
             "verdict": result.verdict,
             "why": _why(result, row, readings.get(row.case, {})) if result.verdict == REFUTED else "",
             "source": claim["source"],
@@ -78,7 +78,7 @@ def claims(run: Run, readings: Mapping[Case, Mapping[str, int]]) -> Table:
         for claim in case["claims"]
         if claim["metric"] in COUNTS
         for result in [judge_claim(claim, row)]
-    )
+    ).keyed(*WHERE, "printed", minor=("source",))
 
 
 def _why(refuted: JudgedClaim, row: Row, readings: Mapping[str, int]) -> str:

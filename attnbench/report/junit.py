@@ -114,7 +114,7 @@ def _claim(claim: Claim, row: Row) -> Test:
     name = f"claim {claim_text(claim)}{where} ({claim.get('source', 'no source')})"
     if judged.verdict == CONFIRMED:
         return Test(name, "passed")
-    message = f"{judged.verdict}: measured {judged_text(judged)}"
+    message = f"{judged.verdict}: measured {judged_text(judged, row)}"
     return Test(name, "failure" if judged.verdict == REFUTED else "skipped", message)
 
 

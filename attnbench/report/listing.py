@@ -1,11 +1,15 @@
 """What exists, as tables: read from the entries' plain data, without torch."""
 
+import json
 from collections.abc import Mapping, Sequence
 
+from attnbench.core.protocol import settings as known_settings
 from attnbench.core.units import MISSING
 from attnbench.hosts import HOSTS, describe_sites, site_table
 from attnbench.modules import MODULES
+from attnbench.report import FORMATS
 from attnbench.report.table import Table
+from attnbench.study.file import packaged_studies, read_study
 from attnbench.targets import read_target, target_names, target_path
 
 
@@ -20,7 +24,7 @@ def modules() -> Table:
             "after": entry.get("source", entry.origin),
         }
         for name, entry in sorted(MODULES.describe().items())
-    )
+    ).keyed("module", minor=("after", "paper"))
 
 
 def hosts() -> Table:
@@ -35,7 +39,7 @@ def hosts() -> Table:
             "after": entry.get("source", entry.origin),
         }
         for name, entry in sorted(HOSTS.describe().items())
-    )
+    ).keyed("host", minor=("after", "sides"))
 
 
 def placements(host: str) -> Table:
@@ -68,7 +72,7 @@ def targets() -> Table:
             "from": target.document,
         }
         for target in map(read_target, map(target_path, target_names()))
-    )
+    ).keyed("target", minor=("from", "date", "rules"))
 
 
 def ops(names: Sequence[str]) -> Table:
@@ -94,7 +98,7 @@ def ops(names: Sequence[str]) -> Table:
         }
         for target in map(load_target, names)
         for rule in target.rules
-    )
+    ).keyed("target", "ops", "level", minor=("section", "evidence"))
 
 
 def predicates() -> Table:
@@ -105,6 +109,39 @@ def predicates() -> Table:
         {"predicate": name, "argument": "value" if "{limit}" in text else "true", "asks for": text.format(limit="...")}
         for name, text in sorted((name, predicate.__doc__ or "") for name, predicate in PREDICATES.items())
     )
+
+
+def studies() -> Table:
+    """The studies that come with it: what each measures, where, and in how many cases."""
+    from attnbench.study.plan import plan  # noqa: PLC0415
+
+    plans = [plan(read_study(path)) for path in packaged_studies()]
+    return Table.of(
+        {
+            "study": one.name,
+            "what it measures": one.document["title"],
+            "hosts": ", ".join(dict.fromkeys(planned.case.host for planned in one.cases)),
+            "sizes": ", ".join(dict.fromkeys(planned.case.size for planned in one.cases)),
+            "cases": len(one.cases),
+        }
+        for one in plans
+    ).keyed("study", minor=("sizes", "hosts"))
+
+
+def settings() -> Table:
+    """What a study may set: of the protocol, which is study-wide, or of the effort, which a case may have of its own."""
+    return Table.of(
+        {"setting": name, "default": json.dumps(one.default), "of": one.part, "what it means": one.meaning}
+        for name, one in known_settings().items()
+    ).keyed("setting")
+
+
+def formats() -> Table:
+    """What a stored run can be written as, and what the file is called."""
+    return Table.of(
+        {"format": name, "file": entry.get("file", MISSING), "what it is": entry.get("summary", "")}
+        for name, entry in sorted(FORMATS.describe().items())
+    ).keyed("format")
 
 
 def _options(options: dict[str, object], choices: dict[str, tuple[object, ...]] | None = None) -> str:

@@ -19,7 +19,7 @@ HOW_TO_READ = " ".join(
         "of a node is measured and taken off. The brackets are a 95 % interval over fresh processes, spread along the",
         "sweep, as many as the wanted precision needs within the budget. What attribution cannot see (caches) is within",
         f"±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure; that, and the noise floor above where it",
-        "is wider than the interval, is added before a claim is judged:",
+        "is wider than the interval, is added before a claim is judged (*judged as*):",
         f'*confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where none of',
         "it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed",
         "part of the baseline's median latency. Absolute latencies of different cases lie minutes apart and drift with the",
@@ -36,16 +36,17 @@ def render(run: Run) -> str:
 def _sections(run: Run) -> Iterator[str]:
     study = run.header.study
     yield f"# {markdown_text(study.get('title') or study['name'])}"
-    yield _machine(run)
+    yield machine_text(run)
     if floors := trust.floors(run):
         yield f"## What this run resolves\n\n{floors.markdown()}"
     if checks := trust.crosschecks(run):
         yield f"## Many cases in one graph, on the clock\n\n{checks.markdown()}"
     yield HOW_TO_READ
-    yield sections_text(_tables(run)).rstrip("\n")
+    yield sections_text(tables_of(run)).rstrip("\n")
 
 
-def _tables(run: Run) -> Iterator[Section]:
+def tables_of(run: Run) -> Iterator[Section]:
+    """The tables of a run under their titles, in the order of the page."""
     rows = rows_of(run)
     yield Section("Baseline", table=tables.baselines(rows))
     yield Section("Priority and cost", table=claims.priorities(run))
@@ -71,7 +72,8 @@ def _tables(run: Run) -> Iterator[Section]:
     yield Section("Notes on cases", table=tables.noted(run))
 
 
-def _machine(run: Run) -> str:
+def machine_text(run: Run) -> str:
+    """The run, its machine, software, settings and time, as a list."""
     header = run.header
     machine, software = header.machine, header.software
     spent = {stage: sum(record.seconds.get(stage, 0.0) for record in run.records) for stage in ("build", "lint", "ort")}

@@ -7,7 +7,7 @@ from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report.answer import Answer
-from attnbench.report.table import VARIANT, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -89,7 +89,7 @@ def ranking(found: Recommendation) -> Table:
             "remark": "; ".join(one.remarks),
         }
         for one in found.left
-    )
+    ).keyed("rank", *WHERE, minor=("(ms)", "memory (+MB)", "MACs (+M)", "remark"))
 
 
 def fell_out(found: Recommendation) -> Table:
@@ -105,7 +105,7 @@ def fell_out(found: Recommendation) -> Table:
             **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
         }
         for one in found.fallen
-    )
+    ).keyed(*WHERE, minor=("and",))
 
 
 def _row(one: Candidate) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from tabulate import tabulate
@@ -18,10 +18,16 @@ from attnbench.core.units import MISSING
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under their heads. A table without rows is false, and shown nowhere."""
+    """Rows of text under their heads. A table without rows is false, and shown nowhere.
+
+    ``keys`` are the columns that say which row one is, by default the first. ``minor`` are those that a narrow screen does
+    without, the least of them first.
+    """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    keys: tuple[str, ...] = ()
+    minor: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
@@ -29,6 +35,10 @@ class Table:
         listed = list(rows)
         columns = tuple(dict.fromkeys(key for row in listed for key in row))
         return cls(columns, tuple(tuple(_text(row.get(column)) for column in columns) for row in listed))
+
+    def keyed(self, *keys: str, minor: Sequence[str] = ()) -> Self:
+        """The table with the columns that say which row one is, and those that a narrow screen does without."""
+        return replace(self, keys=keys, minor=tuple(minor))
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -71,6 +81,8 @@ class Section(NamedTuple):
 
 
 VARIANT = ("variant",)
+WHERE = ("host", "size", "batch", *VARIANT)
+"""The columns that name a case."""
 
 
 def places(

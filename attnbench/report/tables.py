@@ -8,7 +8,10 @@ from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.rows import Row
-from attnbench.report.table import VARIANT, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places
+
+BAR = 12
+"""Signs of the longest bar."""
 
 
 def baselines(rows: Sequence[Row]) -> Table:
@@ -29,7 +32,7 @@ def baselines(rows: Sequence[Row]) -> Table:
         }
         for row in rows
         if row.case.is_baseline
-    )
+    ).keyed("host", "size", minor=("measured (MB)", "weights (MB)", "status", "activation peak (MB)", "p90 (ms)"))
 
 
 def matrix(run: Run, rows: Sequence[Row]) -> Table:
@@ -96,7 +99,7 @@ def failures(rows: Sequence[Row]) -> Table:
         {**where(row.case), "status": row.record.status, "reason": row.text("reason")}
         for row in rows
         if row.record.status != "ok"
-    )
+    ).keyed(*WHERE)
 
 
 def noted(run: Run) -> Table:
@@ -105,8 +108,9 @@ def noted(run: Run) -> Table:
     return Table.of({**where(record.case), "note": note} for record in run.records for note in record.notes)
 
 
-def explanation(record: Record) -> Table:
-    """The nodes an overhead consists of, the largest first."""
+def explanation(record: Record, *, bars: bool = False) -> Table:
+    """The nodes an overhead consists of, the largest first; with a bar a node, if asked for."""
+    most = max((abs(node.share) for node in record.nodes), default=0.0)
     return Table.of(
         {
             "site": node.site or MISSING,
@@ -116,9 +120,18 @@ def explanation(record: Record) -> Table:
             "kind": node.kind,
             "time (ms)": fixed(1e3 * node.seconds, 3),
             "overhead (%)": fixed(100 * node.share, 3),
+            **({"": _bar(node.share, most)} if bars else {}),
         }
         for node in sorted(record.nodes, key=lambda node: -abs(node.share))
-    )
+    ).keyed("node", minor=("time (ms)", "module", "site"))
+
+
+def _bar(share: float, most: float) -> str:
+    """A share as a bar, in eighths of a sign; what a variant saves is drawn as dots."""
+    eighths = round(8 * BAR * abs(share) / most) if most else 0
+    if share < 0:
+        return "·" * (-(-eighths // 8))
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
 def ingredients(run: Run) -> Table:
@@ -162,7 +175,7 @@ def node_findings(record: Record) -> Table:
         }
         for finding in record.findings
         if finding.inserted or record.case.is_baseline
-    )
+    ).keyed("target", "node", "verdict", minor=("evidence", "reason"))
 
 
 def cases_table(rows: Sequence[Row]) -> Table:
@@ -182,7 +195,7 @@ def cases_table(rows: Sequence[Row]) -> Table:
             "clocks": row.agreement or MISSING,
         }
         for row in rows
-    )
+    ).keyed(*WHERE, minor=("status", "clocks", "latency (ms)", "peak (+MB)", "MACs (+M)", "params (+)"))
 
 
 def named_variants(run: Run) -> set[str]:

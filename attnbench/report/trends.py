@@ -14,7 +14,7 @@ from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.judge.track import History, LevelStep, Trend
 from attnbench.judge.track.history import TrendPoint, TrendSeries
 from attnbench.report.answer import Answer
-from attnbench.report.table import VARIANT, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
@@ -90,7 +90,7 @@ def steps(found: History) -> Table:
             "may come from": "; ".join(step.causes) or MISSING,
         }
         for step in ordered
-    )
+    ).keyed("machine", *WHERE, "metric", minor=("runs",))
 
 
 def trends(found: History) -> Table:
@@ -108,7 +108,7 @@ def trends(found: History) -> Table:
             "remark": "; ".join(_remarks(trend)),
         }
         for trend in found.trends
-    )
+    ).keyed("machine", *WHERE, "metric", minor=("runs", "steps"))
 
 
 def sparkline(values: Sequence[float | str]) -> str:

@@ -37,7 +37,7 @@ def floors(run: Run) -> Table:
                 **({"on the clock (points)": significant(percent(paired.reach), 2)} if paired else {}),
             }
         )
-    return Table.of(shown)
+    return Table.of(shown).keyed("host", "size", minor=("its figures (%)", "from, measured twice"))
 
 
 def crosschecks(run: Run) -> Table:
@@ -65,7 +65,7 @@ def crosschecks(run: Run) -> Table:
                 "": "too blunt" if blunt else agreement(percent(total.value), low, high),
             }
         )
-    return Table.of(shown)
+    return Table.of(shown).keyed("host", "size", minor=("pairs", "tells (points)", "cases in the graph"))
 
 
 def imprecise(rows: Sequence[Row]) -> Table:

@@ -78,6 +78,12 @@ def replicates_wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
     return min(max(effort.processes, effort.max_processes), needed)
 
 
+def replicates(header: RunHeader, ledger: Ledger) -> tuple[int, int]:
+    """How many replicates of all cases are had, and how many are wanted in all as far as is known."""
+    had = {case: len(ledger.known(case).replicates) for case in header.cases}
+    return sum(had.values()), sum(max(had[case], replicates_wanted(header, ledger, case)) for case in had)
+
+
 def repeats_wanted(header: RunHeader, ledger: Ledger, baseline: Case) -> int:
     """How many A/A repeats are still to come for a baseline: as many as it has replicates, of one of its variants."""
     processes = header.effort_of(baseline).processes

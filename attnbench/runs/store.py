@@ -168,12 +168,35 @@ def open_run(folder: Path, header: RunHeader) -> Iterator[RunWriter]:
         yield writer
 
 
-def latest_run(results: Path) -> Path:
-    """The run below a folder that was written last."""
-    found = sorted(results.glob(f"*/{RUN_FILE}"), key=lambda path: path.stat().st_mtime)
+LATEST = "latest"
+
+
+def find_run(where: str, results: Path) -> Path:
+    """The run that a word names: ``latest`` and ``latest:STUDY`` below a folder; any other is a path."""
+    word, colon, study = where.partition(":")
+    return latest_run(results, study if colon else None) if word == LATEST else Path(where)
+
+
+def latest_run(results: Path, study: str | None = None) -> Path:
+    """The run below a folder that was written last: of all, or of one study by its name."""
+    found = sorted(results.glob(f"*/{RUN_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
     if not found:
         raise InputError(f"there is no run below {results}: run attnbench sweep first")
-    return found[-1]
+    if study is None:
+        return found[0]
+    names = {path: _study_of(path) for path in found}
+    if study not in names.values():
+        raise UnknownName(f"study of a run below {results}", study, filter(None, names.values()))
+    return next(path for path, name in names.items() if name == study)
+
+
+def _study_of(path: Path) -> str:
+    """The name of a run's study; empty for a file that is no run."""
+    try:
+        with path.open("rb") as file:
+            return str(_header(file.readline(), path).study.get("name", ""))
+    except (InputError, OSError):
+        return ""
 
 
 def find_case(run: Run, text: str) -> Record:

@@ -135,6 +135,11 @@ def packaged_study(name: str = "report") -> Path:
     return installed if installed.exists() else package.parent / "benchmarks" / f"{name}.toml"
 
 
+def packaged_studies() -> list[Path]:
+    """The files of all studies that come with the package."""
+    return sorted(packaged_study().parent.glob("*.toml"))
+
+
 def find_study(name: str) -> Path:
     """The file of a study: a path, or the name of a packaged one."""
     path = Path(name)
@@ -142,7 +147,7 @@ def find_study(name: str) -> Path:
         return path
     packaged = packaged_study(name)
     if not packaged.exists():
-        known = [file.stem for file in packaged.parent.glob("*.toml")]
+        known = [file.stem for file in packaged_studies()]
         raise UnknownName("study", name, known, "your own: path/to/study.toml")
     return packaged
 

@@ -1,0 +1,28 @@
+"""The options that say which cases are meant; the commands that plan cases share them."""
+
+from typing import Annotated
+
+import typer
+
+HostOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.", show_default="the study's, or resnetsan01"),
+]
+ModuleOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.", show_default="the study's"),
+]
+PlaceOption = Annotated[
+    list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.", show_default="the study's")
+]
+VariantOption = Annotated[
+    list[str] | None, typer.Option(help="Variant: PLACE=MODULE[,PLACE=MODULE].", show_default="the study's")
+]
+SizeOption = Annotated[
+    list[str] | None, typer.Option(help="Input size HEIGHTxWIDTH.", show_default="the study's, the file's, or 384x640")
+]
+SiteOption = Annotated[
+    list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.", show_default="none")
+]
+ChannelsOption = Annotated[int, typer.Option(min=1, help="Image channels of a factory's host.")]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Batch size.", show_default="the study's, or 1")]
