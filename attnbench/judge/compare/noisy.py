@@ -182,8 +182,8 @@ def _more(series: ReplicateSeries, chance: float) -> MoreReplicates | None:
     if beyond >= 1:
         return None
     threshold = series.threshold * math.sqrt(1 - beyond)
-    sides = (Scatter(side.variance, side.number) for side in (before, after))
-    return more_replicates(*sides, halves[0], threshold=threshold, floor=series.floor, chance=chance)
+    one, two = (Scatter(side.variance, side.number) for side in (before, after))
+    return more_replicates(one, two, halves[0], threshold=threshold, floor=series.floor, chance=chance)
 
 
 def _overheads(
