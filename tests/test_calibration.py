@@ -12,8 +12,12 @@ import pytest
 from scipy.stats import binomtest
 
 from attnbench.core.statistics import difference_interval, signed_rank_interval
-from attnbench.judge.verdicts import systematic_points
+from attnbench.judge.rows import rows_of
+from attnbench.judge.verdicts import CROWDED_RELATIVE, REFERENCE_POINTS, systematic_points
+from attnbench.measure.learned import REFERENCE
+from attnbench.report.trust import pooled
 from attnbench.runs.figures import paired_overhead
+from attnbench.runs.store import load_run
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "calibration"
@@ -63,12 +67,14 @@ def test_these_are_the_experiments():
     assert [path.stem for path in SCRIPTS] == [
         "aa_attributed",
         "aa_paired",
+        "coverage",
         "history",
         "injection",
         "linearity",
         "neighbour",
         "panels",
         "peers",
+        "power",
         "steps",
         "wall",
     ]
@@ -99,6 +105,52 @@ def test_the_systematic_part_holds_for_every_long_reference():
         assert clock.low - slack <= attributed <= clock.high + slack, name
     assert raw("wall")["96x160 encoder.layer3=cbam_npu"]["pairs"][0] >= 600
     assert raw("wall")["96x160 decoder.fusion=se_npu"]["pairs"][0] >= 600
+
+
+def test_nine_references_show_no_more_than_is_said_and_their_clock_is_as_uncertain_as_that():
+    references = raw("wall").values()
+    least = binomtest(len(references), len(references)).proportion_ci(0.9, method="exact").low  # one-sided, at 95 %
+    assert said(r"holds for (\d+) % of such cases") == {(f"{100 * least:.0f}",)}
+    errors = [(end.high - end.low) / 2 / 1.96 for end in (signed_rank_interval(found["cpu"]) for found in references)]
+    assert fmean(error**2 for error in errors) ** 0.5 * 100 == pytest.approx(REFERENCE_POINTS, abs=0.005)
+
+
+def test_intervals_hold_the_mean_of_equal_runs_as_often_as_is_said(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
+    experiment, found = importlib.import_module("coverage"), raw("coverage")
+    before, *_, now = [experiment.coverage(experiment.hits(found, way)) for way in found["intervals"]]
+    assert 93 <= now.value <= 97
+    assert before.high < 93
+    assert said(r"the other equal runs in ([\d.]+) %; with the variance model it does in ([\d.]+) %") == {
+        (f"{before.value:.1f}", f"{now.value:.1f}")
+    }
+    assert round(found["all"], 2) == REFERENCE.ratio
+    assert len(found["means"]["encoder.layer3=eca"]) == 61
+
+
+@pytest.mark.parametrize(("cases", "least"), [("6", 95), ("85", 95), ("1000", 35)])
+def test_with_the_variance_model_more_is_found_and_no_more_alarms_are_raised_than_allowed(cases, least):
+    before, now, told = raw("power")[cases].values()
+    assert 100 * min(now["found"], told["found"]) / now["comparisons"] >= least
+    assert before["found"] < min(now["found"], told["found"])
+    for own in (before, now, told):
+        assert binomtest(own["alarms"], own["comparisons"]).proportion_ci(method="exact").low <= 0.05
+        assert own["same"] / own["comparisons"] <= 0.2
+    assert told["same"] / told["comparisons"] <= 0.025
+
+
+def test_what_the_pages_say_of_the_pairs_is_what_the_committed_report_comes_to():
+    rows = rows_of(load_run(ROOT / "results" / "report"))
+    by_place = {found["place"]: found for found in pooled(rows).records()}
+    everywhere, stem = by_place["all cases"], by_place["encoder.stem"]
+    assert everywhere["attributed less paired (points)"] == "+0.22 [0.00, 0.46]"
+    assert said(
+        r"Over all (\d+) together attribution reads ([\d.]+) points more than the pairs \(0.00 to 0.46, p ([\d.]+)\)"
+    ) == {(everywhere["cases"], "0.22", everywhere["p"])}
+    assert stem["attributed less paired (points)"].startswith("+1.7")
+    assert said(r"in (\d+) of (\d+), which are called \*too blunt") == {
+        (str(sum(row.agreement == "too blunt" for row in rows)), everywhere["cases"])
+    }
 
 
 def test_the_pages_comparison_is_the_committed_one():
@@ -196,6 +248,7 @@ def test_beside_busy_neighbours_there_is_no_false_alarm_and_the_page_says_how_bu
         if not record.case.is_baseline
     )
     assert 0.6 < lowest < 0.72
+    assert 1 - lowest <= CROWDED_RELATIVE * (1 - median(shares))
 
 
 def test_track_finds_no_step_in_a_month_of_the_same_code_and_each_that_a_slower_module_makes(ci):

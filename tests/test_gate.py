@@ -18,6 +18,7 @@ from test_bench import Builder, Clockwork
 from test_compare import failed, ours, row, variant
 
 from attnbench.core.records import Failure, Measurement
+from attnbench.core.variance import RunToRun
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
@@ -199,7 +200,7 @@ def test_what_noise_does_not_tell_is_an_outcome_of_its_own(make, store, command)
 
 def test_five_points_at_a_case_that_scatters_are_no_pass(make):
     """A change of 5 points with p 0.01 among 85 is not told by Holm's rule, and not excluded."""
-    others = [variant(f"o{i}", scatter=0.05) for i in range(84)]
+    others = [variant(f"o{i}", pct=0.25 * (i + 1), scatter=0.03 * (i + 1)) for i in range(84)]
     before = make(*others, variant(pct=20.0, scatter=2.5))
     found = compare(before, make(*others, variant(pct=25.0, scatter=2.5)))
     assert 0.001 < row(found).p < 0.05
@@ -279,6 +280,7 @@ def swept(command, monkeypatch, tmp_path):
     clockwork = Clockwork()
     monkeypatch.setattr(benches, "time_in_process", clockwork.answer)
     monkeypatch.setattr(sweep, "Builder", Builder())
+    monkeypatch.setattr(sweep, "learned", lambda _: RunToRun(degrees=60.0))  # what runs differ by shrinks with no replicate
     monkeypatch.setattr(fold, "_floors", lambda _: ())  # one case alone is its own A/A repeat, and as wide as that
 
     def call(name, *more):
@@ -290,17 +292,17 @@ def swept(command, monkeypatch, tmp_path):
 
 def test_sweep_takes_the_replicates_that_a_comparison_lacks_once(swept, command, tmp_path):
     base, new = tmp_path / "base", tmp_path / "new"
-    gate = "--fail-on", "overhead:0.8%"
-    assert swept("base", "--max-processes", 60, "--precision", "0.01")[0] == 0
-    assert swept("new", "--max-processes", 3)[0] == 0
+    gate, first = ("--fail-on", "overhead:0.53%"), ("--processes", 12)
+    assert swept("base", *first, "--max-processes", 300, "--precision", "0.01")[0] == 0
+    assert swept("new", *first, "--max-processes", 12)[0] == 0
     code, out, _ = command("compare", base, new, *gate)
     (lacks,) = re.findall(r"1 gated figure not resolved: about (\d+) more replicates of NEW would tell", out)
     assert code == 4
-    code, out, _ = swept("new", "--max-processes", 3, "--resolve", base, *gate)
+    code, out, _ = swept("new", *first, "--max-processes", 12, "--resolve", base, *gate)
     assert code == 0
     assert "0 figures not resolved beside" in out
     (record,) = (record for record in load_run(new).records if not record.case.is_baseline)
-    assert len(record.get("overhead").samples) == 3 + int(lacks)
+    assert len(record.get("overhead").samples) == 12 + int(lacks)
     assert command("compare", base, new, *gate)[0] == 0
 
 

@@ -196,7 +196,9 @@ def test_pairs_see_through_drift_that_multiplies_both():
     ("figures", "word"),
     [
         ((1.0, 0.5, 1.5), "agree"),
-        ((1.0, 1.2, 3.0), "agree"),
+        ((1.0, 0.2, 1.8), "too blunt"),
+        ((1.0, 1.2, 2.6), "agree"),
+        ((0.1, 0.0, 0.2), "too blunt"),
         ((1.0, 1.5, 3.0), "disagree"),
         ((1.0, None, None), ""),
         ((None, 0, 1), ""),

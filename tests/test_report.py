@@ -10,6 +10,7 @@ from attnbench.core.columns import COLUMNS
 from attnbench.core.records import Measurement
 from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED, judge_claim
 from attnbench.judge.rows import rows_of
+from attnbench.judge.verdicts import systematic_error
 from attnbench.report import FORMATS, claims, npu, tables, trust
 from attnbench.report.frame import to_frame
 
@@ -67,6 +68,44 @@ def test_two_clocks_that_disagree_are_shown(run):
     assert trust.disagreements(rows_of(run)).column("variant") == ["encoder.layer3=eca"]
 
 
+def test_what_an_uncertainty_is_made_of_adds_up(run):
+    (found,) = trust.uncertainties(rows_of(run)).records()
+    assert found["variant"] == "encoder.layer3=cbam_npu"
+    assert found["between runs"] == "–"
+    columns = row(run, "encoder.layer3=cbam_npu")
+    error, systematic = columns["overhead_error_pct"], systematic_error(3.0)
+    assert error == pytest.approx(0.05 / 3**0.5)
+    assert columns["overhead_expanded_pct"] == pytest.approx(2 * (error**2 + systematic**2) ** 0.5)
+    assert columns["overhead_pct_high"] - 3 < columns["critical_value_pct"] < columns["detection_limit_pct"]
+    assert systematic_error(3.0, 60.0) > systematic_error(3.0, 96.0) == systematic
+
+
+def test_what_equal_runs_differ_by_is_in_every_uncertainty_and_is_named(run):
+    machine = {**run.header.machine, "run_to_run": {"ratio": 1.0, "degrees": 30.0, "source": "9 equal runs of 3 days"}}
+    known = replace(run, header=replace(run.header, machine=machine))
+    (found,) = trust.uncertainties(rows_of(known)).records()
+    assert found["between runs"] == "0.050"
+    assert "between runs by 9 equal runs of 3 days" in FORMATS.load("md").render(known)
+    assert "nothing was known of what equal runs differ by" in FORMATS.load("md").render(run)
+
+
+def test_over_all_cases_attribution_is_held_against_the_pairs(run):
+    base, cbam, *_ = run.records
+    made = [
+        replace(
+            cbam,
+            case=replace(cbam.case, variant=f"{place}=m{number}"),
+            measurements=(Measurement("overhead", 0.03 + (place == "a") * 0.01 + number / 1e4), Measurement("paired", 0.03)),
+        )
+        for place in "ab"
+        for number in range(6)
+    ]
+    every, a, b = trust.pooled(rows_of(replace(run, records=(base, *made)))).records()
+    assert [(one["place"], one["cases"]) for one in (every, a, b)] == [("all cases", "12"), ("a", "6"), ("b", "6")]
+    assert a["attributed less paired (points)"].startswith("+1.0")
+    assert (a["p"], b["p"]) == ("0.062", "0.062")
+
+
 def test_claims_stand_beside_their_figures_and_stages_beside_what_was_promised(run):
     (found,) = claims.priorities(run).records()
     wanted = {
@@ -102,7 +141,8 @@ def test_the_markdown_report_holds_every_section_once(run):
     assert headings == [
         "## Baseline", "## Priority and cost", "## Claims", "## Stages", "## Where the time goes", "## Overhead in % of resnetsan01 at 384x640",
         "## NPU verdicts, resnetsan01 at 384x640", "## Ops that are refused or unknown, by module",
-        "## Deployment checklist", "## Cases whose two clocks disagree", "## Cases without figures",
+        "## Deployment checklist", "## Cases whose two clocks disagree", "## Uncertainty and limits, in points",
+        "## Cases without figures",
     ]  # fmt: skip
     assert text.startswith("# A made run\n")
     assert r"it \| broke" in text
@@ -199,7 +239,7 @@ def test_the_head_says_what_the_run_resolves(measured_twice):
     (found,) = trust.floors(measured_twice).records()
     assert list(found.values())[2:] == ["0.070", "0.10", "encoder.layer3=cbam_npu", "3.000 and 3.100", "0.70"]
     text = FORMATS.load("md").render(measured_twice)
-    assert text.index("## What this run resolves") < text.index("## Baseline")
+    assert text.index("## What this run tells apart") < text.index("## Baseline")
     assert row(measured_twice, "encoder.layer3=cbam_npu")["floor_difference_pct"] == pytest.approx(0.1)
 
 

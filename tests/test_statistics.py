@@ -12,12 +12,13 @@ from attnbench.core.statistics import (
     noise_floor,
     quantile,
     replicate_interval,
-    replicates_needed,
+    signed_rank_chance,
     signed_rank_critical,
     signed_rank_interval,
     two_stage_interval,
     walsh_averages,
 )
+from attnbench.core.variance import moderated
 
 
 def test_the_replicate_interval_is_students():
@@ -42,12 +43,13 @@ def test_the_second_stage_narrows_the_interval_of_the_first():
 
 def test_as_many_replicates_as_are_needed_reach_the_precision():
     first = [1.0, 1.2, 0.9, 1.1]
-    number = replicates_needed(first, 0.05)
+    mean = moderated(first, len(first))
+    number = mean.needed(0.05)
     for count, reached in ((number, True), (number - 1, False)):
         found = two_stage_interval([*first, *[1.05] * (count - len(first))], len(first))
         assert ((found.high - found.low) / 2 <= 0.05) == reached
-    assert replicates_needed(first, 10.0) == len(first), "the first stage is never less"
-    assert replicates_needed(first, 0.0) > 1e9
+    assert mean.needed(10.0) == 1
+    assert mean.needed(0.0) > 1e9
 
 
 @pytest.mark.parametrize("half_width", [0.3, 0.6, 1.0, 2.0])
@@ -56,16 +58,26 @@ def test_taking_replicates_until_the_interval_is_narrow_keeps_its_confidence(hal
     trials, covered = 2000, 0
     for _ in range(trials):
         values = [draw.gauss(0, 1) for _ in range(12)]
-        number = min(12, replicates_needed(values[:4], half_width))
+        number = min(12, max(4, moderated(values, 4).needed(half_width)))
         found = two_stage_interval(values[:number], 4)
         covered += found.low <= 0 <= found.high
     assert stats.binomtest(covered, trials, 0.95).pvalue > 0.001
 
 
-def test_the_difference_interval_is_students():
+def test_the_difference_interval_is_welchs():
     one, two = [1.0, 1.2, 0.9, 1.1], [1.3, 1.2, 1.4]
-    found, known = difference_interval(one, two), stats.ttest_ind(two, one).confidence_interval(0.95)
+    found, known = difference_interval(one, two), stats.ttest_ind(two, one, equal_var=False).confidence_interval(0.95)
     assert (found.low, found.high) == (pytest.approx(known.low), pytest.approx(known.high))
+
+
+def test_a_series_that_scatters_more_is_not_judged_by_one_that_was_taken_longer():
+    """Ten replicates of 0.05 and three of 0.3, two-stage: pooled, the interval would miss in every fourth case."""
+    draw, missed, trials = random.Random(3), 0, 1000
+    for _ in range(trials):
+        one, two = [draw.gauss(0, 0.05) for _ in range(10)], [draw.gauss(0, 0.3) for _ in range(3)]
+        found = difference_interval(one, two, first=(3, 3))
+        missed += not found.low <= 0 <= found.high
+    assert stats.binomtest(missed, trials, 0.05).pvalue > 0.001
 
 
 def test_the_noise_floor_is_no_less_than_what_was_seen():
@@ -112,6 +124,13 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         estimate = signed_rank_interval([0.01 + draw.gauss(0, 0.02) for _ in range(15)])
         covered += estimate.low <= 0.01 <= estimate.high
     assert stats.binomtest(covered, 400, 0.95).pvalue > 0.01
+
+
+@pytest.mark.parametrize("n", [5, 12, 40])
+def test_the_signed_rank_chance_is_wilcoxons(n):
+    draw = random.Random(n)
+    values = [draw.gauss(0.4, 1) for _ in range(n)]
+    assert signed_rank_chance(values) == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
 
 
 def test_an_estimate_maps_its_ends():

@@ -39,7 +39,7 @@ def track(
     """Show how figures went over all runs of a folder by the time of their commits, and where they changed for good.
 
     Runs of unlike machines or settings are kept apart. Files that are no runs are left out, and named.
-    Exit codes: 0, 1 where --fail-on-step finds one, 2 bad input.
+    Exit codes: 0, 1 where --fail-on-step finds one, 2 bad input, 3 where it could not: the newest run has no figure.
     """
     from attnbench.judge import track as tracking  # noqa: PLC0415
     from attnbench.report import trends as shown  # noqa: PLC0415
@@ -49,5 +49,5 @@ def track(
             results, metric or ["overhead"], host=host, size=size, variant=variant, fail_on_step=fail_on_step
         )
     answer(format_, output, shown.answer(found), everything=all_)
-    if found.failing:
-        raise typer.Exit(1)
+    if found.failing or found.lost:
+        raise typer.Exit(1 if found.failing else 3)

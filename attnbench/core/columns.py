@@ -10,7 +10,11 @@ FACTS = (
     Column("status", "ok, refused (the module cannot stand there), skipped (not run on purpose) or failed", "fact"),
     Column("reason", "why a case is not ok: stage and message", "fact"),
     Column("uncounted_ops", "ops that no counter knows, by name", "fact"),
-    Column("agreement", "whether the attributed figure lies in the paired interval, widened by the systematic part", "fact"),
+    Column(
+        "agreement",
+        "agree, disagree, or too blunt: the paired interval, widened by the systematic part, excludes nothing",
+        "fact",
+    ),
     Column("target", "NPU profile", "fact"),
     Column("npu_verdict", "on the nodes that the variant adds; on the whole graph for the baseline", "fact", claim="NPU"),
     Column("npu_verdict_graph", "verdict on the whole graph", "fact"),

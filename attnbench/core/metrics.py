@@ -85,6 +85,15 @@ _TABLE = (
         Column("replicates", "fresh processes that the overhead rests on", "samples", whole=True),
         Column("stopped", "why there are no more: the wanted precision was reached, or the budget ended", "note"),
         Column("claim_pct", "claimed overhead in %", "derived"),
+        Column("overhead_error_pct",
+               "standard uncertainty of repetition, over processes and, as far as the machine was known, over runs; points",
+               "derived"),
+        Column("overhead_degrees", "degrees of freedom that it rests on", "derived"),
+        Column("overhead_expanded_pct",
+               "expanded uncertainty U (k = 2) in points: repetition, the systematic part, and the clock that bounded it",
+               "derived"),
+        Column("critical_value_pct", "overhead above which one with this scatter is told from 0, in points", "derived"),
+        Column("detection_limit_pct", "overhead that is told from 0 in 95 % of measurements, in points", "derived"),
     )),
     Metric("latency", "s", label="latency median", per="threads", gate=True, series=True, drawn="linear", columns=(
         Column("latency_median_ms", "median of unprofiled runs at 1 thread"),
@@ -160,12 +169,12 @@ _TABLE = (
     Metric("panel_sum", better="neither", label="sum of a panel's overheads", share_of=BASELINE_TIME),
     Metric("panel_paired", better="neither", label="a panel on the clock", share_of=BASELINE_TIME),
     Metric("aa_repeat", better="neither", label="A/A repeat", share_of=BASELINE_TIME),
-    Metric("floor_overhead", label="smallest overhead", share_of=BASELINE_TIME, columns=(
+    Metric("floor_overhead", label="critical value", share_of=BASELINE_TIME, columns=(
         Column("floor_overhead_pct",
-               "smallest overhead that this run resolves, in percentage points: one variant measured twice", "of_baseline"),
+               "critical value of one variant that was measured twice, in percentage points", "of_baseline"),
     )),
-    Metric("floor_difference", label="smallest difference", share_of=BASELINE_TIME, columns=(
-        Column("floor_difference_pct", "smallest difference between two overheads that it resolves, in percentage points",
+    Metric("floor_difference", label="critical difference", share_of=BASELINE_TIME, columns=(
+        Column("floor_difference_pct", "critical difference between its two measurements, in percentage points",
                "of_baseline"),
     )),
     Metric("profiling_cost", "s", better="neither", label="profiling cost"),

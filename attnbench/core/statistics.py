@@ -12,11 +12,10 @@ were independent (runs of one process share its memory layout).
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean, median
 
 BLOCKS_FROM, BLOCK_LENGTH, FEWEST_BLOCKS = 40, 10, 6
@@ -36,6 +35,40 @@ class Estimate:
         return Estimate(function(self.value), *ends)
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean as far as it is known: its variance (the square of its standard error), and the degrees of freedom of that."""
+
+    value: float
+    variance: float
+    degrees: float
+
+    def interval(self, confidence: float = 0.95) -> Estimate:
+        """Student's interval."""
+        half = student_quantile(0.5 + confidence / 2, self.degrees) * math.sqrt(self.variance)
+        return Estimate(self.value, self.value - half, self.value + half)
+
+    def less(self, other: "Mean") -> "Mean":
+        """The difference to another one, with the degrees that Welch and Satterthwaite give it.
+
+        Neither need scatter as the other does. Source: Welch, *The generalization of "Student's" problem when several
+        different population variances are involved*, Biometrika 34 (1947).
+        """
+        whole = self.variance + other.variance
+        parts = sum(one.variance**2 / one.degrees for one in (self, other))
+        degrees = whole**2 / parts if parts else min(self.degrees, other.degrees)
+        return Mean(self.value - other.value, whole, degrees)
+
+    @property
+    def chance(self) -> float:
+        """The chance of a value so far from 0, on either side, where 0 is true."""
+        if not self.variance:
+            return 0.0 if self.value else 1.0
+        from scipy.special import stdtr  # noqa: PLC0415  scipy is slow to import
+
+        return 2 * float(stdtr(self.degrees, -abs(self.value) / math.sqrt(self.variance)))
+
+
 def replicate_interval(replicates: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Mean of independent replicates with Student's t interval. One replicate has no interval.
 
@@ -53,52 +86,43 @@ def two_stage_interval(replicates: Sequence[float], first: int, confidence: floa
     """
     if not replicates:
         raise ValueError("no replicates")
-    value, seen = fmean(replicates), replicates[:first]
-    if len(seen) < 2:
-        return Estimate(value, None, None)
-    half = student_quantile(0.5 + confidence / 2, len(seen) - 1) * stdev(seen) / math.sqrt(len(replicates))
-    return Estimate(value, value - half, value + half)
+    found = two_stage_mean(replicates, first)
+    return found.interval(confidence) if found else Estimate(fmean(replicates), None, None)
 
 
-def replicates_needed(first: Sequence[float], half_width: float, confidence: float = 0.95) -> int:
-    """How many replicates in all give an interval of this half width, told from the first stage (two at least)."""
-    quantile_ = student_quantile(0.5 + confidence / 2, len(first) - 1)
-    if half_width <= 0:
-        return sys.maxsize
-    return max(len(first), math.ceil((quantile_ * stdev(first) / half_width) ** 2 - 1e-9))
+def two_stage_mean(replicates: Sequence[float], first: int) -> Mean | None:
+    """The same as a mean with its variance; ``None`` where the first stage is fewer than two."""
+    seen = replicates[:first]
+    return Mean(fmean(replicates), sample_variance(seen) / len(replicates), len(seen) - 1) if len(seen) > 1 else None
 
 
-def difference_interval(one: Sequence[float], two: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Difference of the means of two series of replicates (the second less the first), with pooled spread.
+def difference_interval(
+    one: Sequence[float], two: Sequence[float], confidence: float = 0.95, first: tuple[int, int] | None = None
+) -> Estimate:
+    """Difference of the means of two series of replicates (the second less the first), each with its own spread.
 
-    Student's two-sample interval; two replicates each are the least. Source: any text on two small normal samples.
+    ``first`` are how many of each were taken before the others were decided on; all, if it is not given. Two each are the
+    least. Source: Welch's interval (``Mean.less``), each spread by Stein's first stage.
     """
-    if len(one) < 2 or len(two) < 2:
+    stages = first or (len(one), len(two))
+    before, after = two_stage_mean(one, stages[0]), two_stage_mean(two, stages[1])
+    if before is None or after is None:
         raise ValueError("each series needs two replicates")
-    degrees = len(one) + len(two) - 2
-    spread = math.sqrt(((len(one) - 1) * variance(one) + (len(two) - 1) * variance(two)) / degrees)
-    half = student_quantile(0.5 + confidence / 2, degrees) * spread * math.sqrt(1 / len(one) + 1 / len(two))
-    difference = fmean(two) - fmean(one)
-    return Estimate(difference, difference - half, difference + half)
+    return after.less(before).interval(confidence)
 
 
-def variance_of_mean(replicates: Sequence[float]) -> float:
-    """How far the mean of two replicates or more may lie from the truth: the square of its standard error.
+def sample_variance(values: Sequence[float]) -> float:
+    """The variance of two values or more.
 
     Rejected: ``statistics.variance``, which computes in fractions and takes thirty times as long.
     """
-    mean = math.fsum(replicates) / len(replicates)
-    return math.fsum([(x - mean) ** 2 for x in replicates]) / (len(replicates) - 1) / len(replicates)
+    mean = math.fsum(values) / len(values)
+    return math.fsum([(x - mean) ** 2 for x in values]) / (len(values) - 1)
 
 
-def variance(values: Sequence[float]) -> float:
-    """The variance of what two values or more are a sample of."""
-    return variance_of_mean(values) * len(values)
-
-
-def stdev(values: Sequence[float]) -> float:
-    """Its root."""
-    return math.sqrt(variance(values))
+def variance_of_mean(replicates: Sequence[float]) -> float:
+    """How far the mean of two replicates or more may lie from the truth: the square of its standard error."""
+    return sample_variance(replicates) / len(replicates)
 
 
 def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, float]:
@@ -113,7 +137,7 @@ def noise_floor(one: Sequence[float], two: Sequence[float]) -> tuple[float, floa
 
 
 @cache
-def student_quantile(probability: float, degrees: int) -> float:
+def student_quantile(probability: float, degrees: float) -> float:
     """Quantile of Student's t distribution."""
     from scipy.special import stdtrit  # noqa: PLC0415  scipy is slow to import and only the measuring side needs it
 
@@ -161,6 +185,24 @@ def medians(values: Sequence[float], number: int) -> list[float]:
 @cache
 def signed_rank_critical(n: int, alpha: float) -> int | None:
     """Largest k with P(W <= k - 1) <= alpha/2 under the null hypothesis, counted from 0; ``None`` where there is none."""
+    limit, k = alpha / 2 * 2**n, 0
+    below = list(accumulate(_signed_rank_ways(n)))
+    while below[k] <= limit:
+        k += 1
+    return k - 1 if k else None
+
+
+def signed_rank_chance(differences: Sequence[float]) -> float:
+    """The chance of differences so one-sided, either way, where there is none: Wilcoxon's signed-rank test, exact."""
+    found = sorted(differences, key=abs)
+    positive = sum(rank for rank, one in enumerate(found, start=1) if one > 0)
+    least = min(positive, len(found) * (len(found) + 1) // 2 - positive)
+    return min(1.0, 2 * sum(_signed_rank_ways(len(found))[: least + 1]) / 2 ** len(found))
+
+
+@cache
+def _signed_rank_ways(n: int) -> list[int]:
+    """In how many of the 2**n ways to sign the ranks to ``n`` the positive ones have each sum."""
     ways = [1]
     for rank in range(1, n + 1):
         longer = [0] * (len(ways) + rank)
@@ -168,11 +210,7 @@ def signed_rank_critical(n: int, alpha: float) -> int | None:
             longer[total] += number
             longer[total + rank] += number
         ways = longer
-    limit, cumulated, k = alpha / 2 * 2**n, 0, 0
-    while cumulated + ways[k] <= limit:
-        cumulated += ways[k]
-        k += 1
-    return k - 1 if k else None
+    return ways
 
 
 def quantile(values: Sequence[float], q: float) -> float:

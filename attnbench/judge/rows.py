@@ -4,11 +4,12 @@ Everything relative is made here, from the records alone: differences to the bas
 missing is ``None``. ``core.columns`` says which columns there are; tables, formats and judgements all read rows.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 from attnbench.core.columns import COLUMNS, METRIC_OF
@@ -16,8 +17,11 @@ from attnbench.core.errors import InputError
 from attnbench.core.grammar import normal_size
 from attnbench.core.metrics import METRICS, Column
 from attnbench.core.records import LEVELS, Case, Finding, Measurement, Record, Run
+from attnbench.core.statistics import Mean
+from attnbench.core.variance import Moderated, critical_value, detection_limit
 from attnbench.judge.claims import Claim, judge_claim
-from attnbench.judge.verdicts import agreement, npu_verdict
+from attnbench.judge.verdicts import agreement, expanded_uncertainty, npu_verdict
+from attnbench.runs.uncertainty import means_of
 
 THREADS = "_threads_"
 """What stands between the name of a column and a number of threads other than 1."""
@@ -27,13 +31,15 @@ THREADS = "_threads_"
 class Row:
     """A case's record as one target sees it, with its baseline's. ``target`` is empty without one.
 
-    ``named`` is what the study asks for of its variant, at whatever host and size.
+    ``named`` is what the study asks for of its variant, at whatever host and size. ``mean`` is its overhead by the variance
+    model, where it has replicates to put to it.
     """
 
     record: Record
     baseline: Record | None
     target: str
     named: Sequence[Mapping[str, Any]] = ()
+    mean: Moderated | None = None
 
     def get(self, column: str, /) -> Any:
         """What a column of cases.csv holds, in the unit of its name; ``None`` where that is missing."""
@@ -106,15 +112,17 @@ class Row:
 def rows_of(run: Run) -> list[Row]:
     """The run's rows: its records in their order, each once for every target of the study."""
     baselines = {record.case: record for record in run.records if record.case.is_baseline}
-    study, named = run.header.study, defaultdict(list)
-    for place, asked in enumerate(study.get("cases", ())):
-        named[asked.get("host"), asked["variant"]].append((place, asked))
-    own = {
-        (host, variant): [asked for _, asked in sorted((*named[host, variant], *named[None, variant]), key=itemgetter(0))]
-        for host, variant in {(record.case.host, record.case.variant) for record in run.records}
-    }
+    study, named, means = run.header.study, defaultdict(list), means_of(run)
+    for asked in study.get("cases", ()):
+        named[asked["variant"]].append(asked)
     return [
-        Row(record, baselines.get(record.case.baseline), target, own[record.case.host, record.case.variant])
+        Row(
+            record,
+            baselines.get(record.case.baseline),
+            target,
+            named.get(record.case.variant, ()),
+            means.get(record.case),
+        )
         for record in run.records
         for target in study.get("targets", [""]) or [""]
     ]
@@ -194,6 +202,17 @@ def _claim(row: Row, told: Callable[[Claim], float | str]) -> float | str | None
     return told(claim) if claim else None
 
 
+def _points(told: Callable[[Mean], float]) -> Callable[[Row], float | None]:
+    """What is told of the overhead as another run would tell it, in percentage points."""
+    return lambda row: 100 * told(row.mean.whole) if row.mean else None
+
+
+def _expanded(row: Row) -> float | None:
+    """U, with k = 2."""
+    overhead, error = row.number("overhead_pct"), row.number("overhead_error_pct")
+    return None if overhead is None or error is None else expanded_uncertainty(overhead, error, row.number("core_share_pct"))
+
+
 _DERIVED: dict[str, Callable[[Row], Any]] = {
     **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch")},
     **{name: attrgetter(name) for name in ("agreement", "target", "npu_verdict")},
@@ -202,6 +221,11 @@ _DERIVED: dict[str, Callable[[Row], Any]] = {
     "uncounted_ops": lambda row: " ".join(row.record.uncounted),
     "notes": lambda row: "; ".join(row.record.notes),
     "overhead_ms": _overhead_ms,
+    "overhead_error_pct": _points(lambda mean: math.sqrt(mean.variance)),
+    "overhead_degrees": lambda row: row.mean.whole.degrees if row.mean else None,
+    "overhead_expanded_pct": _expanded,
+    "critical_value_pct": _points(critical_value),
+    "detection_limit_pct": _points(detection_limit),
     "npu_verdict_graph": _verdict_on_graph,
     "npu_refused_added": _added("refused", "fallback"),
     "npu_unknown_added": _added("unknown"),

@@ -3,6 +3,7 @@
 Claims are judged in ``claims``, comparisons in ``compare``.
 """
 
+import math
 from collections.abc import Iterable
 
 from attnbench.core.records import Finding, Record
@@ -11,7 +12,14 @@ SYSTEMATIC_RELATIVE = 0.10
 SYSTEMATIC_POINTS = 0.15
 """Share and percentage points by which attribution may be off beside its interval: changed caches
 that no inserted node shows. Repetition does not shrink it. A bound from long runs against the clock, whose results stand in
-``results/calibration/wall.md``."""
+``results/calibration/wall.md``: nine of nine references lie within it, which shows that 72 % do at least, at 95 %."""
+
+CROWDED_RELATIVE = 0.8
+"""Share by which an overhead may read low, for each share of its core that a replicate did not have: beside neighbours that
+took 41 % of it, one read 32 % lower (``results/calibration/neighbour.md``)."""
+
+REFERENCE_POINTS = 0.10
+"""Standard uncertainty of the clock that attribution was held against: the root mean square over those nine references."""
 
 VERDICTS = ("refused", "fallback", "unknown", "ok with constraint", "ok")
 """What a target can say of a graph, the worst first."""
@@ -20,20 +28,44 @@ CROWDED = 0.95
 """Share of a core below which a case was not alone on it."""
 
 
-def systematic_points(overhead_pct: float) -> float:
-    """The uncertainty of an attributed overhead that repetition does not shrink, in percentage points."""
-    return SYSTEMATIC_POINTS + SYSTEMATIC_RELATIVE * abs(overhead_pct)
+def systematic_points(overhead_pct: float, core_share_pct: float | None = None) -> float:
+    """The uncertainty of an attributed overhead that repetition does not shrink, in percentage points.
+
+    It is larger where the case was not alone on its core.
+    """
+    missing = 0.0 if core_share_pct is None or core_share_pct >= 100 * CROWDED else 1 - core_share_pct / 100
+    return SYSTEMATIC_POINTS + (SYSTEMATIC_RELATIVE + CROWDED_RELATIVE * missing) * abs(overhead_pct)
+
+
+def systematic_error(overhead_pct: float, core_share_pct: float | None = None) -> float:
+    """The same as a standard uncertainty: the bound over the root of 3, with the clock's own that it was found by.
+
+    Source: *Guide to the expression of uncertainty in measurement* (GUM, JCGM 100:2008), 4.3.7: of a bound, nothing more is
+    known than that values lie within it.
+    """
+    return math.hypot(systematic_points(overhead_pct, core_share_pct) / math.sqrt(3), REFERENCE_POINTS)
+
+
+def expanded_uncertainty(overhead_pct: float, error_points: float, core_share_pct: float | None = None) -> float:
+    """U with k = 2, in points: how far from the figure what a long run against the clock would say is expected to lie.
+
+    ``error_points`` is the standard uncertainty of repetition. Source: GUM, 6.2.
+    """
+    return 2 * math.hypot(error_points, systematic_error(overhead_pct, core_share_pct))
 
 
 def agreement(overhead_pct: float | None, low: float | None, high: float | None) -> str:
     """``agree`` where the attributed figure lies in the paired interval widened by the systematic part, else ``disagree``.
 
-    Empty where either is missing: fewer than six pairs have no 95 % interval.
+    ``too blunt`` where neither nothing nor twice the figure would have disagreed. Empty where either is missing: fewer than
+    six pairs have no 95 % interval.
     """
     if overhead_pct is None or low is None or high is None:
         return ""
     slack = systematic_points(overhead_pct)
-    return "agree" if low - slack <= overhead_pct <= high + slack else "disagree"
+    if not low - slack <= overhead_pct <= high + slack:
+        return "disagree"
+    return "too blunt" if (high - low) / 2 + slack >= abs(overhead_pct) else "agree"
 
 
 def npu_verdict(findings: Iterable[Finding]) -> str:

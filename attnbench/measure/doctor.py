@@ -10,10 +10,12 @@ from pathlib import Path
 
 from attnbench.core.records import Run
 from attnbench.core.units import percent
+from attnbench.core.variance import critical_value, detection_limit
 from attnbench.measure import machine as environment
 from attnbench.measure.disturbance import Disturbance, Watch, standing
 from attnbench.measure.observer import Silent
 from attnbench.measure.sweep import run_plan
+from attnbench.runs.uncertainty import means_of
 from attnbench.study.plan import plan
 
 TRIAL = {
@@ -29,11 +31,15 @@ FIT, USABLE = 0.15, 0.5
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found. The floors are in percentage points; ``None`` where they could not be had, for the reason given."""
+    """What was found, in percentage points; ``None`` where that could not be had, for the reason given.
+
+    ``overhead`` is a critical value, ``detected`` the detection limit beside it, ``difference`` a critical difference.
+    """
 
     disturbances: tuple[Disturbance, ...]
     overhead: float | None
     difference: float | None
+    detected: float | None
     paired: float | None
     latency_ms: float | None
     reason: str = ""
@@ -71,10 +77,12 @@ def diagnose(run: Run, disturbances: tuple[Disturbance, ...]) -> Diagnosis:
     baseline = next(record for record in run.records if record.case.is_baseline)
     failed = next((record.failure for record in run.records if record.failure), None)
     paired, latency = baseline.get("paired"), baseline.value("latency")
+    mean = next(iter(means_of(run).values()), None)
     return Diagnosis(
         disturbances=disturbances,
-        overhead=percent(baseline.value("floor_overhead")),
+        overhead=percent(critical_value(mean.whole) if mean else baseline.value("floor_overhead")),
         difference=percent(baseline.value("floor_difference")),
+        detected=percent(detection_limit(mean.whole) if mean else None),
         paired=percent(paired.reach if paired else None),
         latency_ms=None if latency is None else 1e3 * latency,
         reason=f"{failed.stage}: {failed.message}" if failed else "the trial gave no figures",

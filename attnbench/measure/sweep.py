@@ -27,6 +27,7 @@ from attnbench.hosts import HOSTS
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
+from attnbench.measure.learned import learned
 from attnbench.measure.lock import measuring
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
@@ -35,6 +36,7 @@ from attnbench.modules import MODULES
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import replicates, summarise
 from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
+from attnbench.runs.uncertainty import RUN_TO_RUN
 from attnbench.study.plan import Plan, PlannedCase
 
 PROVIDERS_SECONDS = 60.0
@@ -177,7 +179,7 @@ def make_header(plan: Plan) -> RunHeader:
         study=study,
         protocol=structs.asdict(plan.protocol),
         effort=usual,
-        machine=here,
+        machine={**here, RUN_TO_RUN: asdict(learned(here["id"]))},
         software=software,
         cases=tuple(planned.case for planned in plan.cases),
         efforts=efforts,

@@ -17,9 +17,11 @@ HOW_TO_READ = " ".join(
         "**How to read the figures.** An overhead is attributed: the time of the nodes that a variant adds, over the time",
         "of those it shares with the baseline, inside one profiled run, at one thread, pinned; what profiling itself takes",
         "of a node is measured and taken off. The brackets are a 95 % interval over fresh processes, spread along the",
-        "sweep, as many as the wanted precision needs within the budget. What attribution cannot see (caches) is within",
-        f"±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure; that, and the noise floor above where it",
-        "is wider than the interval, is added before a claim is judged (*judged as*):",
+        "sweep, as many as the wanted precision needs within the budget, and over runs as far as the machine's were known.",
+        "What attribution cannot see (caches) is within",
+        f"±{SYSTEMATIC_POINTS:g} points ±{SYSTEMATIC_RELATIVE:.0%} of the figure in nine references of nine, which shows",
+        "that it is in 72 % at least. That, and the critical difference above where it is wider than the interval, is added",
+        "before a claim is judged (*judged as*):",
         f'*confirmed* where the whole interval lies in the claimed band (±{ABOUT:.0%} for "about"), *refuted* where none of',
         "it does, else *not resolvable*. MACs count convolutions and matrix products only. Overhead in ms is the attributed",
         "part of the baseline's median latency. Absolute latencies of different cases lie minutes apart and drift with the",
@@ -38,7 +40,7 @@ def _sections(run: Run) -> Iterator[str]:
     yield f"# {markdown_text(study.get('title') or study['name'])}"
     yield machine_text(run)
     if floors := trust.floors(run):
-        yield f"## What this run resolves\n\n{floors.markdown()}"
+        yield f"## What this run tells apart\n\n{floors.markdown()}"
     if checks := trust.crosschecks(run):
         yield f"## Many cases in one graph, on the clock\n\n{checks.markdown()}"
     yield HOW_TO_READ
@@ -67,6 +69,10 @@ def tables_of(run: Run) -> Iterator[Section]:
     yield Section("Deployment checklist", table=tables.checklist(run))
     yield Section("Cases whose interval is wider than asked", table=trust.imprecise(rows))
     yield Section("Cases whose two clocks disagree", table=trust.disagreements(rows))
+    if pooled := trust.pooled(rows):
+        yield Section("Attribution and pairs over all cases", trust.POOLED, pooled)
+    if limits := trust.uncertainties(rows):
+        yield Section("Uncertainty and limits, in points", trust.limits_text(run), limits)
     yield Section("Cases that shared their core", table=trust.crowded(rows))
     yield Section("Cases without figures", table=tables.failures(rows))
     yield Section("Notes on cases", table=tables.noted(run))

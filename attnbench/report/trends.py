@@ -67,6 +67,7 @@ def answer(found: History) -> Answer:
         "runs": len(found.archive.runs),
         "left_out": [left._asdict() for left in found.archive.left_out],
         "failing": len(found.failing),
+        "lost": [_facts(found, series) for series in found.lost],
         "series": (_series(found, trend) for trend in found.trends),
     }
     rows = (row for trend in found.trends for row in _rows(found, trend))
@@ -177,7 +178,8 @@ def _remarks(trend: Trend) -> Iterator[str]:
     elif trend.apart:
         yield f"{count(len(trend.apart))} {'runs lie' if len(trend.apart) > 1 else 'run lies'} apart"
     if lacking := len(trend.series.lacking):
-        yield f"{count(lacking)} more without a figure"
+        last = trend.series.lacking[-1].time > trend.series.points[-1].run.time
+        yield f"{count(lacking)} more without a figure{', the newest among them' if last else ''}"
 
 
 def _run_text(point: TrendPoint) -> str:

@@ -1,22 +1,33 @@
 """The tables that say how far a run's figures are to be believed, and those of what was measured beside the overheads."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from attnbench.core.records import Run
-from attnbench.core.units import MISSING, fixed, percent, scaled, significant, with_interval
+from attnbench.core.statistics import medians, signed_rank_chance, signed_rank_interval
+from attnbench.core.units import MISSING, count, fixed, percent, scaled, significant, with_interval
+from attnbench.judge.compare.noisy import holm
 from attnbench.judge.rows import THREADS, Row, column_names, rows_of
-from attnbench.judge.verdicts import CROWDED, agreement
+from attnbench.judge.verdicts import CROWDED, agreement, systematic_error
 from attnbench.report.table import VARIANT, Table, places
 from attnbench.report.tables import interval_text, named_variants, overhead_text
 from attnbench.runs.crosscheck import TOLD
+from attnbench.runs.uncertainty import run_to_run_of
 
 LATENCY = "latency_median_ms"
 
+EVERY, FEWEST, MOST = "all cases", 6, 100
+
+POOLED = (
+    "The pairs of one case are often too blunt to contradict anything. By how much attribution reads more than the pairs "
+    "over many cases is told more closely; where p is small, the two do not measure the same."
+)
+
 
 def floors(run: Run) -> Table:
-    """What a run resolves on its machine, by host and size: one variant measured twice, and the host beside its copy."""
+    """One variant measured twice, by host and size: what its two figures could tell apart, and the host beside its copy."""
     shown, records = [], {record.case: record for record in run.records}
     for record in run.records:
         repeat, paired = record.get("aa_repeat"), record.get("paired")
@@ -29,8 +40,8 @@ def floors(run: Run) -> Table:
             {
                 "host": record.case.host,
                 "size": record.case.size,
-                "smallest overhead (points)": significant(percent(record.value("floor_overhead")), 2),
-                "smallest difference (points)": significant(percent(record.value("floor_difference")), 2),
+                "critical value (points)": significant(percent(record.value("floor_overhead")), 2),
+                "critical difference (points)": significant(percent(record.value("floor_difference")), 2),
                 "from, measured twice": repeat.note,
                 "its figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
                 f"{fixed(100 * fmean(repeat.samples), 3)}",
@@ -66,6 +77,80 @@ def crosschecks(run: Run) -> Table:
             }
         )
     return Table.of(shown).keyed("host", "size", minor=("pairs", "tells (points)", "cases in the graph"))
+
+
+def limits_text(run: Run) -> str:
+    """What the uncertainties of a run rest on."""
+    between = run_to_run_of(run.header)
+    runs = (
+        f"between runs by {between.source}"
+        if between.ratio
+        else "nothing was known of what equal runs differ by when this one began (`attnbench doctor --learn`)"
+    )
+    return (
+        f"Standard uncertainties, which add up by squares: of the processes of this run; {runs}; systematic, with that of "
+        "the clock that bounded it. U is twice their sum. Above the critical value an overhead is told from 0; one of the "
+        "detection limit is told in 95 % of measurements, one of the critical value in half."
+    )
+
+
+def uncertainties(rows: Sequence[Row]) -> Table:
+    """What each overhead's uncertainty is made of, and from where on such an overhead is told from 0; in points.
+
+    The parts are standard uncertainties: of processes in this run, between runs of this machine, and the systematic part
+    with the clock that bounded it.
+    """
+    shown = {row.case: row for row in rows if row.mean and row.get("overhead_pct") is not None}
+    where = places(shown, VARIANT)
+    return Table.of(
+        {
+            **where(row.case),
+            "overhead (%)": overhead_text(row),
+            "processes": significant(100 * math.sqrt(row.mean.within.variance), 2),
+            "between runs": significant(100 * math.sqrt(row.mean.whole.variance - row.mean.within.variance), 2)
+            if row.mean.between.ratio
+            else MISSING,
+            "systematic": significant(systematic_error(row.number("overhead_pct") or 0.0, row.number("core_share_pct")), 2),
+            "U (k = 2)": significant(row.number("overhead_expanded_pct"), 2),
+            "degrees of freedom": fixed(row.number("overhead_degrees"), 0),
+            "critical value": significant(row.number("critical_value_pct"), 2),
+            "detection limit (95 %)": significant(row.number("detection_limit_pct"), 2),
+        }
+        for row in shown.values()
+        if row.mean
+    )
+
+
+def pooled(rows: Sequence[Row]) -> Table:
+    """Attribution less the pairs of each case, over all of them and by place: together they tell what none does alone.
+
+    The centre is Hodges and Lehmann's, with the exact interval that inverts the signed-rank test; places of ``FEWEST`` cases
+    or more have one. ``p`` is the chance of differences so one-sided where there is none; of places, after Holm's
+    correction. Of more than ``MOST`` cases, medians of neighbours stand for them.
+    """
+    apart: dict[tuple[str, str, str], list[float]] = {}
+    for row in {row.case: row for row in rows}.values():
+        overhead, paired = row.number("overhead_pct"), row.number("paired_pct")
+        if overhead is not None and paired is not None and not row.case.is_baseline:
+            where = row.case.host, row.case.size
+            for place in (EVERY, row.case.variant.partition("=")[0]):
+                apart.setdefault((*where, place), []).append(overhead - paired)
+    asked = {place: medians(found, MOST) for place, found in apart.items() if len(found) >= FEWEST}
+    chances = {place: signed_rank_chance(found) for place, found in asked.items()}
+    places_ = [place for place in chances if place[-1] != EVERY]
+    chances |= dict(zip(places_, holm([chances[place] for place in places_]), strict=True))
+    return Table.of(
+        {
+            "host": host,
+            "size": size,
+            "place": place,
+            "cases": count(len(apart[host, size, place])),
+            "attributed less paired (points)": with_interval(centre.value, centre.low, centre.high, sign=True),
+            "p": significant(chances[host, size, place], 2),
+        }
+        for (host, size, place), found in asked.items()
+        for centre in [signed_rank_interval(found)]
+    )
 
 
 def imprecise(rows: Sequence[Row]) -> Table:

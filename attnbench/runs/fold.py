@@ -10,15 +10,13 @@ from attnbench.core.metrics import measurement
 from attnbench.core.protocol import Effort
 from attnbench.core.quantities import parse_precision
 from attnbench.core.records import Case, Failure, Measurement, Record, Run, RunHeader, Status
-from attnbench.core.statistics import (
-    noise_floor,
-    replicates_needed,
-    two_stage_interval,
-)
+from attnbench.core.statistics import Estimate, noise_floor
+from attnbench.core.variance import Moderated, moderated
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
 from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
 from attnbench.runs.screen import SCREENED, decides
+from attnbench.runs.uncertainty import means, run_to_run_of
 
 
 def fold(header: RunHeader, ledger: Ledger, *, brief: bool = False) -> Run:
@@ -36,7 +34,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
     facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
     if facts.replicates:
-        measured += _profiled(facts, effort, is_baseline=case.is_baseline)
+        measured += _profiled(facts, effort, mean_of(header, ledger, case), is_baseline=case.is_baseline)
     provider = header.protocol.get("provider", "cpu")
     measured += clock_figures(facts.pairs, facts.latencies, "" if brief else provider)
     if facts.memory is not None:
@@ -74,8 +72,23 @@ def replicates_wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
         return min(SCREENED, effort.processes)
     if case.is_baseline or len(samples) < max(2, effort.processes):
         return effort.processes
-    needed = replicates_needed(samples[: effort.processes], _wanted_half_width(samples, effort))
-    return min(max(effort.processes, effort.max_processes), needed)
+    mean = mean_of(header, ledger, case)
+    needed = mean.needed(_wanted_half_width(samples, effort)) if mean else 0
+    return max(effort.processes, min(effort.max_processes, needed))
+
+
+def mean_of(header: RunHeader, ledger: Ledger, case: Case) -> Moderated | None:
+    """A variant's mean overhead by the variance model; ``None`` of fewer than two replicates."""
+    if case.is_baseline:
+        return None
+
+    def told() -> dict[Case, Moderated]:
+        return means(header, {one: ledger.known(one).overheads for one in variants_of(header, case.baseline)})
+
+    known: dict[Case, Moderated] = ledger.told(("means", case.baseline), told)
+    if case in known:
+        return known[case]
+    return moderated(ledger.known(case).overheads, header.effort_of(case).processes, between=run_to_run_of(header))
 
 
 def replicates(header: RunHeader, ledger: Ledger) -> tuple[int, int]:
@@ -146,7 +159,7 @@ def _notes(facts: CaseFacts, set_aside: int) -> Iterator[str]:
         yield f"{set_aside} earlier replicate{'s' * (set_aside > 1)} of other sources set aside"
 
 
-def _profiled(facts: CaseFacts, effort: Effort, *, is_baseline: bool) -> Iterator[Measurement]:
+def _profiled(facts: CaseFacts, effort: Effort, mean: Moderated | None, *, is_baseline: bool) -> Iterator[Measurement]:
     """Overhead, alignment, and what the profiles say of themselves."""
     shares = [fact.core_share for fact in facts.replicates]
     if is_baseline:
@@ -159,20 +172,21 @@ def _profiled(facts: CaseFacts, effort: Effort, *, is_baseline: bool) -> Iterato
     if reason:
         yield measurement("overhead", None, samples, f"not attributed: {reason}")
     else:
-        yield _overhead(samples, effort)
+        yield _overhead(samples, effort, mean)
     aligned = [fact.aligned or 0.0 for fact in facts.replicates]
     yield measurement("aligned", min(aligned), aligned)
     yield measurement("core_share", min(shares), shares)
 
 
-def _overhead(replicates: Sequence[float], effort: Effort) -> Measurement:
-    """An overhead over its replicates, and why there are no more of them."""
-    found = two_stage_interval(replicates, effort.processes)
+def _overhead(replicates: Sequence[float], effort: Effort, mean: Moderated | None) -> Measurement:
+    """An overhead over its replicates, and why there are no more of them: these shrink its interval within the run."""
     note = f"{len(replicates)} replicates"
-    if found.low is not None and found.high is not None and len(replicates) >= effort.processes:
-        reached = (found.high - found.low) / 2 <= _wanted_half_width(replicates, effort) * (1 + 1e-9)
+    if mean is None:
+        return measurement("overhead", Estimate(fmean(replicates), None, None), replicates, note)
+    if len(replicates) >= effort.processes:
+        reached = mean.needed(_wanted_half_width(replicates, effort)) <= len(replicates)
         note = f"{'precision reached' if reached else 'budget ended'} after {note}"
-    return measurement("overhead", found, replicates, note)
+    return measurement("overhead", mean.whole.interval(), replicates, note)
 
 
 def _floor(header: RunHeader, ledger: Ledger, baseline: Case, repeated: Case | None) -> list[Measurement]:

@@ -25,7 +25,7 @@ from attnbench.runs.store import RUN_FILE, RunFile, open_run, read_run_file, run
 DOCUMENT = ("name", "title", "targets", "matrix", "cases")
 """What the shards' studies must have in common, by the keys of a header's study."""
 
-PASSING = ("id", "system", "distribution", "load", "commit", "commit_time")
+PASSING = ("id", "system", "distribution", "load", "run_to_run", "commit", "commit_time")
 """Facts of a machine and of software that their ids leave out."""
 
 

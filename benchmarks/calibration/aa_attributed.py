@@ -28,7 +28,11 @@ def page(raw: dict[str, dict[str, list[Comparison]]]) -> str:
     """How often a comparison misses, and how far single figures scatter."""
     misses, spreads = [], []
     for size, by_variant in raw.items():
-        misses.append(miss_row(size, [difference_interval(*both) for series in by_variant.values() for both in series]))
+        beside = [both for series in by_variant.values() for both in series]
+        apart = [(one[0], two[1]) for series in by_variant.values() for one, two in zip(series, roll(series), strict=True)]
+        for text, pairs in (("neighbours in time, one baseline", beside), ("one comparison and the next", apart)):
+            found = miss_row(size, [difference_interval(*both) for both in pairs])
+            misses.append({"size": size, "between": text, **found})
         for variant, series in by_variant.items():
             figures = [100 * fmean(replicates) for both in series for replicates in both]
             spreads.append(
@@ -41,6 +45,11 @@ def page(raw: dict[str, dict[str, list[Comparison]]]) -> str:
                 }
             )
     return f"{table(misses)}\n\nHow far single figures scatter, all else being equal:\n\n{table(spreads)}"
+
+
+def roll(series: list[Comparison]) -> list[Comparison]:
+    """Each comparison's next one; the last one's is the first."""
+    return [*series[1:], *series[:1]]
 
 
 def comparisons(lab: Lab, size: str, number: int) -> dict[str, list[Comparison]]:

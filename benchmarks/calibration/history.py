@@ -1,4 +1,4 @@
-"""A month of CI on this machine: what ``attnbench compare`` says of runs of the quick study, with its defaults.
+"""CI jobs in a row, 98 minutes of them: what ``attnbench compare`` says of runs of the quick study, with its defaults.
 
 Most runs measure the same code; whatever ``compare`` calls a regression there is a false alarm. Every fourth runs from a
 copy of the package in which one module has become slower by about 1 % of the baseline's latency, in a way that no
@@ -174,4 +174,4 @@ def thin(record: Record) -> Record:
 
 
 if __name__ == "__main__":
-    experiment("A month of CI: false alarms and detections of compare", run, page)
+    experiment("CI jobs in a row: false alarms and detections of compare", run, page)

@@ -18,6 +18,7 @@ from attnbench.judge.compare.match import Pair, match, status_rows, unlike
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD, floors_of, judged, latencies, overheads
 from attnbench.judge.compare.notes import notes
 from attnbench.judge.compare.rows import COMPARED, ComparisonRow
+from attnbench.runs.uncertainty import means_of
 
 __all__ = ["Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
 
@@ -117,7 +118,7 @@ def compare(
     threshold = partial(FailOn(asked.thresholds).smallest, OVERHEAD)
     timed = partial(asked.fail_on.smallest, LATENCY) if asked.fail_on.of(LATENCY) else None
     noisy = [
-        *overheads(built, of_overheads, floors_of(base, new), threshold),
+        *overheads(built, of_overheads, floors_of(base, new), threshold, (means_of(base), means_of(new))),
         *latencies(built, of_latencies, timed, replicates),
     ]
     rows = [

@@ -1,9 +1,10 @@
 """Noisy figures: which overheads changed between two runs, which did not, and which the replicates do not resolve.
 
 **The rule.** An overhead's change is the difference of the means of its replicates, in percentage points of the baseline's
-latency. Its 95 % interval is Student's for two samples, and at least as wide as either run's noise floor, which is the
-smallest difference that the run resolves between two measurements of one variant. With a threshold of T points (by
-default 1, or a tenth of the overhead where that is more)
+latency. Its 95 % interval is Welch's, of two means by the variance model (``core.variance``): a case's scatter is told by
+the first stage of its replicates and by the other cases, and what equal runs of the machine differ by is in it, as far as
+the runs knew that. It is at least as wide as either run's noise floor, the critical difference between two measurements of
+one variant. With a threshold of T points (by default 1, or a tenth of the overhead where that is more)
 
 * the change is **told from noise** where the interval leaves out 0 and Welch's p, after Holm's correction over all that
   is judged in the comparison, overheads and latencies together, is at most 5 %;
@@ -23,8 +24,8 @@ for asking for its far end is that a true change of three quarters of T is calle
 
 Rejected: a family of overheads and one of latencies beside it, which raise an alarm in one comparison of ten.
 
-How far two days differ beyond what the replicates of one run show, the interval cannot know; the threshold stands for that.
-What attribution is off by (see ``judge.verdicts``) is the same in both runs, and cancels.
+How far two days differ beyond what equal runs of the machine were seen to, the interval cannot know; the threshold stands
+for that. What attribution is off by (see ``judge.verdicts``) is the same in both runs, and cancels.
 
 Sources: Welch, *The generalization of "Student's" problem when several different population variances are involved*,
 Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6
@@ -34,15 +35,17 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from statistics import fmean
 
 from attnbench.core.records import Case, Measurement, Run
-from attnbench.core.statistics import difference_interval, medians, variance_of_mean
+from attnbench.core.statistics import Mean, medians
 from attnbench.core.units import count, significant
+from attnbench.core.variance import Moderated, moderated
 from attnbench.judge.compare.match import Pair, unlike_figures
 from attnbench.judge.compare.resolving import HALF, Scatter, more_replicates
-from attnbench.judge.compare.rows import ComparisonRow, Verdict
+from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates, Verdict
+
+Means = tuple[Mapping[Case, Moderated], Mapping[Case, Moderated]]
+"""The mean overheads of both runs by the variance model (``runs.uncertainty``)."""
 
 OVERHEAD, LATENCY = "overhead", "latency"
 
@@ -51,7 +54,7 @@ LEVEL = 0.05
 
 UNRESOLVED = "not resolved: a change of the threshold may be there, and may be noise; more replicates would tell"
 AMONG = "not resolved: told from noise alone, but not among all that is compared (Holm); more replicates would tell"
-BLUNT = "not resolved: a change of the threshold may be there, and no replicates would tell: the noise floor is too wide"
+BLUNT = "not resolved: a change of the threshold may be there, and no replicates would tell: runs differ by too much"
 SHOWN = "told, not judged: absolute times drift from run to run (--fail-on latency:5% judges them)"
 
 Allowed = Callable[[float], float]
@@ -60,23 +63,43 @@ Allowed = Callable[[float], float]
 
 @dataclass(frozen=True)
 class ReplicateSeries:
-    """The replicates of one figure in both runs: the row to fill, how narrow its interval may be, and what counts."""
+    """The replicates of one figure in both runs: the row to fill, how narrow its interval may be, and what counts.
+
+    ``means`` are what the variance model makes of them.
+    """
 
     row: ComparisonRow
     one: Sequence[float]
     two: Sequence[float]
     threshold: float
     floor: float = 0.0
+    means: tuple[Moderated, Moderated] | None = None
+
+    @property
+    def sides(self) -> tuple[Moderated, Moderated]:
+        """Both means: by the variance model where it has told them, else by these replicates alone."""
+        if self.means:
+            return self.means
+        before, after = (moderated(side, len(side)) for side in (self.one, self.two))
+        if before is None or after is None:
+            raise ValueError("each series needs two replicates")
+        return before, after
+
+    @property
+    def difference(self) -> Mean:
+        """The second mean less the first, as another pair of runs would be expected to tell it."""
+        before, after = self.sides
+        return after.whole.less(before.whole)
 
 
 def overheads(
-    pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], allowed: Allowed
+    pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], allowed: Allowed, means: Means = ({}, {})
 ) -> list[ReplicateSeries | ComparisonRow]:
     """Of each overhead that either run has what is to be judged, or its row where nothing is.
 
     ``floors`` are by baseline, ``unlike`` says why none compares.
     """
-    return [one for pair in pairs for one in _overheads(pair, unlike, floors, allowed)]
+    return [one for pair in pairs for one in _overheads(pair, unlike, floors, allowed, means)]
 
 
 def latencies(
@@ -104,21 +127,9 @@ def floors_of(*runs: Run) -> dict[Case, float]:
 def judged(found: Sequence[ReplicateSeries | ComparisonRow]) -> list[ComparisonRow]:
     """Rows of series, corrected as one family, in the order given; what is a row already stays as it is."""
     series = [one for one in found if isinstance(one, ReplicateSeries)]
-    chances = [welch(one.one, one.two) for one in series]
+    chances = [one.difference.chance for one in series]
     rows = map(_judged, series, chances, holm(chances), [len(series)] * len(series))
     return [next(rows) if isinstance(one, ReplicateSeries) else one for one in found]
-
-
-def welch(one: Sequence[float], two: Sequence[float]) -> float:
-    """The chance of means so far apart where there is no difference: Welch's t, two-sided, unequal spreads allowed."""
-    apart = fmean(two) - fmean(one)
-    shares = variance_of_mean(one), variance_of_mean(two)
-    if not any(shares):
-        return 0.0 if apart else 1.0
-    from scipy.special import stdtr  # noqa: PLC0415  scipy is slow to import
-
-    degrees = sum(shares) ** 2 / (shares[0] ** 2 / (len(one) - 1) + shares[1] ** 2 / (len(two) - 1))
-    return 2 * float(stdtr(degrees, -abs(apart) / math.sqrt(sum(shares))))
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -140,7 +151,7 @@ def verdict_of(low: float, high: float, adjusted: float, threshold: float) -> Ve
 
 
 def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> ComparisonRow:
-    found = difference_interval(series.one, series.two)
+    found = series.difference.interval()
     half = max(found.value - (found.low or 0.0), series.floor)
     low, high = found.value - half, found.value + half
     identical = tuple(series.one) == tuple(series.two)
@@ -149,10 +160,7 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     told = f"told from noise ({chance}, Holm over {count(number)})"
     apart, more = low > 0 or high < 0, None
     if verdict == "unresolved" or half > HALF * series.threshold:
-        one, two = (Scatter(variance_of_mean(side) * len(side), len(side)) for side in (series.one, series.two))
-        inside = found.value - (found.low or 0.0)
-        limits = partial(more_replicates, threshold=series.threshold, floor=series.floor, chance=LEVEL / number)
-        more = limits(one, two, inside)
+        more = _more(series, LEVEL / number)
     match verdict:
         case "same":
             why = "the very same replicates" if identical else "a change of the threshold is excluded"
@@ -165,8 +173,21 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
     return replace(row, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
 
 
+def _more(series: ReplicateSeries, chance: float) -> MoreReplicates | None:
+    """How many more replicates would resolve a change, besides what runs differ by whatever their replicates."""
+    before, after = series.sides
+    inside, whole = after.within.less(before.within).interval(), series.difference.interval()
+    halves = [one.value - (one.low or 0.0) for one in (inside, whole)]
+    beyond = max(0.0, halves[1] ** 2 - halves[0] ** 2) / (HALF * series.threshold) ** 2
+    if beyond >= 1:
+        return None
+    threshold = series.threshold * math.sqrt(1 - beyond)
+    one, two = (Scatter(side.variance, side.number) for side in (before, after))
+    return more_replicates(one, two, halves[0], threshold=threshold, floor=series.floor, chance=chance)
+
+
 def _overheads(
-    pair: Pair, unlike: str, floors: Mapping[Case, float], allowed: Allowed
+    pair: Pair, unlike: str, floors: Mapping[Case, float], allowed: Allowed, means: Means
 ) -> Iterator[ReplicateSeries | ComparisonRow]:
     before, after = pair.before.get(OVERHEAD), pair.after.get(OVERHEAD)
     if before is None and after is None:
@@ -180,8 +201,9 @@ def _overheads(
     elif other := unlike_figures(before, after):
         yield replace(row, why=other)
     else:
-        floor = floors.get(pair.case.baseline, 0.0)
-        yield ReplicateSeries(row, before.samples, after.samples, allowed(before.value), floor)
+        floor, (one, two) = floors.get(pair.case.baseline, 0.0), (side.get(pair.case) for side in means)
+        told = (one, two) if one and two else None
+        yield ReplicateSeries(row, before.samples, after.samples, allowed(before.value), floor, told)
 
 
 def _lacking(measured: Measurement | None) -> str:

@@ -13,8 +13,8 @@ from attnbench.core.metrics import ALIASES
 from attnbench.core.quantities import Quantity
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.track.causes import explained
-from attnbench.judge.track.gate import failing, read_limit
-from attnbench.judge.track.history import Archive, labels, read_archive
+from attnbench.judge.track.gate import failing, lost, read_limit
+from attnbench.judge.track.history import Archive, TrendSeries, labels, read_archive
 from attnbench.judge.track.notes import notes
 from attnbench.judge.track.reading import Query, RunKind
 from attnbench.judge.track.trend import LevelStep, Trend, trends_of
@@ -26,7 +26,8 @@ __all__ = ["History", "LevelStep", "Trend", "track"]
 class History:
     """Trends and what was read for them.
 
-    ``kinds`` names each kind of runs. ``failing`` are the steps that ``limit`` fails on; ``None`` fails on nothing.
+    ``kinds`` names each kind of runs. ``failing`` are the steps that ``limit`` fails on, ``lost`` the series in which
+    one could not have been seen; a limit of ``None`` fails on nothing.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class History:
     kinds: Mapping[RunKind, str]
     trends: tuple[Trend, ...]
     failing: tuple[LevelStep, ...]
+    lost: tuple[TrendSeries, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -67,6 +69,6 @@ def track(
     query = Query(tuple(dict.fromkeys(names.get(metric, metric) for metric in metrics)), host, size, variant)
     archive = read_archive(folder, query)
     trends = explained(trends_of(archive.series))
-    failed = () if limit is None else failing(archive, trends, limit)
+    failed, silent = ((), ()) if limit is None else (failing(archive, trends, limit), lost(archive))
     kinds = labels(run.kind for run in archive.runs)
-    return History(folder, archive, query, limit, kinds, trends, failed)
+    return History(folder, archive, query, limit, kinds, trends, failed, silent)

@@ -10,13 +10,16 @@ third run or a few later, and should fail something then.
 *Still measured* is a series whose last point is among the newest runs of its own kind (machine, protocol, settings), and
 whose kind is not given up: no longer ago than ``NEWEST`` of its runs usually take, seen from the newest run of all.
 Rejected: the newest runs of all kinds together, among which a seldom measured machine never is.
+
+A series is *lost* whose newest run planned the case and has no figure of it, because it failed, was ended or could not be
+attributed: no word on it is no pass.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 from attnbench.core.quantities import Quantity, parse_quantity
-from attnbench.judge.track.history import Archive
+from attnbench.judge.track.history import Archive, TrendSeries
 from attnbench.judge.track.reading import DatedRun, RunKind
 from attnbench.judge.track.trend import LevelStep, Trend
 
@@ -31,11 +34,7 @@ def read_limit(text: str) -> Quantity:
 
 def failing(archive: Archive, trends: Sequence[Trend], limit: Quantity) -> tuple[LevelStep, ...]:
     """The steps that a limit fails on."""
-    runs: dict[RunKind, list[DatedRun]] = {}
-    for run in archive.runs:
-        runs.setdefault(run.kind, []).append(run)
-    now = archive.runs[-1].time
-    recent = {run.path for own in runs.values() if now - own[-1].time <= _usual(own) for run in own[-NEWEST:]}
+    recent = _recent(archive)
     return tuple(
         step
         for trend in trends
@@ -43,6 +42,27 @@ def failing(archive: Archive, trends: Sequence[Trend], limit: Quantity) -> tuple
         for step in trend.steps
         if step.at >= len(trend.series.points) - NEWEST and step.worse and step.reaches >= limit.to("%")
     )
+
+
+def lost(archive: Archive) -> tuple[TrendSeries, ...]:
+    """The series whose newest run planned the case and has no figure of it: a step there could not be seen."""
+    recent, places = _recent(archive), {run.path: place for place, run in enumerate(archive.runs)}
+    return tuple(
+        series
+        for series in archive.series
+        if series.lacking
+        and series.lacking[-1].path in recent
+        and places[series.lacking[-1].path] > places[series.points[-1].run.path]
+    )
+
+
+def _recent(archive: Archive) -> set[str]:
+    """The newest runs of each kind that is still measured, by their files."""
+    runs: dict[RunKind, list[DatedRun]] = {}
+    for run in archive.runs:
+        runs.setdefault(run.kind, []).append(run)
+    now = archive.runs[-1].time
+    return {run.path for own in runs.values() if now - own[-1].time <= _usual(own) for run in own[-NEWEST:]}
 
 
 def _usual(runs: Sequence[DatedRun]) -> timedelta:

@@ -31,7 +31,7 @@ class TrendPoint:
 
 @dataclass(frozen=True)
 class TrendSeries:
-    """One metric of one case over comparable runs, by time; ``lacking`` are runs that tried the case and have no figure."""
+    """One metric of one case over comparable runs, by time; ``lacking`` are runs that planned it and have no figure."""
 
     kind: RunKind
     case: Case

@@ -79,6 +79,10 @@ def _gate(found: "History") -> Iterator[str]:
             f"By --fail-on-step {found.limit.digits}%: {steps} for the worse whose interval reaches that size, among the "
             f"last {NEWEST} runs of a series."
         )
+    if found.lost:
+        named = ", ".join(f"{series.case.label} {series.metric}" for series in found.lost[:NAMED])
+        more = f", and {count(len(found.lost) - NAMED)} more" if len(found.lost) > NAMED else ""
+        yield f"Of {counted(len(found.lost), 'series')} the newest run has no figure, which is no pass: {named}{more}."
 
 
 def _rule(trends: Sequence[Trend]) -> Iterator[str]:
@@ -88,7 +92,8 @@ def _rule(trends: Sequence[Trend]) -> Iterator[str]:
         yield (
             f"A noisy figure has a step where two levels of {SHORTEST} runs at least differ by more than noise explains: "
             f"over all {counted(searched, 'series')} and all places in them, noise alone shows a step in at most one of "
-            f"{count(1 / FALSE_RATE)} reports. A step is found with its third run; one or two runs that differ are none."
+            f"{count(1 / FALSE_RATE)} reports. A step is found with its third run, or later where runs often lie apart; "
+            "one or two runs that differ are none, nor are up to four after which the level is what it was."
         )
     if len(noisy) > searched:
         yield f"{counted(len(noisy) - searched, 'series')} of fewer than {FEWEST} runs: no step is looked for there."

@@ -84,9 +84,9 @@ class DatedRun:
 
 @dataclass(frozen=True, slots=True)
 class TrendFigure:
-    """A value of a metric in base units, or an NPU verdict; ``error`` is the standard error of its replicates.
+    """A value of a metric in base units, or an NPU verdict; ``error`` is the standard error of its replicates, ``samples``.
 
-    The error is there only beside an interval: without one, the samples are no replicates.
+    They are there only beside an interval: without one, a measurement's samples are no replicates.
     """
 
     metric: str
@@ -97,6 +97,7 @@ class TrendFigure:
     low: float | None = None
     high: float | None = None
     error: float | None = None
+    samples: tuple[float, ...] = ()
 
 
 class CaseEntry(NamedTuple):
@@ -108,7 +109,10 @@ class CaseEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class FileReading:
-    """A run with its entries; ``names`` are all hosts, sizes, variants and metrics in it, ``first`` is its first line."""
+    """A run with an entry of each case that it planned.
+
+    ``names`` are all hosts, sizes, variants and metrics in it, ``first`` is its first line.
+    """
 
     run: DatedRun
     entries: Mapping[Case, CaseEntry]
@@ -130,8 +134,10 @@ def read_run(path: Path, query: Query) -> FileReading:
         raise InputError("torn within its first line" if content else "the file is empty")
     run = _dated_run(path, lines[0])
     try:
-        records = load_run(path).records
-        entries = dict(_entries(records, query))
+        stored = load_run(path)
+        records = stored.records
+        lacking = {case: CaseEntry((), {}) for case in stored.header.cases if query.fits(case)}
+        entries = {**lacking, **dict(_entries(records, query))}
     except (InputError, *MISFITS) as error:
         raise InputError(f"not a run to its end: {str(error).removeprefix(f'run {path}: ')}") from error
     names = {key: {getattr(record.case, key) for record in records} for key in NARROWING}
@@ -191,7 +197,8 @@ def _figure(found: Measurement) -> TrendFigure | None:
         return None
     known = low is not None and high is not None and len(found.samples) > 1
     error = _finite(math.sqrt(variance_of_mean(found.samples))) if known else None
-    return TrendFigure(found.metric, value, found.unit, found.better, found.exact, low, high, error)
+    samples = found.samples if error is not None else ()
+    return TrendFigure(found.metric, value, found.unit, found.better, found.exact, low, high, error, samples)
 
 
 def _finite(value: Any) -> float | None:
