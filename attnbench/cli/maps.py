@@ -44,13 +44,16 @@ def maps(
     from attnbench.maps.network import TappedNetwork  # noqa: PLC0415
     from attnbench.maps.pictures import images_in  # noqa: PLC0415
     from attnbench.study.flags import host_from_flags, taps_from_flags  # noqa: PLC0415
+    from attnbench.study.plan import ALL  # noqa: PLC0415
 
     files = [*(image or []), *(images_in(images) if images else [])]
     if not files:
         raise InputError("give --image FILE, or --images FOLDER")
     if student is None and pair:
         raise InputError("--pair needs two hosts: a teacher and a student")
-    (tap,) = taps_from_flags([tap])
+    if tap == ALL:
+        raise InputError("--tap all is for sweep: all taps make the same maps; name one")
+    taps_from_flags([tap])
     pairs = [_sides(text) for text in pair or []]
     hosts = [host_from_flags(spec, site or [] if ".py" in spec else [], input_channels) for spec in (model, student) if spec]
     with tempfile.TemporaryDirectory() as folder:

@@ -46,9 +46,9 @@ def attention_transfer_loss(
 ) -> torch.Tensor:
     """The mean squared difference of the attention maps of features ``[N, C, H, W]``; channels and sizes may differ.
 
-    Gradients reach both: compute the teacher's features under ``torch.no_grad()``. Source: ``at_loss`` in ``utils.py`` of
-    ``szagoruyko/attention-transfer``, whose training adds 1000/2 times it for each layer. The paper's equation 2 has the
-    norm of the difference in its place.
+    Gradients reach both: compute the teacher's features under ``torch.no_grad()``. Source: ``at_loss`` in ``cifar.py`` of
+    ``szagoruyko/attention-transfer``, whose training adds it for each layer, times an option. The paper's equation 2 has the norm of
+    the difference in its place.
     """
     return map_distances(attention_map(student, p, reduce), attention_map(teacher, p, reduce)).at_loss.mean()
 
