@@ -42,13 +42,15 @@ def maps(
     Exit codes: 0 written, 2 bad input.
     """
     from attnbench.maps.network import TappedNetwork  # noqa: PLC0415
-    from attnbench.maps.pictures import images_in  # noqa: PLC0415
+    from attnbench.maps.pictures import check_image, images_in  # noqa: PLC0415
     from attnbench.study.flags import host_from_flags, taps_from_flags  # noqa: PLC0415
     from attnbench.study.plan import ALL  # noqa: PLC0415
 
     files = [*(image or []), *(images_in(images) if images else [])]
     if not files:
         raise InputError("give --image FILE, or --images FOLDER")
+    for file in files:
+        check_image(file)
     if student is None and pair:
         raise InputError("--pair needs two hosts: a teacher and a student")
     if tap == ALL:

@@ -144,10 +144,10 @@ def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, grap
     for weight in weights:
         weight.name = f"{prefix}{weight.name}"
         model.graph.register_initializer(weight)
-    result = value if graph.outputs[0] is graph.inputs[0] else graph.outputs[0]
-    ir.convenience.replace_all_uses_with(graph.inputs[0], value)
-    nodes, further = list(graph), graph.outputs[1:]
+    result, *further = [value if output is graph.inputs[0] else output for output in graph.outputs]
+    nodes = list(graph)
     graph.outputs.clear()
+    ir.convenience.replace_all_uses_with(graph.inputs[0], value)
     graph.remove(nodes)
     model.graph.insert_before(marker, nodes)
     model.graph.outputs.extend(further)

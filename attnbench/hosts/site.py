@@ -30,7 +30,7 @@ class Site(nn.Module):
         self.marking = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input itself, what the occupant makes of it, or a marker with the site's name; ``tapped`` is what a tap adds."""
+        """The input itself, what the occupant makes of it, or a marker with its name; ``tapped`` is what a tap adds."""
         if not isinstance(x, torch.Tensor) or x.dim() != 4:
             found = "x".join(map(str, x.shape)) if isinstance(x, torch.Tensor) else type(x).__name__
             raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {found}: choose another submodule")

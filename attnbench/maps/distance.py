@@ -1,8 +1,8 @@
 """How far two attention maps are apart, on the three scales that are in use, and the loss that brings them together.
 
-Of two maps of norm 1 at H x W positions, with the distance d: the cosine is 1 - d^2 / 2, and the loss of attention transfer,
-as its authors' code has it, is d^2 / (H W). The three order maps alike; a figure without its scale says nothing. As maps have
-no negative values, d is at most the root of 2.
+Of two maps of norm 1 at H x W positions, with the distance d: the cosine is 1 - d^2 / 2, and the loss of attention transfer
+(as its authors' code has it) is d^2 / (H W). The three order maps alike; a figure without its scale says nothing. As maps
+have no negative values, d is at most the root of 2.
 """
 
 from typing import NamedTuple
@@ -41,14 +41,12 @@ def map_distances(one: torch.Tensor, other: torch.Tensor) -> MapDistances:
     return MapDistances(torch.linalg.vector_norm(gap, dim=plane), (one * other).sum(plane), gap.square().mean(plane))
 
 
-def attention_transfer_loss(
-    student: torch.Tensor, teacher: torch.Tensor, p: int = 2, reduce: str = "sum"
-) -> torch.Tensor:
+def attention_transfer_loss(student: torch.Tensor, teacher: torch.Tensor, p: int = 2, reduce: str = "sum") -> torch.Tensor:
     """The mean squared difference of the attention maps of features ``[N, C, H, W]``; channels and sizes may differ.
 
     Gradients reach both: compute the teacher's features under ``torch.no_grad()``. Source: ``at_loss`` in ``cifar.py`` of
-    ``szagoruyko/attention-transfer``, whose training adds it for each layer, times an option. The paper's equation 2 has the norm of
-    the difference in its place.
+    ``szagoruyko/attention-transfer``, whose training adds it for each layer, times an option. The paper's equation 2 has
+    the norm of the difference in its place.
     """
     return map_distances(attention_map(student, p, reduce), attention_map(teacher, p, reduce)).at_loss.mean()
 

@@ -1,6 +1,7 @@
 """Images in, and attention maps as pictures over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -25,11 +26,23 @@ TILE, LABEL = 320, 16
 """Pixels: the longer side of an image on a sheet, and the height of a line of text."""
 
 
+def check_image(path: Path) -> None:
+    """Raise ``InputError`` for a file that is no image, from its head alone."""
+    with _opened(path):
+        pass
+
+
 def read_image(path: Path) -> Image.Image:
     """An image file, upright, in red, green and blue. Raises ``InputError`` for a file that is none."""
+    with _opened(path) as file:
+        return ImageOps.exif_transpose(file).convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).convert("RGB")
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"image: there is no file {path}") from error
     except UnidentifiedImageError as error:

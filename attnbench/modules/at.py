@@ -46,25 +46,33 @@ def activity(features: torch.Tensor, p: int, reduce: str) -> torch.Tensor:
     return strength.mean(1, keepdim=True) if reduce == "mean" else strength.sum(1, keepdim=True)
 
 
-def normalised(maps: torch.Tensor) -> torch.Tensor:
+def normalised(maps: torch.Tensor, epsilon: float | torch.Tensor = EPSILON) -> torch.Tensor:
     """Each map over its L2 norm, which is taken over the last two axes."""
-    return maps / (torch.linalg.vector_norm(maps, dim=(-2, -1), keepdim=True) + EPSILON)
+    return maps / (torch.linalg.vector_norm(maps, dim=(-2, -1), keepdim=True) + epsilon)
 
 
 class AttentionTap(nn.Module):
-    """The map in the report's own steps."""
+    """The map in the report's own steps.
+
+    Epsilon is a tensor: torch's exporter takes a number of 1e-8 for 0 and drops its addition; a map of zeros is then NaN.
+    """
+
+    epsilon: torch.Tensor
 
     def __init__(self, p: int, reduce: str) -> None:
         super().__init__()
         self.p, self.reduce = p, reduce
+        self.register_buffer("epsilon", torch.full((1, 1, 1, 1), EPSILON), persistent=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``[N, C, H, W]`` to the same tensor and its map ``[N, 1, H, W]``."""
-        return x, normalised(activity(x, self.p, self.reduce))
+        return x, normalised(activity(x, self.p, self.reduce), self.epsilon)
 
 
 class ReducedAttentionTap(nn.Module):
     """The map by the reductions that ONNX has; in torch, which lacks them, by the same steps as above."""
+
+    axes: torch.Tensor
 
     def __init__(self, p: int) -> None:
         super().__init__()
@@ -79,8 +87,8 @@ class ReducedAttentionTap(nn.Module):
         read = (x * x if self.p == 4 else x, self.axes)
         op, shape = "ReduceL1" if self.p == 1 else "ReduceSumSquare", (batch, 1, height, width)
         active = torch.onnx.ops.symbolic(op, read, {"keepdims": 1}, dtype=x.dtype, shape=shape, version=18)
-        row, attributes = active.reshape(batch, height * width), {"axis": 1, "p": 2}  # it takes one axis
-        unit = torch.onnx.ops.symbolic("LpNormalization", (row,), attributes, dtype=x.dtype, shape=row.shape, version=18)
+        row, norm = active.reshape(batch, height * width), "LpNormalization"  # which takes one axis
+        unit = torch.onnx.ops.symbolic(norm, (row,), {"axis": 1, "p": 2}, dtype=x.dtype, shape=row.shape, version=18)
         return x, unit.reshape(shape)
 
 
@@ -89,6 +97,10 @@ class ConvolvedAttentionTap(nn.Module):
 
     Squares of sums of squares need the range of float32; ``reduce=mean`` needs less of it than the sum does.
     """
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    epsilon: torch.Tensor
 
     def __init__(self, channels: int, height: int, width: int, p: int, reduce: str) -> None:
         super().__init__()

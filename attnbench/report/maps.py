@@ -34,7 +34,7 @@ class ComparedMaps:
 
 
 def network(maps: Mapping[str, Any]) -> Table:
-    """The maps of a network on one image, arrays ``[H, W]`` by place: sizes, where they peak, and how spread out they are."""
+    """The maps of a network on one image, ``[H, W]`` by place: sizes, where they peak, and how spread out they are."""
     return Table.of(
         {
             "place": place,
@@ -70,12 +70,12 @@ def comparison(found: Sequence[ComparedMaps]) -> Answer:
 
 def chart(found: Sequence[ComparedMaps], title: str) -> str:
     """The L2 distance of each pair with its interval, as the text of an SVG file, for light and dark pages."""
-    pairs = _by_pair(found)
+    pairs, images = _by_pair(found), counted(len({one.image for one in found}), "image")
     bottom = TOP + ROW * len(pairs)
     body = [
         f'<rect class="page" width="{LEFT + WIDTH + MARGIN}" height="{bottom + 44}" rx="10"/>',
         _words(MARGIN, 34, title, "title"),
-        _words(MARGIN, 56, f"L2 distance of maps of norm 1, over {counted(len({one.image for one in found}), 'image')}", "quiet"),
+        _words(MARGIN, 56, f"L2 distance of maps of norm 1, over {images}", "quiet"),
     ]
     for tick in (0, 0.25, 0.5, 0.75, 1, 1.25):
         body.append(f'<path class="grid" d="M{_x(tick):g} {TOP - 8}V{bottom}"/>')
@@ -119,7 +119,8 @@ def _bar(y: float, name: str, found: Estimate) -> Iterator[str]:
     yield _words(LEFT - 12, y + 4, name, "end")
     if found.low is not None and found.high is not None:
         yield f'<path class="interval" d="M{_x(max(0.0, found.low)):g} {y:g}H{_x(min(sqrt(2), found.high)):g}"/>'
-    yield f'<circle class="dot" cx="{_x(found.value):g}" cy="{y:g}" r="4"><title>{escape(name)}: {found.value:.3f}</title></circle>'
+    words = f"<title>{escape(name)}: {fixed(found.value, 3)}</title>"
+    yield f'<circle class="dot" cx="{_x(found.value):g}" cy="{y:g}" r="4">{words}</circle>'
 
 
 def _words(x: float, y: float, text: str, kind: str) -> str:
