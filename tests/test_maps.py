@@ -27,11 +27,18 @@ from attnbench.measure.parts import torch_host
 from attnbench.modules import Plane, build_module
 from attnbench.report.maps import ComparedMaps, chart, comparison
 
-FORMS = [
-    "at", "at[p=1]", "at[p=3]", "at[p=4]", "at[reduce=mean]", "at[p=1,reduce=max]", "at[reduce=max]",
-    "at_reduce", "at_reduce[p=1]", "at_reduce[p=4]",
-    "at_conv", "at_conv[p=1]", "at_conv[p=4]", "at_conv[reduce=mean]", "at_conv[p=4,reduce=mean]",
-]  # fmt: skip
+FORMS = {
+    "at": "Abs Add Div Pow ReduceL2 ReduceSum",
+    "at[p=3]": "Abs Add Div Pow ReduceL2 ReduceSum",
+    "at[p=1,reduce=max]": "Abs Add Div Pow ReduceL2 ReduceMax",
+    "at_reduce": "LpNormalization ReduceSumSquare Reshape Reshape",
+    "at_reduce[p=1]": "LpNormalization ReduceL1 Reshape Reshape",
+    "at_reduce[p=4]": "LpNormalization Mul ReduceSumSquare Reshape Reshape",
+    "at_conv": "Add Conv Div GlobalAveragePool Mul Mul Mul Sqrt",
+    "at_conv[p=1]": "Abs Add Conv Div GlobalAveragePool Mul Mul Sqrt",
+    "at_conv[p=4,reduce=mean]": "Add Conv Div GlobalAveragePool Mul Mul Mul Mul Sqrt",
+}
+"""The ops of a tap's graph, by its spec."""
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -123,7 +130,7 @@ class TestDistance:
         assert [tuple(one.shape) for one in both] == [(1, 5, 3)] * 2
         assert all(float(one.norm()) == pytest.approx(1, abs=1e-6) for one in both)
 
-    @pytest.mark.parametrize(("p", "reduce"), [(1, "sum"), (2, "mean"), (3, "sum"), (4, "max")])
+    @pytest.mark.parametrize(("p", "reduce"), [(1, "sum"), (2, "mean"), (3, "max")])
     def test_the_gradients_of_the_loss_are_right(self, p, reduce):
         student = noise(2, 3, 4, 5).double().requires_grad_()
         teacher = noise(2, 6, 8, 7, seed=1).double()
@@ -146,8 +153,8 @@ class TestDistance:
 
 
 class TestTap:
-    @pytest.mark.parametrize("spec", FORMS)
-    def test_every_form_gives_its_input_and_the_map_in_torch_and_as_a_graph(self, spec):
+    @pytest.mark.parametrize(("spec", "ops"), FORMS.items())
+    def test_every_form_gives_its_input_and_the_map_in_torch_and_as_a_graph(self, spec, ops):
         options = parse_spec(spec).options
         x = noise(2, 24, 5, 8)
         tap = build_module(parse_spec(spec), Plane(24, 5, 8)).eval()
@@ -156,7 +163,9 @@ class TestTap:
             same, maps = tap(x)
         assert same is x
         assert torch.allclose(maps, expected, atol=1e-6)
-        session = ort.InferenceSession(to_onnx(tap, tuple(x.shape), canonical=True), providers=["CPUExecutionProvider"])
+        graph = to_onnx(tap, tuple(x.shape), canonical=True)
+        assert " ".join(sorted(node.op_type for node in parse(graph).graph)) == ops
+        session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
         same, maps = session.run(None, {session.get_inputs()[0].name: x.numpy()})
         assert np.array_equal(same, x.numpy())
         assert np.abs(maps - expected.numpy()).max() < 1e-6
@@ -168,18 +177,6 @@ class TestTap:
     def test_what_a_form_cannot_compute_it_refuses(self, spec):
         with pytest.raises(CaseRefused, match="needs p of 1, 2 or 4"):
             build_module(parse_spec(spec), Plane(8, 4, 4))
-
-    @pytest.mark.parametrize(
-        ("spec", "ops"),
-        [
-            ("at", ["Abs", "Add", "Div", "Pow", "ReduceL2", "ReduceSum"]),
-            ("at_reduce", ["LpNormalization", "ReduceSumSquare", "Reshape", "Reshape"]),
-            ("at_conv", ["Add", "Conv", "Div", "GlobalAveragePool", "Mul", "Mul", "Mul", "Sqrt"]),
-        ],
-    )
-    def test_a_form_has_the_ops_that_it_names(self, spec, ops, tmp_path, user_file):
-        model = parse(spliced(tmp_path, user_file, f"body={spec}").read_bytes())
-        assert sorted(node.op_type for node in model.graph if is_inserted(node.name)) == ops
 
     def test_a_tapped_network_is_the_same_with_outputs_beside_its_own(self, tmp_path, user_file):
         paths = [spliced(tmp_path, user_file, variant) for variant in ("baseline", "stem=at,body=at_conv")]

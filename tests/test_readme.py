@@ -195,6 +195,7 @@ def test_every_sweep_names_modules_places_and_sizes_that_exist():
         }
         if not any(".py" in word or ".onnx" in word for word in command):  # those of the worked examples are run
             hosts = [host_from_flags(spec, [], 3) for spec in taken.pop("--host")]
+            taken["--module"] += [b for a, b in pairwise(command) if a == "--tap"]
             plan(from_flags(None, hosts, *taken.values(), [], None))
 
 

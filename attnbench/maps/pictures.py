@@ -75,13 +75,14 @@ def network_input(image: Image.Image, shape: Sequence[int], normalisation: str) 
 
 
 def overlay(image: Image.Image, values: np.ndarray) -> Image.Image:
-    """The map over the image, stretched to it: black where it is lowest, bright where it peaks."""
+    """The map over the image in grey, stretched to it: black where it is lowest, bright where it peaks."""
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) / (high - low or 1.0)
-    grey = Image.fromarray((255 * scaled).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
+    steps = Image.fromarray((255 * scaled).astype(np.uint8)).resize(image.size, Image.Resampling.BICUBIC)
     points = np.linspace(0, 255, len(COLOURS))
     table = np.stack([np.interp(np.arange(256), points, channel) for channel in zip(*COLOURS, strict=True)], 1)
-    return Image.blend(image, Image.fromarray(table.astype(np.uint8)[np.asarray(grey)]), STRENGTH)
+    colours = Image.fromarray(table.astype(np.uint8)[np.asarray(steps)])
+    return Image.blend(image.convert("L").convert("RGB"), colours, STRENGTH)
 
 
 def sheet(image: Image.Image, overlays: Mapping[str, Image.Image]) -> Image.Image:
