@@ -16,7 +16,7 @@ COLUMNS = ("image", "teacher", "student", "height", "width", *SCALES)
 
 LOSS_UNIT = 1e-6
 
-LEFT, WIDTH, TOP, ROW, MARGIN = 300, 420, 84, 26, 20
+LETTER, WIDTH, TOP, ROW, MARGIN = 7.5, 420, 84, 26, 20
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,21 @@ def comparison(found: Sequence[ComparedMaps]) -> Answer:
 def chart(found: Sequence[ComparedMaps], title: str) -> str:
     """The L2 distance of each pair with its interval, as the text of an SVG file, for light and dark pages."""
     pairs, images = _by_pair(found), counted(len({one.image for one in found}), "image")
-    bottom = TOP + ROW * len(pairs)
+    names = [f"{teacher} = {student}" for teacher, student in pairs]
+    left, bottom = 2 * MARGIN + LETTER * max(map(len, names)), TOP + ROW * len(pairs)
+    width = left + WIDTH + MARGIN
     body = [
-        f'<rect class="page" width="{LEFT + WIDTH + MARGIN}" height="{bottom + 44}" rx="10"/>',
+        f'<rect class="page" width="{width:g}" height="{bottom + 44}" rx="10"/>',
         _words(MARGIN, 34, title, "title"),
         _words(MARGIN, 56, f"L2 distance of maps of norm 1, over {images}", "quiet"),
     ]
     for tick in (0, 0.25, 0.5, 0.75, 1, 1.25):
-        body.append(f'<path class="grid" d="M{_x(tick):g} {TOP - 8}V{bottom}"/>')
-        body.append(_words(_x(tick), bottom + 18, f"{tick:g}", "quiet middle"))
-    for number, ((teacher, student), own) in enumerate(pairs.items()):
-        body += _bar(TOP + number * ROW + ROW / 2, f"{teacher} = {student}", _estimate(own, "l2"))
+        body.append(f'<path class="grid" d="M{left + _x(tick):g} {TOP - 8}V{bottom}"/>')
+        body.append(_words(left + _x(tick), bottom + 18, f"{tick:g}", "quiet middle"))
+    for number, (name, own) in enumerate(zip(names, pairs.values(), strict=True)):
+        body += _bar(left, TOP + number * ROW + ROW / 2, name, _estimate(own, "l2"))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + MARGIN} {bottom + 44}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {bottom + 44}" role="img" '
         f'aria-labelledby="title">\n<title id="title">{escape(title)}</title>\n<style>{STYLE}</style>\n'
         + "\n".join(body)
         + "\n</svg>\n"
@@ -112,15 +114,16 @@ def _position(one: Any) -> str:
 
 
 def _x(distance: float) -> float:
-    return LEFT + WIDTH * distance / sqrt(2)
+    return WIDTH * distance / sqrt(2)
 
 
-def _bar(y: float, name: str, found: Estimate) -> Iterator[str]:
-    yield _words(LEFT - 12, y + 4, name, "end")
+def _bar(left: float, y: float, name: str, found: Estimate) -> Iterator[str]:
+    yield _words(left - 12, y + 4, name, "end")
     if found.low is not None and found.high is not None:
-        yield f'<path class="interval" d="M{_x(max(0.0, found.low)):g} {y:g}H{_x(min(sqrt(2), found.high)):g}"/>'
+        low, high = left + _x(max(0.0, found.low)), left + _x(min(sqrt(2), found.high))
+        yield f'<path class="interval" d="M{low:g} {y:g}H{high:g}"/>'
     words = f"<title>{escape(name)}: {fixed(found.value, 3)}</title>"
-    yield f'<circle class="dot" cx="{_x(found.value):g}" cy="{y:g}" r="4">{words}</circle>'
+    yield f'<circle class="dot" cx="{left + _x(found.value):g}" cy="{y:g}" r="4">{words}</circle>'
 
 
 def _words(x: float, y: float, text: str, kind: str) -> str:
