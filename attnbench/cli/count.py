@@ -11,10 +11,10 @@ from attnbench.cli.asking import (
     ChannelsOption,
     HostOption,
     ModuleOption,
-    TapOption,
     PlaceOption,
     SiteOption,
     SizeOption,
+    TapOption,
     VariantOption,
 )
 from attnbench.report.answer import Answer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from attnbench.cli.answer import save_text, show_table
-from attnbench.cli.app import app
+from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import quote, split, unquote
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from attnbench.study.file import StudyHost
 
 
-@app.command()
+@app.command(
+    short_help="Draw where a network looks, or compare a student with its teacher.",
+    epilog=example(
+        "attnbench maps resnet50 --image photo.jpg --place stage-ends -o maps",
+        "attnbench maps model.onnx --image photo.jpg --normalize imagenet",
+        "attnbench maps teacher.onnx student.onnx --images photos --pair relu_12=relu_7",
+    ),
+)
 def maps(
     model: Annotated[str, typer.Argument(help="A host: a name, FILE.py:FACTORY or MODEL.onnx; or the teacher.")],
     student: Annotated[str | None, typer.Argument(help="A second host, whose maps are compared with the first's.")] = None,

@@ -16,10 +16,10 @@ from attnbench.cli.asking import (
     ChannelsOption,
     HostOption,
     ModuleOption,
-    TapOption,
     PlaceOption,
     SiteOption,
     SizeOption,
+    TapOption,
     VariantOption,
 )
 from attnbench.core.errors import InputError
