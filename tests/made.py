@@ -33,6 +33,11 @@ def model_of(nodes, *parts, **more) -> ir.Model:
     return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True))
 
 
+def every(given) -> tuple:
+    """All outputs of a module: of most the one, of a tap its input and what it adds."""
+    return given if isinstance(given, tuple) else (given,)
+
+
 def floats(*shape: int) -> np.ndarray:
     return np.ones(shape, dtype=np.float32)
 

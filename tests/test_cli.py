@@ -24,6 +24,8 @@ BAD = [
     (f"{SE} --size 33x65", "multiples of 32, not 33x65: try 32x64"),
     ("--module se[reduction=x] --place encoder.layer1", "takes a whole number"),
     ("--module se", "--module needs --place"),
+    ("--tap se --place encoder.layer1", "'se' is no tap: give it by --module (taps: at, at_conv, at_reduce)"),
+    ("--tap att --place encoder.layer1", "unknown tap 'att': did you mean 'at'"),
     (f"{SE} --threads two", "--threads takes whole numbers"),
     (f"{SE} --threads 0", "settings: threads 1 must be a whole number >= 1, not 0"),
     (f"{SE} --repeat 0", "settings: repeat must be a whole number >= 1, not 0"),

@@ -26,7 +26,14 @@ from attnbench.runs.store import read_run_file
 from attnbench.study.plan import plan
 
 HOST, SIZE = "resnetsan01", "64x96"
-VARIANTS = ("encoder.layer2=se_npu", "encoder.layer4=eca", "decoder.upconv2=axial_conv", "skip.2=cbam_npu")
+VARIANTS = (
+    "encoder.layer2=se_npu",
+    "encoder.layer4=eca",
+    "decoder.upconv2=axial_conv",
+    "skip.2=cbam_npu",
+    "encoder.layer3=at_conv",
+    "decoder.upconv4=at",
+)
 
 
 def case(variant: str) -> Case:

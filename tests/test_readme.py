@@ -93,10 +93,10 @@ def test_the_checking_examples_run_on_a_model_of_ones_own(workplace):
 
 
 def test_numbers_of_things_are_those_of_the_registries():
-    from attnbench.modules import MODULES
+    from attnbench.modules import module_names
     from attnbench.targets import target_names
 
-    assert f"({len(MODULES.names())} of them" in README
+    assert f"({len(module_names())} of them" in README
     words = {11: "Eleven"}
     for page in ("README.md", "docs/targets.md"):
         assert f"{words[len(target_names())]} targets come with it" in PAGES[page]
@@ -177,6 +177,13 @@ def test_the_notebook_example_runs(workplace):
     assert "encoder.layer3=eca" in done.stdout
 
 
+def test_the_distilling_example_runs(workplace, capsys):
+    import runpy
+
+    runpy.run_path(str(workplace / "distil.py"))
+    assert "nan" not in capsys.readouterr().out
+
+
 def test_every_sweep_names_modules_places_and_sizes_that_exist():
     from attnbench.study.flags import from_flags, host_from_flags
     from attnbench.study.plan import plan
@@ -188,6 +195,7 @@ def test_every_sweep_names_modules_places_and_sizes_that_exist():
         }
         if not any(".py" in word or ".onnx" in word for word in command):  # those of the worked examples are run
             hosts = [host_from_flags(spec, [], 3) for spec in taken.pop("--host")]
+            taken["--module"] += [b for a, b in pairwise(command) if a == "--tap"]
             plan(from_flags(None, hosts, *taken.values(), [], None))
 
 
@@ -232,7 +240,7 @@ def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_
     assert set(re.findall(r"`(\w+)`", claimed)) == set(CLAIMABLE)
 
 
-@pytest.mark.parametrize("name", ["report", "quick", "literature"])
+@pytest.mark.parametrize("name", ["report", "quick", "literature", "maps"])
 def test_every_study_that_comes_with_it_plans(name):
     from attnbench.study.file import find_study, read_study
     from attnbench.study.plan import plan

@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from made import every
 from torch import nn
 
 from attnbench.core.grammar import Spec, parse_spec
@@ -25,6 +26,7 @@ PLANES = [
 ]  # fmt: skip
 REWRITES = [(name, original) for name in MODULES.names() for original in MODULES.describe()[name].get("rewrite_of", ())]
 TOLERANCE = 1e-5
+TARGETS = {"at_conv": "aimotive-apache6"}  # the report's own list says nothing of roots and quotients
 
 
 def lively(module: nn.Module) -> nn.Module:
@@ -48,12 +50,12 @@ def pair(name: str, original: str, plane: Plane, **options) -> tuple[nn.Module, 
     return mine, theirs
 
 
-def verdict(graph: bytes) -> str:
-    return npu_verdict(judge(parse(graph), load_target("aimotive")))
+def verdict(graph: bytes, target: str) -> str:
+    return npu_verdict(judge(parse(graph), load_target(target)))
 
 
 def distance(one, two) -> float:
-    return float(np.abs(np.asarray(one) - np.asarray(two)).max())
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(every(one), every(two), strict=True))
 
 
 @pytest.mark.parametrize("plane", PLANES, ids=str)
@@ -68,10 +70,11 @@ def test_a_rewrite_is_its_original_and_passes_where_that_does_not(name, original
     graph = to_onnx(mine, shape, canonical=True)
     verify(graph, "export")
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (given,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    assert distance(given, expected) < TOLERANCE
-    assert verdict(graph) in ("ok", "ok with constraint")
-    assert verdict(to_onnx(theirs, shape, canonical=True)) in ("refused", "unknown")
+    given = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert distance(tuple(given), expected) < TOLERANCE
+    target = TARGETS.get(name, "aimotive")
+    assert verdict(graph, target) in ("ok", "ok with constraint")
+    assert verdict(to_onnx(theirs, shape, canonical=True), target) in ("refused", "unknown")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,10 @@ ModuleOption = Annotated[
     list[str] | None,
     typer.Option(help="Module: a name[option=value], FILE.py:CLASS, or all.", show_default="the study's"),
 ]
+TapOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Tap, which leaves the network as it is: at[p=2], or all.", show_default="none"),
+]
 PlaceOption = Annotated[
     list[str] | None, typer.Option(help="Place: a site, placement, glob, a+b, or each.", show_default="the study's")
 ]

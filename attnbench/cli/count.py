@@ -14,6 +14,7 @@ from attnbench.cli.asking import (
     PlaceOption,
     SiteOption,
     SizeOption,
+    TapOption,
     VariantOption,
 )
 from attnbench.report.answer import Answer
@@ -33,6 +34,7 @@ def count(
     ] = None,
     host: HostOption = None,
     module: ModuleOption = None,
+    tap: TapOption = None,
     place: PlaceOption = None,
     variant: VariantOption = None,
     size: SizeOption = None,
@@ -56,9 +58,10 @@ def count(
     from attnbench.study import plan as planning  # noqa: PLC0415
 
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
-    alone = bool(hosts) and not (study or module or place or variant)
+    alone = bool(hosts) and not (study or module or tap or place or variant)
     variants = ["baseline"] if alone else variant or []
-    plan = planning.plan(flags.from_flags(study, hosts, module or [], place or [], variants, size or [], [], batch))
+    modules = [*(module or []), *flags.taps_from_flags(tap or [])]
+    plan = planning.plan(flags.from_flags(study, hosts, modules, place or [], variants, size or [], [], batch))
     with counting("counting case", len(plan.cases)) as at:
         counted = count_plan(plan, per_op=per_op, at=at)
     claims = counts.claims(counted.run, counted.readings)

@@ -19,6 +19,7 @@ from attnbench.cli.asking import (
     PlaceOption,
     SiteOption,
     SizeOption,
+    TapOption,
     VariantOption,
 )
 from attnbench.core.errors import InputError
@@ -64,6 +65,7 @@ def sweep(
     study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
     host: HostOption = None,
     module: ModuleOption = None,
+    tap: TapOption = None,
     place: PlaceOption = None,
     variant: VariantOption = None,
     size: SizeOption = None,
@@ -152,7 +154,8 @@ def sweep(
         "canonical": False if raw else None,
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
-    data = flags.from_flags(study, hosts, module or [], place or [], variant or [], size or [], target or [], batch)
+    modules = [*(module or []), *flags.taps_from_flags(tap or [])]
+    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch)
     plan = planning.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
     if shard is not None:
         plan = planning.shard(plan, shard)

@@ -21,6 +21,7 @@ def canonicalise(model: ir.Model) -> ir.Model:
             _use_global_pool(model.graph, node)
         if node.op_type == "Reshape" and 0 not in (_constant_ints(node, 1) or (0,)):
             node.attributes.pop("allowzero", None)
+    _pass_inputs_on(model.graph)
     tidy(model)
     return model
 
@@ -55,6 +56,15 @@ def _constant_ints(node: ir.Node, index: int) -> tuple[int, ...] | None:
     value = node.inputs[index] if len(node.inputs) > index else None
     constant = None if value is None else ir.convenience.get_const_tensor(value)
     return None if constant is None else tuple(int(number) for number in constant.numpy().reshape(-1))
+
+
+def _pass_inputs_on(graph: ir.Graph) -> None:
+    """An output that is an input, as a tap's first is, needs no identity between the two."""
+    for index, output in enumerate(graph.outputs):
+        node = output.producer()
+        source = node.inputs[0] if node is not None and node.op_type == "Identity" else None
+        if source is not None and source.is_graph_input():
+            graph.outputs[index] = source
 
 
 def _use_global_pool(graph: ir.Graph, node: ir.Node) -> None:

@@ -2,10 +2,12 @@
 
 A host's graph carries a marker node ``attnbench::Site`` at each site. A variant replaces the markers by modules, whose
 nodes, weights and tensors get a prefix that names the site (see ``naming``); that prefix is how an inserted node is known
-for ever after. The baseline is the same graph with every marker taken out.
+for ever after. The first output of a module goes on along the network; further ones, a tap's, become outputs of the graph.
+The baseline is the same graph with every marker taken out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 import onnx_ir as ir
 
@@ -77,6 +79,12 @@ def tensors(model: ir.Model) -> dict[str, tuple[int, ...]]:
     }
 
 
+def stage_ends(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Of the tensors of a graph, in its order, the last before each change of resolution; rows, columns and points aside."""
+    planes = [(name, shape[2:]) for name, shape in shapes.items() if min(shape[2:]) > 1]
+    return [list(group)[-1][0] for _, group in groupby(planes, key=lambda one: one[1])]
+
+
 def mark_tensors(model: ir.Model, names: Iterable[str]) -> None:
     """Put a marker behind each named tensor, in place, with the tensor's name as the site's."""
     by_name = {value.name: value for node in model.graph for value in node.outputs}
@@ -136,12 +144,13 @@ def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, grap
     for weight in weights:
         weight.name = f"{prefix}{weight.name}"
         model.graph.register_initializer(weight)
-    result = value if graph.outputs[0] is graph.inputs[0] else graph.outputs[0]
-    ir.convenience.replace_all_uses_with(graph.inputs[0], value)
+    result, *further = [value if output is graph.inputs[0] else output for output in graph.outputs]
     nodes = list(graph)
     graph.outputs.clear()
+    ir.convenience.replace_all_uses_with(graph.inputs[0], value)
     graph.remove(nodes)
     model.graph.insert_before(marker, nodes)
+    model.graph.outputs.extend(further)
     for domain, version in graph.opset_imports.items():
         model.graph.opset_imports.setdefault(domain, version)
     return result

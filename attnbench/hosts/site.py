@@ -26,15 +26,19 @@ class Site(nn.Module):
         super().__init__()
         self.name, self.block_input = name, block_input
         self.occupant: nn.Module | None = None
+        self.tapped: list[torch.Tensor] = []
         self.marking = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input itself, what the occupant makes of it, or a marker with the site's name."""
+        """The input itself, what the occupant makes of it, or a marker with its name; ``tapped`` is what a tap adds."""
         if not isinstance(x, torch.Tensor) or x.dim() != 4:
             found = "x".join(map(str, x.shape)) if isinstance(x, torch.Tensor) else type(x).__name__
             raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {found}: choose another submodule")
         if self.occupant is not None:
-            return self.occupant(x)
+            given = self.occupant(x)
+            if isinstance(given, tuple):
+                given, *self.tapped = given
+            return given
         if self.marking:
             return torch.onnx.ops.symbolic(
                 f"{MARKER_DOMAIN}::{MARKER_OP}",

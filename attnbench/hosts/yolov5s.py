@@ -5,7 +5,8 @@ paper. With 80 classes it has 7,235,389 parameters, or 7,225,885 once each batch
 
 The outputs are the heads' raw maps: boxes are decoded outside the network, as deployments on an NPU do. The residual
 branches end in batch norm *and* SiLU, so ``residual-branch`` is behind the activation here. The last map of the coarsest
-resolution is the pooling pyramid's, which is therefore a stage's end.
+resolution is the pooling pyramid's, which is therefore a stage's end. The authors' layers 16, 19 and 22, the inputs of the
+neck's last three blocks, are ``joined.p3`` to ``joined.p5``.
 """
 
 import torch
@@ -105,6 +106,7 @@ class Neck(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.skip4, self.skip3 = Site("skip.p4"), Site("skip.p3")
+        self.joined3, self.joined4, self.joined5 = Site("joined.p3"), Site("joined.p4"), Site("joined.p5")
         self.lateral5 = conv(512, 256)
         self.up4 = C3(512, 256, 1, "neck.p4_up", shortcut=False)
         self.lateral4 = conv(256, 128)
@@ -118,9 +120,9 @@ class Neck(nn.Module):
         """The backbone's features to three of the same shapes, finest first."""
         coarse = self.lateral5(p5)
         middle = self.lateral4(self.up4(torch.cat([_doubled(coarse), self.skip4(p4)], 1)))
-        p3 = self.up3(torch.cat([_doubled(middle), self.skip3(p3)], 1))
-        p4 = self.down4(torch.cat([self.narrow3(p3), middle], 1))
-        p5 = self.down5(torch.cat([self.narrow4(p4), coarse], 1))
+        p3 = self.up3(self.joined3(torch.cat([_doubled(middle), self.skip3(p3)], 1)))
+        p4 = self.down4(self.joined4(torch.cat([self.narrow3(p3), middle], 1)))
+        p5 = self.down5(self.joined5(torch.cat([self.narrow4(p4), coarse], 1)))
         return p3, p4, p5
 
 
@@ -169,6 +171,9 @@ ENTRIES = (
             "neck.p5": (512, 32),
             "skip.p4": (256, 16),
             "skip.p3": (128, 8),
+            "joined.p3": (256, 8),
+            "joined.p4": (256, 16),
+            "joined.p5": (512, 32),
             "backbone.p2.0.branch": (32, 4),
             "backbone.p3.{0..1}.branch": (64, 8),
             "backbone.p4.{0..2}.branch": (128, 16),

@@ -49,6 +49,8 @@ class AttentionModule:
     then has ``adopt(original)``, which takes the original's weights over. ``opset`` is the lowest ONNX opset that has its
     ops, where that is above the tool's own. ``year`` is that of ``paper``, which ends in it, unless an earlier version came
     before: then it is given.
+
+    A ``tap`` gives its input back as it is, and a second output beside it, which becomes an output of the network.
     """
 
     name: str
@@ -63,6 +65,7 @@ class AttentionModule:
     rewrite_of: tuple[str, ...] = ()
     opset: int = 0
     year: int = 0
+    tap: bool = False
 
     def __post_init__(self) -> None:
         written = self.paper[-4:]
@@ -100,6 +103,11 @@ def build_module(spec: Spec, plane: Plane) -> "nn.Module":
     if reason:
         raise CaseRefused("build", f"{spec} at {plane.channels}x{plane.height}x{plane.width}: {reason}")
     return entry.build(**accepted(entry.build, size), **options)
+
+
+def module_names(*, taps: bool = False) -> list[str]:
+    """The registered attention modules, or the registered taps, sorted; imports no torch."""
+    return [name for name in MODULES.names() if bool(MODULES.find(name).get("tap")) is taps]
 
 
 def rewrites_of(spec: Spec) -> list[Spec]:

@@ -2,8 +2,12 @@
 
 from msgspec.structs import replace
 
-from attnbench.core.errors import InputError
+from attnbench.core.catalogue import is_reference
+from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.grammar import parse_spec
+from attnbench.modules import module_names
 from attnbench.study.file import Matrix, Study, StudyCase, StudyHost, find_study, read_study
+from attnbench.study.plan import ALL
 
 
 def host_from_flags(spec: str, sites: list[str], input_channels: int) -> StudyHost:
@@ -17,6 +21,18 @@ def host_from_flags(spec: str, sites: list[str], input_channels: int) -> StudyHo
             raise InputError(f"--site names '{name}' twice")
         named[name] = path
     return StudyHost(spec=spec, sites=named, input_channels=input_channels)
+
+
+def taps_from_flags(taps: list[str]) -> list[str]:
+    """The taps that ``--tap`` names, ``all`` written out. Raises ``InputError`` for a module that is none."""
+    known = module_names(taps=True)
+    for tap in taps:
+        name = parse_spec(tap).name
+        if name in module_names():
+            raise InputError(f"module '{name}' is no tap: give it by --module (taps: {', '.join(known)})")
+        if name not in known and name != ALL and not is_reference(name):
+            raise UnknownName("tap", name, known)
+    return [name for tap in taps for name in (known if tap == ALL else [tap])]
 
 
 def from_flags(

@@ -16,7 +16,7 @@ from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_va
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
 from attnbench.hosts import HostReference, check_host, check_size, declared_placements, declared_sites, modules_by_site
-from attnbench.modules import MODULES, check_spec
+from attnbench.modules import check_spec, module_names
 from attnbench.npu.targets import load_target
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
 
@@ -67,7 +67,7 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     cases: dict[Case, PlannedCase] = {}
     empty = True
     for host in _hosts(study):
-        baseline, asked = _asked(study, host, where)
+        baseline, asked = _asked(study, host)
         if host.kind == "onnx":
             _check_tensors(host, [one.variant for one in asked])
         for size in _sizes(study, host):
@@ -141,7 +141,7 @@ class _Asked(NamedTuple):
     sizes: frozenset[str] | None = None
 
 
-def _asked(study: Study, host: HostReference, where: str) -> tuple[_Asked, list[_Asked]]:
+def _asked(study: Study, host: HostReference) -> tuple[_Asked, list[_Asked]]:
     """What is asked for at a host: its baseline, as thorough as its most thorough case, and each case and matrix."""
     own = [case for case in study.case if case.host is UNSET or normal_host(case.host) == host.spec]
     baseline = _Asked(BASELINE, max((c.settings for c in own), key=lambda s: s.get("processes", 0), default={}))
@@ -152,7 +152,7 @@ def _asked(study: Study, host: HostReference, where: str) -> tuple[_Asked, list[
     for table in study.matrix:
         found += [
             _Asked(_normal(f"{place}={module}", host), table.settings)
-            for place in _places(table.places, host, where)
+            for place in _places(table.places, host)
             for module in _modules(table.modules)
         ]
     return baseline, found
@@ -160,20 +160,28 @@ def _asked(study: Study, host: HostReference, where: str) -> tuple[_Asked, list[
 
 def _modules(modules: Names | str | UnsetType) -> list[str]:
     names = [modules] if isinstance(modules, str) else [ALL] if modules is UNSET else modules
-    return [name for module in names for name in (MODULES.names() if module == ALL else [str(parse_spec(module))])]
+    return [name for module in names for name in (module_names() if module == ALL else [str(parse_spec(module))])]
 
 
-def _places(places: Names | str | UnsetType, host: HostReference, where: str) -> list[str]:
+def _places(places: Names | str | UnsetType, host: HostReference) -> list[str]:
     found: list[str] = []
     for place in [places] if isinstance(places, str) else [EACH] if places is UNSET else places:
         if place != EACH:
             found.append(place)
             continue
-        sites = declared_sites(host)
-        if sites is None:
-            raise InputError(f"{where}: 'each' needs a host with named sites; name the tensors of '{host.spec}' instead")
-        found += map(quote, sites)
+        found += map(quote, _sites(host))
     return found
+
+
+def _sites(host: HostReference) -> Iterable[str]:
+    """What ``each`` stands for: the host's sites; of an ONNX file, the last tensor before each change of resolution."""
+    sites = declared_sites(host)
+    if sites is None:
+        from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is slow to import
+        from attnbench.graph.splice import stage_ends, tensors  # noqa: PLC0415
+
+        return stage_ends(tensors(parse(read_host_file(host.spec))))
+    return sites
 
 
 def _normal(text: str, host: HostReference) -> str:
