@@ -111,7 +111,7 @@ def _fused(node: ir.Node) -> Composite | None:
         return None
     inputs = [value for value in node.inputs if value is not None]
     if len(inputs) == 2:
-        channels = int(nodes[-1].outputs[0].shape[1])  # type: ignore[index,arg-type]  it is static: see _folds_into
+        channels = nodes[-1].outputs[0].shape.numpy()[1]  # type: ignore[union-attr]
         inputs.append(
             ir.Value(name="bias", shape=ir.Shape([channels]), const_value=ir.tensor(np.zeros(channels, np.float32)))
         )

@@ -173,7 +173,7 @@ def _set_aside(proto: onnx.ModelProto) -> dict[str, tuple[onnx.TensorProto, bool
 
 def _put_back(model: ir.Model, weights: Mapping[str, tuple[onnx.TensorProto, bool]]) -> None:
     inputs = {value.name: value for value in model.graph.inputs}
-    kept = [value for value in model.graph.inputs if value.name not in weights or weights[value.name][1]]
+    kept = [value for value in model.graph.inputs if (known := weights.get(str(value.name))) is None or known[1]]
     model.graph.inputs.clear()
     model.graph.inputs.extend(kept)
     for name, (tensor, _) in weights.items():

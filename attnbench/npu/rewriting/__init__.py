@@ -192,8 +192,8 @@ def _changes(graph: JudgedGraph, outcome: Outcome, *, proven: bool) -> list[Chan
             before, inputs = excerpt(graph.model, names, new.outputs)
             after, _ = excerpt(outcome.graph.model, names, new.outputs)
             error = compare(before, after, inputs, f"{match.rewrite} at {match.where}")
-        names = tuple(str(node.name) for node in match.nodes)
-        changes.append(Change(match.rewrite, match.where, _ops(match.nodes), _ops(new.made), error, names))
+        nodes = tuple(str(node.name) for node in match.nodes)
+        changes.append(Change(match.rewrite, match.where, _ops(match.nodes), _ops(new.made), error, nodes))
     return changes
 
 

@@ -94,7 +94,7 @@ def _bounds(plain: Any, optimised: Any, inputs: Mapping[str, Sequence[int]]) -> 
 
 
 def _signs(array: np.ndarray) -> np.ndarray:
-    return np.float32(np.where(np.arange(array.size).reshape(array.shape) % 3, 2, -2))
+    return np.where(np.arange(array.size).reshape(array.shape) % 3, 2, -2).astype(np.float32)
 
 
 def _distance(old: np.ndarray, new: np.ndarray) -> float:
