@@ -293,7 +293,7 @@ def outside(**places: str) -> onnx.ModelProto:
     [
         ({"offset": "-8"}, "the offset of the weights of 'w' is '-8'"), ({"offset": "abc"}, "the offset of the weights of 'w'"),
         ({"length": "1e3"}, "the length of the weights of 'w'"), ({"length": "9999"}, "end at byte 9999"),
-        ({"length": "100"}, "'w' of 8x3x3x3 holds 100 values or bytes, not 864"),
+        ({"location": "a\0b"}, "which names no file"), ({"length": "100"}, "'w' of 8x3x3x3 holds 100 values or bytes, not 864"),
     ],
 )  # fmt: skip
 def test_a_place_of_weights_that_is_none_is_one_line(command, tmp_path, places, message):

@@ -167,7 +167,10 @@ def _places(tensor: onnx.TensorProto) -> dict[str, str]:
 def _check_place(tensor: onnx.TensorProto, folder: Path, where: str) -> None:
     """Raise ``InputError`` where a tensor's data is not wholly in a file of this folder."""
     places = _places(tensor)
-    location, file = places["location"], (folder / places["location"]).resolve()
+    location = places["location"]
+    if not location.isprintable():
+        raise InputError(f"{where}: the weights of '{tensor.name}' are said to be in {location!r}, which names no file")
+    file = (folder / location).resolve()
     if Path(location).is_absolute() or not file.is_relative_to(folder):
         raise InputError(f"{where}: weights of '{tensor.name}' are outside its folder ({location}): refused")
     if not file.is_file():
