@@ -26,7 +26,7 @@ from attnbench.modules.se import LinearSE
 from attnbench.npu import rewriting
 from attnbench.npu.rewriting import REWRITES, rewrite
 from attnbench.npu.rewriting.matching import LocalRewrite
-from attnbench.npu.rewriting.proof import BOUND, Unproven, compare
+from attnbench.npu.rewriting.proof import BOUND, Unproven, compare, compare_whole
 from attnbench.npu.targets import load_target
 
 RNG = np.random.default_rng(0)
@@ -428,6 +428,15 @@ class TestProof:
         with pytest.raises(Unproven, match="the whole graph: output 'y' on noise: differs by"):
             rewrite(model, aimotive, serialise(other))
 
+    def test_a_model_may_be_as_far_off_as_it_is_by_itself(self):
+        text = "Mul x:1x20000 10000.0; Add $1 1e8; Add $2 -1e8; Mul $3 0.0001"  # rounded to multiples of 8, or of 16
+        before, after = serialise(made(text)), serialise(made(text.replace("1e8", "2e8")))
+        with pytest.raises(Unproven, match="more than 1e-05"):
+            compare(before, after, {"x": (1, 20000)}, "alone")
+        assert compare_whole(before, after, {"x": (1, 20000)}) > BOUND
+        with pytest.raises(Unproven, match="the whole graph: output 'y' on noise: differs by"):
+            compare_whole(before, serialise(made(text.replace("0.0001", "0.00011"))), {"x": (1, 20000)})
+
     def test_nan_and_infinities_must_stand_where_they_were(self):
         log, shifted = (serialise(made(text)) for text in ("Log x:1x9", "Abs x:1x9; Log $1"))
         assert compare(log, log, {"x": (1, 9)}, "log") == 0
@@ -449,6 +458,47 @@ class TestProof:
     def test_a_graph_that_the_runtime_does_not_take_is_refused_in_one_line(self):
         with pytest.raises(Unproven, match="ONNX Runtime does not take the graph"):
             compare(b"no graph", b"no graph", {}, "x")
+
+
+REPEATED = "Resize 1x2x3x4 - [1.0,1.0,2.0,3.0] mode=nearest coordinate_transformation_mode={} nearest_mode={}"
+
+
+class TestResizing:
+    @pytest.mark.parametrize(
+        ("target", "given", "after"),
+        [
+            ("a target of half pixels", ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")),
+            ("ti-tidl-11.02", ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil")),
+            ("nvidia-orin-dla-trt10", ("half_pixel", "round_prefer_floor"), None),
+        ],
+    )
+    def test_repetition_is_spelt_as_the_target_takes_it_and_bit_identical(self, tmp_path, target, given, after):
+        text = REPEATED.format(*given)
+        if target.startswith("a target"):
+            path = tmp_path / "t.toml"
+            more = 'limits = { attributes = { coordinate_transformation_mode = "half_pixel" } }'
+            rules = GOOD.format(unlisted="error", level="supported", evidence="report", more=more)
+            path.write_text(rules.replace('["Conv"]', '["Resize"]'))
+            target = str(path)
+        else:
+            text = text.replace("2.0,3.0", "2.0,2.0")
+        model = made(text)
+        done = rewrite(model, load_target(target))
+        if after is None:
+            assert not done.changes
+            return
+        (node,) = done.model.graph
+        assert (
+            node.attributes["coordinate_transformation_mode"].as_string(),
+            node.attributes["nearest_mode"].as_string(),
+        ) == after
+        assert all(np.array_equal(a, b) for a, b in zip(run(model, 1), run(done.model, 1), strict=True))
+        assert done.error == 0
+
+    def test_what_is_no_repetition_stays(self):
+        target = load_target("ti-tidl-11.02")
+        for text in (REPEATED.format("asymmetric", "round_prefer_floor"), REPEATED.format("half_pixel", "floor")):
+            assert not rewrite(made(text.replace("2.0,3.0", "2.0,2.0")), target).changes
 
 
 class TestInputs:
@@ -535,6 +585,19 @@ class TestCommand:
         assert "give --size" in error
         assert command("rewrite", path, "--target", "aimotive", "-o", out, "--size", "6x5")[0] == 0
         assert read_model(str(out)).graph.inputs[0].shape == [1, 8, 6, 5]
+
+    def test_a_shape_closes_what_no_size_does_and_what_was_fixed_is_told(self, command, tmp_path):
+        graph = helper.make_graph(
+            [helper.make_node("ReduceMean", ["x", "a"], ["m"]), helper.make_node("Mul", ["x", "m"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", "C", 4, 4))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", "C", 4, 4))],
+            [numpy_helper.from_array(ints(2, 3), "a")],
+        )  # fmt: skip
+        path, out = tmp_path / "open.onnx", tmp_path / "out.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+        code, text, _ = command("rewrite", path, "--target", "aimotive", "-o", out, "--shape", "x=2x8x4x4")
+        assert code == 0
+        assert "Its input x is now 2x8x4x4; it was NxCx4x4." in text
 
     def test_where_no_rewrite_helps_nothing_is_written(self, command, tmp_path):
         path, out = tmp_path / "tanh.onnx", tmp_path / "out.onnx"

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from attnbench.core.errors import AttnbenchError
+from attnbench.core.naming import printable
 from attnbench.core.versions import version
 
 CRASHED, UNREAD = 70, 141
@@ -67,7 +68,7 @@ def main() -> None:
     try:
         app()
     except AttnbenchError as error:
-        typer.echo(f"attnbench: {error}", err=True)
+        typer.echo(f"attnbench: {printable(str(error))}", err=True)
         raise SystemExit(error.exit_code) from None
     except Exception as error:  # noqa: BLE001  whatever it is, it must not end with a code that means something
         typer.echo(f"attnbench: internal error: {_line(error)}: {_kept(traceback.format_exc())}", err=True)

@@ -11,12 +11,10 @@ from attnbench.core.versions import version
 from attnbench.report.table import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import onnx_ir as ir
+    from collections.abc import Mapping, Sequence
 
     from attnbench.npu.check import CheckCause, Checked
-    from attnbench.npu.substitutes import Rewrites
+    from attnbench.targets import Target
 
 
 Format = Literal["text", "md", "json", "sarif", "netron"]
@@ -63,20 +61,23 @@ def check(
 
     Exit codes: 0 nothing found, 1 refused or fallback found (with --strict also unknown), 2 a model cannot be judged.
     """
-    from attnbench.npu.check import causes  # noqa: PLC0415
-    from attnbench.npu.check import check as check_model  # noqa: PLC0415
-    from attnbench.npu.substitutes import check_with_substitutes  # noqa: PLC0415
+    from attnbench.cli.progress import counting  # noqa: PLC0415
+    from attnbench.core.grammar import parse_shape, parse_size  # noqa: PLC0415
+    from attnbench.core.guarded import guarded  # noqa: PLC0415
     from attnbench.npu.targets import load_target  # noqa: PLC0415
     from attnbench.targets import target_names  # noqa: PLC0415
 
+    if bool(model) == bool(module):
+        raise InputError("give an ONNX file, or --module with --channels and --plane; not both")
     names = target or ["aimotive"]
     targets = [load_target(name) for name in (target_names() if "all" in names else names)]
-    checked = [
-        check_with_substitutes(check_model(graph, one, name), rewrites)
-        for graph, name, rewrites in _subjects(model or [], size, shape or [], module, channels, plane)
-        for one in targets
-    ]
-    found = [causes(one.nodes) for one in checked]
+    sides, shapes = parse_size(size) if size else None, dict(map(parse_shape, shape or []))
+    checked = [] if module is None else _module(module, targets, channels, plane)
+    with counting("checking file", len(model or [])) as at:
+        for path in model or []:
+            at(path)
+            checked += guarded(lambda path=path: _file(path, targets, sides, shapes), f"model '{path}'")  # type: ignore[misc]
+    found = [one.causes for one in checked]
     if format_ in ("text", "md"):
         sections = _for_readers(checked, found, verbose=verbose)
         give_sections(sections, output, markdown=format_ == "md", everything=all_ or verbose)
@@ -87,36 +88,30 @@ def check(
         raise typer.Exit(1)
 
 
-def _subjects(
-    models: list[str], size: str | None, shapes: list[str], module: str | None, channels: int | None, plane: str | None
-) -> "Iterator[tuple[ir.Model, str, Rewrites]]":
-    """What is to be judged: each model, its name, and what may stand in for a refused module."""
-    from attnbench.cli.progress import counting  # noqa: PLC0415
+def _file(
+    model: str, targets: "Sequence[Target]", size: tuple[int, int] | None, shapes: "Mapping[str, tuple[int, ...]]"
+) -> "list[Checked]":
+    """A file against each target; against a single one also what ``rewrite`` would cure."""
+    from attnbench.graph.foreign import read_model  # noqa: PLC0415
+    from attnbench.npu.check import check_all  # noqa: PLC0415
+    from attnbench.npu.substitutes import check_with_rewrites  # noqa: PLC0415
+
+    graph = read_model(model, size, shapes)
+    checked = check_all(graph, targets, model)
+    return [check_with_rewrites(checked[0], graph)] if len(checked) == 1 else checked
+
+
+def _module(module: str, targets: "Sequence[Target]", channels: int | None, plane: str | None) -> "list[Checked]":
+    """A module by itself against each target, with what may stand in for it."""
     from attnbench.core.grammar import parse_size  # noqa: PLC0415
+    from attnbench.measure.build import lone_module  # noqa: PLC0415
+    from attnbench.npu.check import check_all  # noqa: PLC0415
+    from attnbench.npu.substitutes import check_with_substitutes  # noqa: PLC0415
 
-    if bool(models) == bool(module):
-        raise InputError("give an ONNX file, or --module with --channels and --plane; not both")
-    if module is None:
-        from attnbench.graph.foreign import read_model  # noqa: PLC0415
-
-        with counting("checking file", len(models)) as at:
-            for path in models:
-                at(path)
-                yield read_model(path, parse_size(size) if size else None, dict(map(_shape, shapes))), path, {}
-        return
     if channels is None or plane is None:
         raise InputError("--module needs --channels and --plane: say how many channels, and HEIGHTxWIDTH")
-    from attnbench.measure.build import lone_module  # noqa: PLC0415
-
     graph, rewrites = lone_module(module, channels, *parse_size(plane))
-    yield graph, f"{module} at {channels}x{plane}", rewrites
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, equals, sides = text.rpartition("=")
-    if not equals or not name or not all(side.isdigit() and int(side) for side in sides.split("x")):
-        raise InputError(f"--shape '{text}' is not NAME=SIDES: write it like --shape x=1x3x48x320")
-    return name, tuple(map(int, sides.split("x")))
+    return [check_with_substitutes(one, rewrites) for one in check_all(graph, targets, f"{module} at {channels}x{plane}")]
 
 
 def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:

@@ -20,13 +20,16 @@ def rewrite(
     size: Annotated[
         str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.", show_default="the file's")
     ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.", show_default="the file's")
+    ] = None,
 ) -> None:
     """Rewrite a model's graph exactly where a target needs it, and prove that it computes the same.
 
     Exit codes: 0 written, or nothing needs rewriting; 1 nothing written, because no rewrite helps or a proof failed;
     2 bad input.
     """
-    from attnbench.core.grammar import parse_size  # noqa: PLC0415
+    from attnbench.core.grammar import parse_shape, parse_size  # noqa: PLC0415
     from attnbench.graph.foreign import read_model  # noqa: PLC0415
     from attnbench.npu import rewriting  # noqa: PLC0415
     from attnbench.npu.check import check  # noqa: PLC0415
@@ -35,7 +38,7 @@ def rewrite(
     from attnbench.report.rewriting import improved, sections  # noqa: PLC0415
 
     profile = load_target(target)
-    given = read_model(model, parse_size(size) if size else None)
+    given = read_model(model, parse_size(size) if size else None, dict(map(parse_shape, shape or [])))
     files.check_output(model, output)
     done = rewriting.rewrite(given, profile, files.read_original(model, rewriting.input_shapes(given)))
     if done.changes:

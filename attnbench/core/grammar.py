@@ -91,6 +91,19 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read ``NAME=SIDES``, the shape of one input; every side is at least 1."""
+    name, equals, sides = text.rpartition("=")
+    numbers = sides.split("x")
+    if (
+        not equals
+        or not name
+        or not all(side.isascii() and side.isdigit() and len(side) < 10 and int(side) for side in numbers)
+    ):
+        raise InputError(f"--shape '{text}' is not NAME=SIDES: write it like --shape x=1x3x48x320")
+    return name, tuple(map(int, numbers))
+
+
 def normal_size(text: str) -> str:
     """A size as cases have it, without leading zeros."""
     return "x".join(map(str, parse_size(text)))

@@ -44,3 +44,10 @@ def display_name(node: str) -> str:
     """The node as a reader should see it: ``node``, or ``module/node at site`` for an inserted one."""
     match = _INSERTED.match(node)
     return f"{match['module']}/{match['node']} at {match['site']}" if match else node
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may have it: what it would obey instead of showing is written out as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -27,11 +27,35 @@ def canonicalise(model: ir.Model) -> ir.Model:
 
 
 def tidy(model: ir.Model) -> None:
-    """Remove identities, unused nodes and unused weights; constants become initializers. Nothing computed changes."""
+    """Remove identities, unused nodes and unused weights; constants become initializers. Nothing computed changes.
+
+    Rejected: ``IdentityEliminationPass``. In a body of If or Loop it makes an outer tensor the body's own output, which is
+    no graph any more, and it ends where two shapes that were declared for one tensor contradict each other.
+    """
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.IdentityEliminationPass()(model)
+    for node in list(model.graph.all_nodes()):
+        if node.op_type == "Identity" and node.domain == "" and len(node.inputs) == len(node.outputs) == 1:
+            _pass_over(node)
     common.RemoveUnusedNodesPass()(model)
     common.RemoveUnusedOpsetsPass()(model)
+
+
+def _pass_over(node: ir.Node) -> None:
+    """Let an identity's readers read what it reads. The graph's own output keeps its name, where that can be."""
+    before, after = node.inputs[0], node.outputs[0]
+    if before is None or node.graph is None:
+        return
+    if after.is_graph_output():
+        producer = before.producer()
+        if producer is None or producer.graph is not node.graph or before.is_graph_output():
+            return
+    if before.shape is None or (after.shape is not None and after.shape.is_static()):
+        before.shape = after.shape if after.shape is not None else before.shape
+    name, is_output = after.name, after.is_graph_output()
+    ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)
+    node.graph.remove(node, safe=True)
+    if is_output:
+        before.name = name
 
 
 def reduces_the_plane(node: ir.Node) -> bool:

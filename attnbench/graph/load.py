@@ -136,24 +136,55 @@ def read_proto(file: Path, what: str) -> onnx.ModelProto:
 
 def external_weights(proto: onnx.ModelProto) -> list[tuple[str, str]]:
     """Name and location, as the file gives it, of each weight that lies outside; names need not be unique."""
-    tensors = onnx.external_data_helper._get_all_tensors(proto)  # noqa: SLF001  no public function walks all tensors
-    outside = (tensor for tensor in tensors if onnx.external_data_helper.uses_external_data(tensor))
-    return [(tensor.name, onnx.external_data_helper.ExternalDataInfo(tensor).location) for tensor in outside]
+    return [(tensor.name, _places(tensor)["location"]) for tensor in all_tensors(proto) if _is_outside(tensor)]
+
+
+def all_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Every tensor that a model holds: weights, and constants in attributes and bodies."""
+    return list(onnx.external_data_helper._get_all_tensors(proto))  # noqa: SLF001  no public function walks all tensors
 
 
 def read_weights(proto: onnx.ModelProto, file: Path, what: str) -> None:
     """Read a model's external weights into it, from its own folder alone. Raises ``InputError`` where that cannot be."""
     folder = file.resolve().parent
-    for name, location in external_weights(proto):
-        weights = (folder / location).resolve()
-        if Path(location).is_absolute() or not weights.is_relative_to(folder):
-            raise InputError(f"{what} '{file}': weights of '{name}' are outside its folder ({location}): refused")
-        if not weights.is_file():
-            raise InputError(f"{what} '{file}': its external data cannot be read: its weights {location} are missing")
+    for tensor in filter(_is_outside, all_tensors(proto)):
+        _check_place(tensor, folder, f"{what} '{file}'")
     try:
         onnx.external_data_helper.load_external_data_for_model(proto, str(folder))
     except Exception as error:
         raise InputError(f"{what} '{file}': its external data cannot be read: {first_line(error)}") from error
+
+
+def _is_outside(tensor: onnx.TensorProto) -> bool:
+    return bool(onnx.external_data_helper.uses_external_data(tensor))
+
+
+def _places(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Where a tensor's data lies outside: ``location``, and perhaps ``offset`` and ``length``, as the file gives them."""
+    return {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
+
+
+def _check_place(tensor: onnx.TensorProto, folder: Path, where: str) -> None:
+    """Raise ``InputError`` where a tensor's data is not wholly in a file of this folder."""
+    places = _places(tensor)
+    location = places["location"]
+    if not location.isprintable():
+        raise InputError(f"{where}: the weights of '{tensor.name}' are said to be in {location!r}, which names no file")
+    file = (folder / location).resolve()
+    if Path(location).is_absolute() or not file.is_relative_to(folder):
+        raise InputError(f"{where}: weights of '{tensor.name}' are outside its folder ({location}): refused")
+    if not file.is_file():
+        raise InputError(f"{where}: its external data cannot be read: its weights {location} are missing")
+    end = 0
+    for key in ("offset", "length"):
+        value = places.get(key, "0")
+        if not (value.isascii() and value.isdigit()) or len(value) > 18:
+            raise InputError(
+                f"{where}: the {key} of the weights of '{tensor.name}' is {value!r}, which is no number of bytes"
+            )
+        end += int(value)
+    if end > file.stat().st_size:
+        raise InputError(f"{where}: the weights of '{tensor.name}' end at byte {end}, and {location} before: it was cut off")
 
 
 def _check_ops(proto: onnx.ModelProto, path: str) -> None:

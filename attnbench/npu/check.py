@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from attnbench.core.errors import CaseFailure
 from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
+from attnbench.graph.composites import Composite, composites
 from attnbench.graph.cost import node_cost
 from attnbench.graph.load import static_shape
 from attnbench.npu.judge import judge_nodes
@@ -19,6 +20,9 @@ from attnbench.npu.nodes import constants_kept, is_constant
 from attnbench.targets import Target
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+
+WHOLE = "the model"
+"""What stands for a node where a finding is of no single one."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,27 @@ class Cut:
 
 @dataclass(frozen=True)
 class Checked:
-    """A model against a target. ``cut`` takes unknown nodes for elsewhere, ``cut_if_unknown_runs`` for the NPU's."""
+    """A model against a target. ``cut`` takes unknown nodes for elsewhere, ``cut_if_unknown_runs`` for the NPU's.
+
+    ``whole`` are findings on the model as such.
+    """
 
     model: str
     target: Target
     nodes: tuple[JudgedNode, ...]
     cut: Cut
     cut_if_unknown_runs: Cut
+    whole: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
-        """The findings alone, in the graph's order."""
-        return [node.finding for node in self.nodes]
+        """The findings alone, in the graph's order, those on the whole model first."""
+        return [*self.whole, *(node.finding for node in self.nodes)]
+
+    @property
+    def causes(self) -> "list[CheckCause]":
+        """The findings grouped, the worst and then the costliest first."""
+        return causes([*(JudgedNode(finding, None, 0) for finding in self.whole), *self.nodes])
 
     def share(self, level: str, of: str) -> float | None:
         """The part of all ``nodes``, ``macs`` or ``params`` that has a level; ``None`` where there are none at all."""
@@ -61,14 +74,34 @@ class Checked:
 
 
 @constants_kept()
-def check(model: ir.Model, target: Target, name: str) -> Checked:
-    """Judge every node of a model, whose shapes should be static and constants folded."""
-    found = judge_nodes(model, target)
-    weighed = tuple(JudgedNode(finding, _macs(node), _params(node)) for node, finding in found)
-    sure = {node for node, finding in found if finding.level in ON_NPU}
-    perhaps = sure | {node for node, finding in found if finding.level == "unknown"}
-    nodes = [node for node, _ in found]
-    return Checked(name, target, weighed, cut(nodes, sure), cut(nodes, perhaps))
+def check_all(model: ir.Model, targets: Iterable[Target], name: str) -> list[Checked]:
+    """A model against each of some targets; what is the same for all is worked out once."""
+    found = composites(model)
+    return [check(model, target, name, found) for target in targets]
+
+
+@constants_kept()
+def check(model: ir.Model, target: Target, name: str, found: Sequence[Composite] | None = None) -> Checked:
+    """Judge every node of a model, whose shapes should be static and constants folded; ``found`` are its composites."""
+    judged = judge_nodes(model, target, found)
+    weighed = tuple(JudgedNode(finding, _macs(node), _params(node)) for node, finding in judged)
+    sure = {node for node, finding in judged if finding.level in ON_NPU}
+    perhaps = sure | {node for node, finding in judged if finding.level == "unknown"}
+    nodes = [node for node, _ in judged]
+    return Checked(name, target, weighed, cut(nodes, sure), cut(nodes, perhaps), _of_the_whole(model, target))
+
+
+def _of_the_whole(model: ir.Model, target: Target) -> tuple[Finding, ...]:
+    """That a model is of a newer opset than the target's document speaks of."""
+    opset = model.opset_imports.get("", 0)
+    if target.opset is None or opset <= target.opset:
+        return ()
+    reason = "the model is of a newer opset than the document speaks of: export it for an older one, or see that it is taken"
+    limit, measured = f"opset {target.opset} at most", f"opset {opset}"
+    found = Finding(
+        target.name, "constrained", "opset", WHOLE, "opset", measured, limit, reason, "vendor-doc", target.document
+    )
+    return (found,)
 
 
 def cut(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> Cut:
@@ -151,10 +184,11 @@ def _cause(group: list[JudgedNode]) -> CheckCause:
 def _macs(node: ir.Node) -> int | None:
     try:
         return node_cost(node).macs
-    except CaseFailure:
+    except (CaseFailure, LookupError, TypeError, ValueError):  # an open shape, or a form that no counter knows
         return None
 
 
 def _params(node: ir.Node) -> int:
-    weights = [value for value in node.inputs if value is not None and is_constant(value)]
-    return sum(prod(static_shape(value)) for value in weights if value.dtype in FLOATS)
+    """The floats among a node's constants whose number is known."""
+    weights = [value for value in node.inputs if value is not None and is_constant(value) and value.dtype in FLOATS]
+    return sum(prod(static_shape(value)) for value in weights if value.shape is not None and value.shape.is_static())

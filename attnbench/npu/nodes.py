@@ -76,13 +76,14 @@ def is_constant(value: ir.Value | None) -> bool:
     if value is None:
         return False
     known = _CONSTANTS.get()
-    return _settled(value, {} if known is None else known)
+    return _settled(original(value), {} if known is None else known)
 
 
 @contextmanager
 def constants_kept() -> Iterator[None]:
     """Within this, each value is asked once whether it is constant: for graphs that nobody changes meanwhile."""
-    token = _CONSTANTS.set(_CONSTANTS.get() or {})
+    known = _CONSTANTS.get()
+    token = _CONSTANTS.set({} if known is None else known)
     try:
         yield
     finally:
@@ -96,18 +97,19 @@ def _settled(value: ir.Value, known: dict[ir.Value, bool]) -> bool:
     """Whether a value is constant, by a list of what is still open: graphs are deeper than calls may be."""
     todo = [value]
     while todo:
-        one = todo[-1]
-        answer = known[one] if one in known else _by_itself(one)
+        one = todo.pop()
+        if one in known:
+            continue
+        answer = _by_itself(one)
         if answer is None:
             producer = one.producer()
             reads = [read for read in producer.inputs if read is not None] if producer else []
-            following = next((read for read in reads if read not in known), None)
-            if all(known.get(read, True) for read in reads) and following is not None:
-                todo.append(following)
+            waiting = [read for read in reads if read not in known]
+            if waiting and all(known.get(read, True) for read in reads):
+                todo += [one, *waiting]
                 continue
             answer = all(known.get(read) for read in reads)
         known[one] = answer
-        todo.pop()
     return known[value]
 
 
@@ -134,6 +136,42 @@ def variable_inputs(node: ir.Node) -> list[ir.Value]:
     return [value for value in node.inputs if value is not None and not is_constant(value)]
 
 
+class StandIn(ir.Value):
+    """A tensor of a composite's stand-in, with the graph's own that it stands for."""
+
+    def __init__(self, known: ir.Value) -> None:
+        super().__init__(name=known.name, shape=known.shape, type=known.type, const_value=known.const_value)
+        self.known = known
+
+
+def original(value: ir.Value) -> ir.Value:
+    """The graph's own tensor that a stand-in's tensor stands for, or the tensor itself."""
+    return value.known if isinstance(value, StandIn) else value
+
+
+def readers_of(node: ir.Node) -> list[ir.Node]:
+    """The nodes that read what a node, or the composite that it stands for, gives."""
+    return [use.node for output in node.outputs for use in original(output).uses()]
+
+
+def types_of(node: ir.Node) -> set[str]:
+    """The element types that a node computes on, as NumPy calls them: of its data, not of indices, conditions or shapes."""
+    if node.op_type in _ANY_TYPE:
+        return set()
+    data = [node.inputs[index] for index in _DATA.get(node.op_type, (0,)) if index < len(node.inputs)]
+    return {
+        value.dtype.numpy().name for value in data if value is not None and value.dtype not in (None, ir.DataType.STRING)
+    }
+
+
+_DATA = {"Where": (1, 2), "Expand": (0,), "Pow": (0,), "If": (), "Loop": (), "Scan": ()}
+_ANY_TYPE = frozenset(
+    "Cast CastLike Not And Or Xor BitwiseNot BitwiseAnd BitwiseOr BitwiseXor Shape Size ConstantOfShape Range NonZero "
+    "QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul ConvInteger MatMulInteger OneHot EyeLike".split()
+)
+"""Ops that are about types, or take others than numbers."""
+
+
 def kernel_of(node: ir.Node) -> tuple[int, ...]:
     """A window's sides, from the attribute or the weight's shape."""
     if "kernel_shape" in node.attributes:
@@ -149,10 +187,25 @@ def window_of(node: ir.Node, attribute: str) -> tuple[int, ...]:
 
 
 def pads_of(node: ir.Node) -> tuple[int, ...]:
-    """Padding at the begin and the end of each direction, from the attribute."""
-    if "pads" in node.attributes:
-        return tuple(node.attributes["pads"].as_ints())
-    return (0,) * 2 * len(kernel_of(node))
+    """Padding at the begin and the end of each direction, as given or as ``auto_pad`` or ``output_shape`` imply it."""
+    kernel, way = kernel_of(node), node.attributes.get_string("auto_pad", "NOTSET")
+    implied = way in ("SAME_UPPER", "SAME_LOWER") or "output_shape" in node.attributes
+    if not implied:
+        given = tuple(node.attributes["pads"].as_ints()) if "pads" in node.attributes and way == "NOTSET" else ()
+        return given or (0,) * 2 * len(kernel)
+    strides, dilations = window_of(node, "strides"), window_of(node, "dilations")
+    reach = [(side - 1) * far + 1 for side, far in zip(kernel, dilations, strict=True)]
+    small, large = plane_of(input_shape(node)), plane_of(output_shape(node))
+    more = [0] * len(kernel)
+    if node.op_type == "ConvTranspose":
+        small, large = large, small  # it undoes a convolution: what that would pad
+        more = list(node.attributes["output_padding"].as_ints()) if "output_padding" in node.attributes else more
+    sides = zip(small, large, strides, reach, more, strict=True)
+    total = [max((out - 1) * stride + length + extra - into, 0) for into, out, stride, length, extra in sides]
+    less = tuple(pad // 2 for pad in total)
+    rest = tuple(pad - half for pad, half in zip(total, less, strict=True))
+    more_first = way == "SAME_LOWER" or (node.op_type == "ConvTranspose" and way != "SAME_UPPER")
+    return (*rest, *less) if more_first else (*less, *rest)
 
 
 def groups_of(node: ir.Node) -> str:

@@ -3,7 +3,9 @@
 What a predicate takes is the annotation of its second parameter, so a profile cannot ask what no predicate can answer.
 """
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import onnx.defs
 
@@ -24,6 +26,7 @@ def load_target(name: str) -> Target:
 @cache
 def validate_rules(target: Target, where: str) -> None:
     """Raise ``InputError`` for the first rule that names what ONNX or this package does not have."""
+    _validate_limits({"limits": target.limits}, where)
     for rule in target.rules:
         _validate_rule(rule, f"{where}: rule {rule.id!r:.60}")
 
@@ -32,7 +35,11 @@ def _validate_rule(rule: Rule, where: str) -> None:
     for op in rule.ops:
         if op not in _onnx_ops():
             raise UnknownName(f"op in {where}", op, _onnx_ops())
-    for table, limits in (("where", rule.where), ("limits", rule.limits), ("advice", rule.advice)):
+    _validate_limits({"where": rule.where, "limits": rule.limits, "advice": rule.advice}, where)
+
+
+def _validate_limits(tables: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    for table, limits in tables.items():
         for predicate, limit in limits.items():
             if predicate not in PREDICATES:
                 raise UnknownName(f"predicate in {where}: {table}", predicate, PREDICATES)

@@ -8,8 +8,9 @@ import onnx_ir as ir
 from attnbench.core.naming import display_name
 from attnbench.core.records import ON_NPU
 from attnbench.core.units import MISSING, bytes_text, count, scaled
+from attnbench.graph.foreign import OPEN
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.npu.check import Checked, causes
+from attnbench.npu.check import Checked
 from attnbench.npu.rewriting import Change, Obstacle, Rewritten
 from attnbench.report.table import Section, Table, some
 
@@ -31,7 +32,19 @@ def headline(done: Rewritten, model: ir.Model, name: str, target: str) -> str:
         return f"{name} on {target}: {before}; {why}, nothing written."
     error = scaled(done.error, 1e-6)
     weights = f"weights {bytes_text(_weights(model))} -> {bytes_text(_weights(done.model))}"
-    return f"{name} on {target}: {before} -> {after}; outputs within {error}e-6 of their scale; {weights}."
+    fixed = "".join(
+        f" Its input {value.name} is now {_sides(value)}; it was {value.meta[OPEN]}." for value in _opened(model)
+    )
+    return f"{name} on {target}: {before} -> {after}; outputs within {error}e-6 of their scale; {weights}.{fixed}"
+
+
+def _opened(model: ir.Model) -> list[ir.Value]:
+    """The inputs that the file left open."""
+    return [value for value in model.graph.inputs if OPEN in value.meta]
+
+
+def _sides(value: ir.Value) -> str:
+    return "x".join(map(str, value.shape or ()))
 
 
 def changes(made: Iterable[Change]) -> Table:
@@ -61,7 +74,7 @@ def obstacles(found: Iterable[Obstacle]) -> Table:
 
 def remaining(checked: Checked) -> Table:
     """What the target still does not take for certain, by op and reason, the worst first."""
-    found = [cause for cause in causes(checked.nodes) if cause.level not in ON_NPU]
+    found = [cause for cause in checked.causes if cause.level not in ON_NPU]
     return Table.of(
         {
             "level": f"{cause.level} to {cause.device}" if cause.device else cause.level,

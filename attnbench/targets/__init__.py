@@ -10,6 +10,10 @@ and what each takes) is validated where a target is loaded for judging, in ``npu
     unlisted                                      what an op without a rule means: unknown, error, or fallback:<where>
     beyond                                        what a broken limit means: the same words; by default as unlisted, or
                                                   error where that is unknown
+    opset                                         the newest opset of ONNX that the document speaks of
+    types                                         the element types that it speaks of; by default those of a network that
+                                                  is quantised: float32, float16, int8, uint8
+    limits                                        predicates that every node on the NPU must meet, whatever its rule
 
     [[rule]]
     id, ops, level                                level: supported, constrained, unknown, refused, fallback:<where>
@@ -66,7 +70,7 @@ class Rule(Strict, frozen=True):
 
 
 class TargetHead(Strict, frozen=True):
-    """Where a profile comes from, and what it says of ops without a rule and of broken limits."""
+    """Where a profile comes from, and what it says of all nodes, of ops without a rule and of broken limits."""
 
     name: str
     title: str
@@ -78,12 +82,15 @@ class TargetHead(Strict, frozen=True):
     source: str
     unlisted: str
     beyond: str
+    opset: int | None = None
+    types: tuple[str, ...] = ("float32", "float16", "int8", "uint8")
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Target(TargetHead, frozen=True, eq=False):
     """A profile: its head and its rules. It is read once a process, and equal to nothing but itself."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = ()
 
     def rules_for(self, op: str) -> list[Rule]:
         """The rules that name an op, in the file's order."""

@@ -6,7 +6,8 @@ comes off worse. Two kinds of new nodes may stay unsound if fewer remain than be
 came along, and a view at the end of a vector. The result is a fixed point: rewriting it again changes nothing.
 
     matching, writing, values            matches by onnxscript's rewriter, and what is written in their place
-    reductions, activations, arithmetic  local rewrites: rules, at the foot of each file
+    reductions, activations, arithmetic,
+    resizing                             local rewrites: rules, at the foot of each file
     regions, lifters, linear             vectors of rank 2 and 3 brought back to rank 4, a region at a time
     candidates                           matches replaced in a copy that the target judges
     proof                                before and after, run and compared
@@ -27,8 +28,9 @@ from attnbench.npu.rewriting.arithmetic import CONSTANTS, DIFFERENCES, QUOTIENTS
 from attnbench.npu.rewriting.candidates import JudgedGraph, Outcome, apply_where_it_helps, judge
 from attnbench.npu.rewriting.linear import CHANNEL_CONVOLUTIONS, LINEAR_LAYERS, POOLED_VECTORS, SOFTMAXES_OF_VECTORS
 from attnbench.npu.rewriting.matching import Rewrite
-from attnbench.npu.rewriting.proof import Unproven, compare, excerpt
+from attnbench.npu.rewriting.proof import Unproven, compare, compare_whole, excerpt
 from attnbench.npu.rewriting.reductions import CHANNEL_MEANS, GLOBAL_POOLINGS, channel_maxima, limit_of
+from attnbench.npu.rewriting.resizing import REPETITIONS
 from attnbench.npu.rewriting.values import inputs_of
 from attnbench.targets import Target
 
@@ -48,6 +50,7 @@ REWRITES: tuple[Rewrite, ...] = (
     QUOTIENTS,
     CLIPS,
     CONSTANTS,
+    REPETITIONS,
 )
 """Each finds its matches in a graph; ``channel_maxima`` joins them for a target that names a limit."""
 
@@ -65,6 +68,7 @@ class Change:
     before: tuple[str, ...]
     after: tuple[str, ...]
     error: float
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,30 @@ def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> R
     compute the same.
     """
     inputs = input_shapes(model)
-    start = judge(model, target)
+    before = tuple(judge(model, target).findings.values())
+    graph, changes, obstacles = _search(model, target, proven=True)
+    if not changes:
+        return Rewritten(model, (), obstacles, before, before, 0.0)
+    result = graph.model
+    _validate(result, model)
+    error = compare_whole(original or _unnamed(model), serialise(result), inputs)
+    return Rewritten(result, changes, obstacles, before, tuple(graph.findings.values()), error)
+
+
+def cures(model: ir.Model, target: Target) -> dict[str, str]:
+    """By node, the rewrite that would bring what it computes onto the NPU; none where the model cannot be rewritten."""
+    try:
+        input_shapes(model)
+    except InputError:
+        return {}
+    _, changes, _ = _search(model, target, proven=False)
+    return {node: change.rewrite for change in changes for node in change.nodes}
+
+
+def _search(
+    model: ir.Model, target: Target, *, proven: bool
+) -> tuple[JudgedGraph, tuple[Change, ...], tuple[Obstacle, ...]]:
+    """The model rewritten until nothing more helps, with what was changed and what would not have helped."""
     graph = judge(_prepared(model), target)
     limit = limit_of(target)
     rewrites: tuple[Rewrite, ...] = REWRITES if limit is None else (*REWRITES, channel_maxima(limit))
@@ -110,16 +137,10 @@ def rewrite(model: ir.Model, target: Target, original: bytes | None = None) -> R
         done, obstacles = len(changes), []
         for find in rewrites:
             outcome = apply_where_it_helps(find, graph, target)
-            changes += _proven(graph, outcome)
+            changes += _changes(graph, outcome, proven=proven)
             obstacles += [Obstacle(match.rewrite, match.where, why) for match, why in outcome.left]
             graph = outcome.graph
-    before = tuple(start.findings.values())
-    if not changes:
-        return Rewritten(model, (), tuple(obstacles), before, before, 0.0)
-    result = graph.model
-    _validate(result, model)
-    error = compare(original or _unnamed(model), serialise(result), inputs, "the whole graph")
-    return Rewritten(result, tuple(changes), tuple(obstacles), before, tuple(graph.findings.values()), error)
+    return graph, tuple(changes), tuple(obstacles)
 
 
 def input_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
@@ -161,15 +182,18 @@ def _unnamed(model: ir.Model) -> bytes:
     return serialise(copy)
 
 
-def _proven(graph: JudgedGraph, outcome: Outcome) -> list[Change]:
-    """What was rewritten, each match run before and after by itself, apart from the rest of the graph."""
+def _changes(graph: JudgedGraph, outcome: Outcome, *, proven: bool) -> list[Change]:
+    """What was rewritten; proven, each match was run before and after by itself, apart from the rest of the graph."""
     changes = []
     for match, new in outcome.taken:
-        names = [str(value.name) for value in inputs_of(match.nodes)]
-        before, inputs = excerpt(graph.model, names, new.outputs)
-        after, _ = excerpt(outcome.graph.model, names, new.outputs)
-        error = compare(before, after, inputs, f"{match.rewrite} at {match.where}")
-        changes.append(Change(match.rewrite, match.where, _ops(match.nodes), _ops(new.made), error))
+        error = 0.0
+        if proven:
+            names = [str(value.name) for value in inputs_of(match.nodes)]
+            before, inputs = excerpt(graph.model, names, new.outputs)
+            after, _ = excerpt(outcome.graph.model, names, new.outputs)
+            error = compare(before, after, inputs, f"{match.rewrite} at {match.where}")
+        nodes = tuple(str(node.name) for node in match.nodes)
+        changes.append(Change(match.rewrite, match.where, _ops(match.nodes), _ops(new.made), error, nodes))
     return changes
 
 

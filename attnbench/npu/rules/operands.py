@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import prod
 from operator import le
 
+import numpy as np
 import onnx_ir as ir
 
 from attnbench.npu.nodes import (
@@ -18,6 +19,7 @@ from attnbench.npu.nodes import (
     output_shape,
     shape_of,
     text,
+    types_of,
     variable_inputs,
 )
 from attnbench.npu.rules.asking import ask
@@ -117,6 +119,21 @@ def slope_by_channel(node: ir.Node, _limit: bool) -> Reading:
     slope = input_shape(node, 1)
     long = [side for side in slope if side != 1]
     return Reading(not long or long == [channels_of(input_shape(node))], f"slope of shape {list(slope)}")
+
+
+def constants_not_zero(node: ir.Node, _limit: bool) -> Reading:
+    """constant operands without a 0"""
+    tensors = [ir.convenience.get_const_tensor(value) for value in node.inputs if value is not None and is_constant(value)]
+    if None in tensors:
+        raise Unmeasured("a constant that was not worked out")
+    zeros = sum(tensor.size - int(np.count_nonzero(tensor.numpy())) for tensor in tensors if tensor is not None)
+    return Reading(not zeros, f"{zeros} factors of 0" if zeros else "no factor of 0")
+
+
+def element_types(node: ir.Node, limit: list[str]) -> Reading:
+    """elements of {limit}"""
+    seen = sorted(types_of(node))
+    return Reading(set(seen) <= set(limit), f"elements of {' and '.join(seen) or 'any type'}")
 
 
 def _fits(shape: tuple[int, ...], pattern: str, channels: int) -> bool:

@@ -112,6 +112,18 @@ def batch_at_most(node: ir.Node, limit: int) -> Reading:
     return Reading(batch <= limit, f"batch {batch}")
 
 
+def leading_sides_at_most(node: ir.Node, limit: int) -> Reading:
+    """sides before the last three that come to at most {limit}"""
+    most = max((prod(shape[:-3]) for shape in _shapes(node)), default=1)
+    return Reading(most <= limit, f"batch {most}")
+
+
+def tensor_elements_at_most(node: ir.Node, limit: int) -> Reading:
+    """tensors of at most {limit} elements"""
+    most = max((prod(shape) for shape in _shapes(node)), default=1)
+    return Reading(most <= limit, f"{most} elements")
+
+
 def operands_of_rank(node: ir.Node, limit: int) -> Reading:
     """operands that are all of rank {limit}"""
     ranks = [len(shape_of(value)) for value in node.inputs if value is not None]

@@ -48,6 +48,15 @@ def _attribute(node: ir.Node, name: str) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
+def _short(seen: Any) -> Any:
+    """Values as a reader knows them: a file holds 0.2 in 32 bits, which is 0.20000000298 in 64."""
+    if isinstance(seen, dict):
+        return {name: _short(value) for name, value in seen.items()}
+    if isinstance(seen, list):
+        return [_short(value) for value in seen]
+    return float(f"{seen:.6g}") if isinstance(seen, float) else seen
+
+
 def _equal(seen: Any, wanted: Any) -> bool:
     if isinstance(seen, int | float) and isinstance(wanted, int | float):
         return isclose(seen, wanted, rel_tol=1e-3, abs_tol=1e-9) if float in (type(seen), type(wanted)) else seen == wanted
@@ -62,14 +71,14 @@ clip_around_zero = ask(
 def attributes(node: ir.Node, limit: dict[str, Value]) -> Reading:
     """attributes {limit}"""
     seen = {name: _attribute(node, name) for name in limit}
-    return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {seen}")
+    return Reading(all(_equal(seen[name], wanted) for name, wanted in limit.items()), f"attributes {_short(seen)}")
 
 
 def attributes_in(node: ir.Node, limit: dict[str, list[Value]]) -> Reading:
     """attributes one of {limit}"""
     seen = {name: _attribute(node, name) for name in limit}
     return Reading(
-        all(any(_equal(seen[name], one) for one in wanted) for name, wanted in limit.items()), f"attributes {seen}"
+        all(any(_equal(seen[name], one) for one in wanted) for name, wanted in limit.items()), f"attributes {_short(seen)}"
     )
 
 
@@ -90,11 +99,11 @@ def exponent_in(node: ir.Node, limit: list[float]) -> Reading:
     """a constant exponent of {limit}"""
     exponent = constant_of(node.inputs[1])
     within = exponent is not None and len(exponent) == 1 and any(_equal(exponent[0], one) for one in limit)
-    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
+    return Reading(within, f"exponent {_short(exponent) if exponent is not None else 'not constant'}")
 
 
 def scalar_exponent(node: ir.Node, _limit: bool) -> Reading:
     """a constant exponent of one element"""
     exponent = constant_of(node.inputs[1])
     within = exponent is not None and len(exponent) == 1
-    return Reading(within, f"exponent {exponent if exponent is not None else 'not constant'}")
+    return Reading(within, f"exponent {_short(exponent) if exponent is not None else 'not constant'}")

@@ -16,6 +16,7 @@ from attnbench.npu.nodes import (
     output_shape,
     pads_of,
     plane_of,
+    readers_of,
     text,
     window_of,
 )
@@ -121,7 +122,7 @@ def dilation_multiple_of_stride(node: ir.Node, _limit: bool) -> Reading:
 
 def stride_before_add_in(node: ir.Node, limit: list[int]) -> Reading:
     """stride one of {limit} where an addition follows"""
-    if not any(use.node.op_type == "Add" for use in node.outputs[0].uses()):
+    if not any(reader.op_type == "Add" for reader in readers_of(node)):
         return Reading(True, "no addition behind")
     stride = _strides(node)
     return Reading(set(stride) <= set(limit), f"stride {text(stride)} before an addition")
