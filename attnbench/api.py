@@ -10,6 +10,8 @@ from attnbench.core.records import Record, Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attnbench.report.charts.drawing import Picture
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -34,6 +36,32 @@ class StoredRun:
         from attnbench.report.markdown import render  # noqa: PLC0415
 
         return render(self.run)
+
+    def to_html(self) -> str:
+        """The report as one page with charts; needs the extra ``html``."""
+        from attnbench.report.html import render  # noqa: PLC0415
+
+        return render(self.run)
+
+    def plot(self, kind: str, **asked: Any) -> "Picture":
+        """A chart: heatmap, overhead, decomposition, pareto or npu; ``save`` writes it as SVG, PNG or PDF.
+
+        ``asked`` are ``host`` and ``size`` where the run has several; ``place`` and ``module`` are lists of names and globs.
+        Needs the extra ``html``.
+        """
+        from attnbench.report.pictures import picture  # noqa: PLC0415
+
+        return picture(self.run, kind, **asked)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the run in a line and its heat maps; ``None`` without the extra."""
+        from attnbench.report.charts.drawing import installed  # noqa: PLC0415
+
+        if not installed():
+            return None
+        from attnbench.report.pictures import glance  # noqa: PLC0415
+
+        return glance(self.run)
 
 
 def run_study(

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
+from attnbench.cli import answer
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
 from attnbench.measure import builder
+from attnbench.report.charts import drawing
 from attnbench.runs.store import open_run
+
+BUNDLE = drawing.bundle
 
 USER_CODE = '''
 import torch
@@ -93,7 +97,8 @@ def not_a_module(channels):
 def _own_lock_and_cache(tmp_path_factory):
     """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache.
 
-    The building processes that one test process starts are forks of one that has loaded torch and its exporter.
+    The building processes that one test process starts are forks of one that has loaded torch and its exporter. No sweep
+    draws a page, and none is live, which takes seconds: ``test_page`` does both.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -102,6 +107,8 @@ def _own_lock_and_cache(tmp_path_factory):
         patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])))
         patch.setattr(builder, "START", "forkserver")
+        patch.setattr(answer, "WRITTEN", ("md", "csv"))
+        patch.setattr(drawing, "bundle", lambda: "")
         multiprocessing.set_forkserver_preload(["preloaded"])
         yield
 

@@ -114,7 +114,8 @@ def test_every_format_renders_every_run_the_same_way_twice(name, any_run):
     assert rendered == text(name, any_run)
     assert rendered.endswith("\n")
     assert not rendered.endswith("\n\n")
-    assert not re.search(r"\b(NaN|nan|Infinity|inf)\b", rendered)
+    figures_and_texts = rendered.partition('<script type="text/plain"')[0]  # what draws is no figure
+    assert not re.search(r"\b(NaN|nan|Infinity|inf)\b", figures_and_texts)
     rendered.encode("utf-8")
 
 

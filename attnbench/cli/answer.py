@@ -15,7 +15,10 @@ from attnbench.report import FORMATS
 from attnbench.report.answer import Answer, sections_text
 from attnbench.report.table import Section, Table
 
-Format = Literal["table", "md", "csv", "json"]
+WRITTEN = ("md", "csv", "html")
+"""What a sweep writes beside its facts: formats by their names."""
+
+Format = Literal["table", "md", "csv", "json", "html"]
 """How a command answers that tells of figures."""
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to answer; a table is Markdown in a file.")]
@@ -39,7 +42,7 @@ def answer(format_: Format, output: Path | None, found: Answer, *, everything: b
         for title, table in found.sections:
             show_table(table, title, everything=everything)
     else:
-        texts = {"csv": found.csv, "json": found.json}
+        texts = {"csv": found.csv, "json": found.json, "html": found.html}
         give(texts.get(format_, found.markdown)(), output)
 
 
@@ -98,8 +101,10 @@ def save_text(path: Path, text: str) -> None:
 
 
 def write_reports(run: Run, folder: Path) -> None:
-    """The report and the table of cases, beside the run file that they are made from."""
-    for name in ("md", "csv"):
+    """The report and the table of cases beside the run file that they are made from; the page where it can be drawn."""
+    from attnbench.report.charts.drawing import installed  # noqa: PLC0415  not for --help
+
+    for name in (name for name in WRITTEN if name != "html" or installed()):
         entry = FORMATS.load(name)
         save_text(folder / entry.file, entry.render(run))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from attnbench.targets import Target
 
 
-Format = Literal["text", "md", "json", "sarif", "netron"]
+Format = Literal["text", "md", "html", "json", "sarif", "netron"]
 """How ``check`` answers."""
 
 
@@ -119,6 +119,10 @@ def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequenc
         from attnbench.report.checks import as_json  # noqa: PLC0415
 
         return as_json(checked, found)
+    if format_ == "html":
+        from attnbench.report.checks import as_page  # noqa: PLC0415
+
+        return as_page(checked, found)
     if format_ == "netron":
         from attnbench.report.netron import of_checks  # noqa: PLC0415
 

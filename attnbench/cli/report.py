@@ -12,7 +12,7 @@ from attnbench.core.records import Run
 from attnbench.report import FORMATS
 from attnbench.report.table import Section
 
-FORMAT_HELP = "md, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
+FORMAT_HELP = "md, html, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
 
 
 @app.command(

@@ -7,11 +7,19 @@ from typing import Any, NamedTuple
 from attnbench.report.table import Table, markdown_text
 
 
+class Figure(NamedTuple):
+    """A chart as a Vega-Lite spec, and the same in words where no other table of a page has it."""
+
+    spec: Mapping[str, Any]
+    table: Table = Table()
+
+
 class Answer(NamedTuple):
     """One answer, in whichever form it is asked for; tables and rows may be generators, made for that one form alone.
 
     ``notes`` are what a reader must know first. ``sections`` are tables under their titles, the empty ones left out.
-    ``columns`` and ``rows`` are the CSV, numbers unrounded; ``document`` is the JSON.
+    ``columns`` and ``rows`` are the CSV, numbers unrounded; ``document`` is the JSON, ``figures`` are the charts of a
+    page.
     """
 
     sections: Iterable[tuple[str, Table]]
@@ -20,11 +28,20 @@ class Answer(NamedTuple):
     document: Mapping[str, Any]
     title: str = ""
     notes: Sequence[str] = ()
+    figures: Iterable[Figure] = ()
 
     def markdown(self) -> str:
         """The notes as a list, and the tables."""
         head = f"# {self.title}\n\n" + "".join(f"- {note}\n" for note in self.notes) + "\n" if self.title else ""
         return f"{head}{sections_text((title, '', table) for title, table in self.sections)}".rstrip() + "\n"
+
+    def html(self) -> str:
+        """The notes, the charts and the tables as one page for a browser."""
+        from attnbench.report.charts.drawing import required  # noqa: PLC0415  reading otherwise does without
+        from attnbench.report.page import answer_page  # noqa: PLC0415
+
+        required("--format html")
+        return answer_page(self.title or "attnbench", self.notes, self.figures, self.sections).html()
 
     def csv(self) -> str:
         """The rows for a program: what is missing is empty, and the items of a list are joined."""

@@ -11,7 +11,7 @@ from attnbench.core.records import LEVELS
 from attnbench.core.units import MISSING, count, counted, fixed, percent
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.check import CheckCause, Checked
-from attnbench.report.answer import json_text
+from attnbench.report.answer import Figure, json_text
 from attnbench.report.table import Table, some
 
 CHECK_SCHEMA = 1
@@ -135,3 +135,23 @@ def _plain(checked: Checked, groups: Sequence[CheckCause]) -> dict[str, Any]:
         "causes": [asdict(group) for group in groups],
         "nodes": [{**asdict(node.finding), "macs": node.macs, "params": node.params} for node in checked.nodes],
     }
+
+
+def as_page(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]]) -> str:
+    """The verdicts as one page for a browser: what each target takes, the causes, and every node. It needs the extra."""
+    from attnbench.report.charts.changes import levels  # noqa: PLC0415  charts are for a page alone
+    from attnbench.report.charts.drawing import required  # noqa: PLC0415
+    from attnbench.report.page import Listing, Page, PagePart  # noqa: PLC0415
+
+    required("--format html")
+    several = len(all_checked) > 1
+    compared = [Listing("Ops by target", matrix(all_checked), tools=True)] if several else []
+    parts = [PagePart("In short", list(map(headline, all_checked)), [Figure(levels(all_checked))], listings=compared)]
+    for checked, groups in zip(all_checked, found, strict=True):
+        listings = (
+            Listing(f"How much has which level, {checked.target.name}", summary(checked)),
+            Listing(f"Findings by cause, {checked.target.name}", causes(groups)),
+            Listing(f"Every node, {checked.target.name}", nodes(checked), closed=several, tools=True),
+        )
+        parts.append(PagePart(checked.target.name, listings=listings))
+    return Page(f"{all_checked[0].model} on {' and '.join(one.target.name for one in all_checked[:3])}", parts=parts).html()

@@ -11,7 +11,7 @@ from typing import Any
 from attnbench.core.records import RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
-from attnbench.report.answer import Answer
+from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
@@ -77,7 +77,14 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
         "rows": map(_row, found.rows),
     }
     tables = sections(found, everything=everything)
-    return Answer(tables, tuple(COLUMNS), map(_row, found.rows), document, "Comparison", found.notes)
+    return Answer(tables, tuple(COLUMNS), map(_row, found.rows), document, "Comparison", found.notes, _figures_of(found))
+
+
+def _figures_of(found: Comparison) -> Iterator[Figure]:
+    from attnbench.report.charts.changes import changes  # noqa: PLC0415  it shows what this says
+
+    if any(row.family == "overhead" and row.delta is not None for row in found.rows):
+        yield Figure(changes(found))
 
 
 def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
@@ -121,7 +128,7 @@ def _figures(row: ComparisonRow) -> dict[str, str]:
         "metric": row.metric,
         "before": _value_text(row, row.before),
         "after": _value_text(row, row.after),
-        "change": _change_text(row),
+        "change": change_text(row),
     }
 
 
@@ -134,7 +141,8 @@ def _value_text(row: ComparisonRow, value: float | str | None) -> str:
     return bytes_text(value) if row.unit == "B" else count(value)
 
 
-def _change_text(row: ComparisonRow) -> str:
+def change_text(row: ComparisonRow) -> str:
+    """A change with its interval and unit."""
     if row.delta is None:
         return MISSING
     if row.family in SCALES:

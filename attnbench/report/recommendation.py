@@ -1,12 +1,12 @@
 """A recommendation as tables: what is left by rank, what fell out and why; for a reader, and unrounded for a program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
-from attnbench.report.answer import Answer
+from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
@@ -68,7 +68,14 @@ def answer(found: Recommendation) -> Answer:
         for one in (*found.left, *found.fallen)
     )
     tables = ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
-    return Answer(tables, columns, rows, document, "Recommendation", found.notes)
+    return Answer(tables, columns, rows, document, "Recommendation", found.notes, _figures(found))
+
+
+def _figures(found: Recommendation) -> Iterator[Figure]:
+    from attnbench.report.charts.choices import pareto  # noqa: PLC0415  charts are for a page alone
+
+    for host, size in dict.fromkeys((one.case.host, one.case.size) for one in found.left):
+        yield Figure(pareto(found, host, size))
 
 
 def ranking(found: Recommendation) -> Table:

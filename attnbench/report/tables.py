@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from attnbench.core.grammar import parse_variant
+from attnbench.core.grammar import parse_size, parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
-from attnbench.judge.rows import Row
+from attnbench.hosts import HOSTS, declared_planes
+from attnbench.judge.rows import Row, rows_of
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
 BAR = 12
@@ -37,29 +39,57 @@ def baselines(rows: Sequence[Row]) -> Table:
 
 def matrix(run: Run, rows: Sequence[Row]) -> Table:
     """Places against modules, each cell the overhead in % with its interval, or why there is none; of one host and size."""
-    return _crossed(run, rows, overhead_text)
+    return _crossed_table(crossed(run, rows), overhead_text)
 
 
 def npu_matrix(run: Run, rows: Sequence[Row]) -> Table:
     """Places against modules, each cell the target's verdict and the number of refused nodes that the module adds."""
-    return _crossed(run, rows, npu_text)
+    return _crossed_table(crossed(run, rows), npu_text)
 
 
-def _crossed(run: Run, rows: Sequence[Row], text: Callable[[Row], str]) -> Table:
-    """Variants of one assignment as a table of places and modules, in the order of the study's own matrices."""
-    cells: dict[str, dict[str, str]] = {}
+class CrossedCases(NamedTuple):
+    """Cases of one assignment by place and module, both in the order of the study's own matrices."""
+
+    places: list[str]
+    modules: list[str]
+    cells: dict[tuple[str, str], Row]
+
+
+def rows_at(run: Run, host: str, size: str) -> list[Row]:
+    """The rows of one host and size."""
+    return [row for row in rows_of(run) if (row.case.host, row.case.size) == (host, size)]
+
+
+def crossed(run: Run, rows: Iterable[Row]) -> CrossedCases:
+    """Places against modules; the rows are of one host and size."""
+    cells: dict[tuple[str, str], Row] = {}
     for row in rows:
         assignments = parse_variant(row.case.variant).assignments
         if len(assignments) == 1:
-            place, module = "+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))
-            cells.setdefault(place, {})[module] = text(row)
+            cells["+".join(assignments[0].places), "+".join(map(str, assignments[0].modules))] = row
     tables = run.header.study.get("matrix", [])
-    places = _in_order(cells, [place for table in tables for place in _listed(table.get("places"))])
-    modules = _in_order(
-        dict.fromkeys(module for row in cells.values() for module in row),
-        [module for table in tables for module in _listed(table.get("modules"))],
+    found = dict.fromkeys(place for place, _ in cells)
+    names = dict.fromkeys(module for place in found for at, module in cells if at == place)
+    places, modules = (
+        _in_order(own, [name for table in tables for name in _listed(table.get(key))])
+        for key, own in (("places", found), ("modules", names))
     )
-    return Table.of({"place": p, **{m: cells[p].get(m, MISSING) for m in modules}} for p in places)
+    return CrossedCases(places, modules, cells)
+
+
+def _crossed_table(table: CrossedCases, text: Callable[[Row], str]) -> Table:
+    return Table.of(
+        {"place": p, **{m: text(table.cells[p, m]) if (p, m) in table.cells else MISSING for m in table.modules}}
+        for p in table.places
+    )
+
+
+def planes(host: str, size: str) -> dict[str, str]:
+    """A registered host's sites in the order of its entry, each with its shape; of other hosts nothing is known here."""
+    name = host.partition("[")[0]
+    known = declared_planes(name) if name in HOSTS.names() else {}
+    shapes = {site: plane.at(*parse_size(size)) for site, plane in known.items()}
+    return {site: f"{plane.channels} channels, {plane.height}×{plane.width}" for site, plane in shapes.items()}
 
 
 def _in_order(found: Iterable[str], first: list[str]) -> list[str]:
@@ -201,6 +231,19 @@ def cases_table(rows: Sequence[Row]) -> Table:
 def named_variants(run: Run) -> set[str]:
     """The variants of the study's own cases."""
     return {case["variant"] for case in run.header.study.get("cases", [])}
+
+
+def named_rows(run: Run, *, everything: bool = False) -> list[Row]:
+    """A row a case of those that have figures of their own: the study's own cases, or all where it has none."""
+    named = named_variants(run)
+    rows = {row.case: row for row in rows_of(run) if not row.case.is_baseline}
+    return [row for row in rows.values() if everything or not named or row.case.variant in named]
+
+
+def has_overhead(row: Row) -> bool:
+    """Whether the row has an overhead that may be shown."""
+    told = row.record.status == "ok" and not row.text("stopped").startswith("not attributed")
+    return told and row.get("overhead_pct") is not None
 
 
 def overhead_text(row: Row) -> str:

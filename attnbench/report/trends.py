@@ -13,7 +13,7 @@ from attnbench.core.statistics import Estimate
 from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.judge.track import History, LevelStep, Trend
 from attnbench.judge.track.history import TrendPoint, TrendSeries
-from attnbench.report.answer import Answer
+from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
@@ -22,6 +22,9 @@ SCHEMA = 1
 STEPS, TRENDS = "Steps, the latest first", "Trends"
 
 BARS = "▁▂▃▄▅▆▇█"
+DRAWN = 24
+"""Series that a page draws; the others are in its table."""
+
 WIDTH = 20
 """Characters of a drawn trend at most; of more runs than that, each stands for the median of some."""
 
@@ -68,11 +71,27 @@ def answer(found: History) -> Answer:
         "left_out": [left._asdict() for left in found.archive.left_out],
         "failing": len(found.failing),
         "lost": [_facts(found, series) for series in found.lost],
-        "series": (_series(found, trend) for trend in found.trends),
+        "series": (series_of(found, trend) for trend in found.trends),
     }
     rows = (row for trend in found.trends for row in _rows(found, trend))
     tables = ((title, table) for title, make in ((STEPS, steps), (TRENDS, trends)) if (table := make(found)))
-    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes)
+    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes, _figures(found))
+
+
+def _figures(found: History) -> Iterator[Figure]:
+    """A chart a series that has numbers: those with the latest steps first, and no more than can be looked at."""
+    from attnbench.report.charts.changes import trend as drawn  # noqa: PLC0415  it shows what this says
+
+    stepped = {id(step.series): at for at, step in reversed(list(enumerate(found.steps)))}
+    drawable = (one for one in found.trends if not isinstance(one.series.newest.value, str))
+    ordered = sorted(drawable, key=lambda one: stepped.get(id(one.series), len(stepped)))
+    for one in ordered[:DRAWN]:
+        yield Figure(drawn(found, one))
+
+
+def step_sizes(trend: Trend) -> list[str]:
+    """The sizes of a trend's steps as texts."""
+    return [_size(trend.series, step.size) for step in trend.steps]
 
 
 def steps(found: History) -> Table:
@@ -106,7 +125,7 @@ def trends(found: History) -> Table:
             "runs": count(len(trend.series.points)),
             "steps": count(len(trend.steps)) if trend.searched else MISSING,
             "": sparkline([point.figure.value for point in trend.series.points]),
-            "remark": "; ".join(_remarks(trend)),
+            "remark": "; ".join(remarks(trend)),
         }
         for trend in found.trends
     ).keyed("machine", *WHERE, "metric", minor=("runs", "steps"))
@@ -171,7 +190,8 @@ def _size(series: TrendSeries, size: Estimate | None) -> str:
     return with_interval(found.value, found.low, found.high, sign=True)
 
 
-def _remarks(trend: Trend) -> Iterator[str]:
+def remarks(trend: Trend) -> Iterator[str]:
+    """What else to know of a trend."""
     if trend.undecided:
         newest = f"{count(trend.undecided)} runs lie" if trend.undecided > 1 else "run lies"
         yield f"the newest {newest} apart: with a third it would be a step"
@@ -224,7 +244,8 @@ def _ends(name: str, size: Estimate | None, scale: float) -> dict[str, float | s
     return {f"{name}{end}": _scaled(value, scale) for end, value in zip(("", "_low", "_high"), ends, strict=True)}
 
 
-def _series(found: History, trend: Trend) -> dict[str, Any]:
+def series_of(found: History, trend: Trend) -> dict[str, Any]:
+    """A series with its points and steps, unrounded, in the unit that is shown."""
     scale = _shown(trend.series).scale
     return {
         **_facts(found, trend.series),

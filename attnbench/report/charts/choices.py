@@ -1,0 +1,193 @@
+"""Charts to choose by: what a variant costs against what it has, and what each NPU target says of each module."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attnbench.core.grammar import parse_variant
+from attnbench.core.records import LEVELS, Run
+from attnbench.core.units import MISSING, bytes_text, count, fixed, with_interval
+from attnbench.judge.recommend import TARGET, Candidate, Recommendation
+from attnbench.judge.rows import Row, rows_of
+from attnbench.judge.verdicts import VERDICTS
+from attnbench.report.charts.heatmap import MARGIN, folded_heads
+from attnbench.report.charts.theme import (
+    BAD,
+    BAD_FILL,
+    BAR,
+    FAIR_FILL,
+    GOOD_FILL,
+    INK,
+    OPEN,
+    OPEN_FILL,
+    OTHER_OPS,
+    POOR_FILL,
+    QUIET,
+    Spec,
+    chart,
+    percent_axis,
+)  # fmt: skip
+from attnbench.report.tables import crossed, rows_at
+
+FRONT, BEHIND, REFUSED, OVER = "on the Pareto front", "dominated", "not taken by the target", "over budget"
+COLOURS = {FRONT: BAR, BEHIND: OPEN, OVER: QUIET, REFUSED: BAD}
+SHAPES = {FRONT: "circle", BEHIND: "circle", OVER: "square", REFUSED: "cross"}
+
+FILLS = {"ok": GOOD_FILL, "ok with constraint": FAIR_FILL, "unknown": OPEN_FILL, "fallback": POOR_FILL, "refused": BAD_FILL}
+
+POINT = ("variant", "kind", "overhead", "ms", "params (+)", "MACs (+)", "memory (+)", "NPU")
+"""What a live chart tells of a point."""
+
+COUNTS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+TILE = {"x": 78, "y": 26}
+
+
+def pareto(found: Recommendation, host: str, size: str) -> Spec:
+    """Overhead against parameters added, or against the user's first metric: the front, what it dominates, what fell out."""
+    metrics = found.asked.metrics
+    metric = next(iter(metrics), "")
+    points = [
+        _point(one, metric)
+        for one in (*found.left, *found.fallen)
+        if (one.case.host, one.case.size) == (host, size) and one.overhead is not None and _height(one, metric) is not None
+    ]
+    points.sort(key=lambda point: -list(COLOURS).index(point["kind"]))
+    floor = max((one.floor for one in found.left), default=0.0)
+    x = percent_axis("overhead_pct", "overhead, % of the baseline's time", floor,
+                     max((p["overhead_pct"] for p in points), default=1.0))  # fmt: skip
+    kinds = [kind for kind in COLOURS if any(point["kind"] == kind for point in points)]
+    y = _metric_axis(metric, points) if metric else _count_axis(points)
+    told: list[Spec] = [{"field": name, "type": "nominal"} for name in POINT]
+    told += [{"field": "height", "type": "quantitative", "title": metric}] if metric else []
+    front = [point for point in points if point["kind"] == FRONT]
+    layers: list[Spec] = [
+        {"mark": {"type": "rule", "strokeWidth": 1, "color": OTHER_OPS},
+         "encoding": {"x": {**x, "field": "overhead_pct_low"}, "x2": {"field": "overhead_pct_high"}, "y": y}},
+        {"mark": {"type": "point", "filled": True, "opacity": 1},
+         "encoding": {
+             "x": x, "y": y, "tooltip": told,
+             "color": {"field": "kind", "type": "nominal", "legend": {"title": None},
+                       "scale": {"domain": kinds, "range": [COLOURS[kind] for kind in kinds]}},
+             "size": {"condition": {"test": f"datum.kind == '{FRONT}'", "value": 90}, "value": 34},
+             "shape": {"field": "kind", "type": "nominal", "legend": {"title": None},
+                       "scale": {"domain": kinds, "range": [SHAPES[kind] for kind in kinds]}}}},
+        {"data": {"values": front}, "mark": {"type": "text", "dy": -10, "fontSize": 10.5, "color": INK},
+         "encoding": {"x": x, "y": y, "text": {"field": "rank"}}},
+    ]  # fmt: skip
+    against = metric or "parameters added"
+    return chart(
+        f"Overhead against {against}, {host} at {size}",
+        "Numbers are ranks in the table of what is left. Lines are 95 % intervals",
+        points,
+        layer=layers,
+        width=560,
+        height=300,
+    )
+
+
+def _point(one: Candidate, metric: str) -> dict[str, Any]:
+    decided = one.reasons[0].kind if one.reasons else ""
+    return {
+        "variant": one.case.variant,
+        "kind": {"": FRONT if one.on_front else BEHIND, TARGET: REFUSED}.get(decided, OVER),
+        "overhead_pct": one.overhead,
+        "overhead_pct_low": one.low if one.low is not None else one.overhead,
+        "overhead_pct_high": one.high if one.high is not None else one.overhead,
+        "height": _height(one, metric),
+        "rank": "" if one.rank is None else str(one.rank),
+        "overhead": f"{with_interval(one.overhead, one.low, one.high)} %",
+        "ms": fixed(one.added_ms, 2),
+        "params (+)": count(one.params),
+        "MACs (+)": count(one.macs),
+        "memory (+)": bytes_text(one.memory),
+        "NPU": "; ".join(f"{verdict.target}: {verdict.word or MISSING}" for verdict in one.verdicts) or MISSING,
+    }
+
+
+def _height(one: Candidate, metric: str) -> float | None:
+    return one.metrics.get(metric) if metric else one.params
+
+
+def _metric_axis(metric: str, points: Sequence[dict[str, Any]]) -> Spec:
+    return {"field": "height", "type": "quantitative", "scale": {"zero": False, "nice": True},
+            "axis": {"title": metric, "grid": True, "tickCount": 5 if points else 0}}  # fmt: skip
+
+
+def _count_axis(points: Sequence[dict[str, Any]]) -> Spec:
+    """Whole numbers over many decades, with a place for 0."""
+    most = max((point["height"] for point in points), default=1)
+    top = next((n for n in COUNTS if n >= most), most)
+    scale = {"type": "symlog", "constant": 1, "domain": [0, max(1, top)], "nice": False}
+    axis = {"title": "parameters added", "grid": True, "values": [n for n in COUNTS if n <= top],
+            "labelExpr": "datum.value < 1000 ? datum.value : format(datum.value, '~s')"}  # fmt: skip
+    return {"field": "height", "type": "quantitative", "scale": scale, "axis": axis}
+
+
+def npu(run: Run, host: str, size: str) -> Spec:
+    """What each target says of the nodes that each module adds; of a single target, by place."""
+    targets = run.header.study.get("targets", [])
+    tiles = list(_by_target(run, host, size) if len(targets) > 1 else _by_place(run, host, size))
+    table = crossed(run, rows_at(run, host, size))
+    across, down = (targets, table.modules) if len(targets) > 1 else (table.modules, table.places)
+    heads: Spec = {"orient": "top", "title": None, "labelFontWeight": 600, "labelLimit": 190}
+    heads |= {"labelAngle": -32, "labelAlign": "left"} if len(targets) > 1 else folded_heads(across)
+    x = {"field": "column", "type": "nominal", "scale": {"domain": across}, "axis": heads}
+    seen = [verdict for verdict in FILLS if any(tile["verdict"] == verdict for tile in tiles)]
+    colour = {"field": "verdict", "type": "nominal", "scale": {"domain": seen, "range": [FILLS[word] for word in seen]},
+              "legend": {"title": None, "symbolType": "square", "symbolSize": 150}}  # fmt: skip
+    told = [{"field": name, "type": "nominal"} for name in ("row", "column", "verdict", "cases", "ops")]
+    width = TILE["x"]
+    whose = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
+    return chart(
+        f"NPU verdicts on what modules add, {host} at {size}",
+        f"By {whose}. Unknown is not supported" if targets else "The run was checked against no NPU target",
+        tiles,
+        encoding={"x": x, "y": {"field": "row", "type": "nominal", "scale": {"domain": down}, "axis": {"title": None}}},
+        layer=[
+            {"mark": {"type": "rect", "cornerRadius": 3, "tooltip": True}, "encoding": {"color": colour, "tooltip": told}},
+            {"mark": {"type": "text", "fontSize": 10.5, "color": INK}, "encoding": {"text": {"field": "text"}}},
+        ],
+        width={"step": width},
+        height={"step": TILE["y"]},
+        padding=MARGIN,
+        config={**chart("", "", ())["config"], "scale": {"bandPaddingInner": 0.05, "bandPaddingOuter": 0}},
+    )  # fmt: skip
+
+
+def _by_target(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
+    """A tile a module and target: the worst verdict of the module's cases, and in how many of them."""
+    verdicts: dict[tuple[str, str], Counter[str]] = {}
+    ops: dict[tuple[str, str], set[str]] = {}
+    for row in rows_of(run):
+        assignments = parse_variant(row.case.variant).assignments
+        if (row.case.host, row.case.size) == (host, size) and len(assignments) == 1 and row.npu_verdict:
+            key = "+".join(map(str, assignments[0].modules)), row.target
+            verdicts.setdefault(key, Counter())[row.npu_verdict] += 1
+            ops.setdefault(key, set()).update(_decisive(row))
+    for (module, target), found in verdicts.items():
+        worst = next(word for word in VERDICTS if found[word])
+        whole = found.total()
+        some = "" if found[worst] == whole else f" {found[worst]}/{whole}"
+        yield _tile(module, target, worst, f"{_short(worst)}{some}", f"{found[worst]} of {whole}",
+                    sorted(ops[module, target]))  # fmt: skip
+
+
+def _by_place(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
+    table = crossed(run, rows_at(run, host, size))
+    for (place, module), row in table.cells.items():
+        if word := row.npu_verdict:
+            yield _tile(place, module, word, _short(word), "1 of 1", sorted(_decisive(row)))
+
+
+def _tile(row: str, column: str, verdict: str, text: str, cases: str, ops: Sequence[str]) -> dict[str, str]:
+    return {"row": row, "column": column, "verdict": verdict, "text": text, "cases": cases, "ops": ", ".join(ops) or MISSING}
+
+
+def _decisive(row: Row) -> set[str]:
+    """The ops that a verdict rests on: those at the worst level that the target gives."""
+    worst = max((finding.level for finding in row.added), key=LEVELS.index, default="supported")
+    return {f.composite or f.op for f in row.added if f.level == worst and worst != "supported"}
+
+
+def _short(verdict: str) -> str:
+    return "constraint" if verdict == "ok with constraint" else verdict
