@@ -1,0 +1,89 @@
+"""The command that answers for documents: ``claims``. It counts and asks targets itself, and reads stored runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.cli.answer import FormatOption, OutputOption, answer
+from attnbench.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnbench.core.records import Case, Record
+    from attnbench.judge.readings import JudgedDocumentClaim, StudyRun
+    from attnbench.measure.describe import Describer
+    from attnbench.study.claims import ClaimReading, ClaimsFile
+
+
+@app.command()
+def claims(
+    file: Annotated[Path | None, typer.Argument(help="A file of claims.", show_default="those that come with it")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="First run the studies whose figures are missing.")] = False,
+    results: Annotated[Path, typer.Option(help="The folder of stored runs.")] = Path("results"),
+    format_: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Judge every numeric claim of the design documents: by arithmetic, counts, NPU targets and stored runs.
+
+    Exit codes: 0 answered, whatever the verdicts, 2 bad input.
+    """
+    from attnbench.report import documents  # noqa: PLC0415
+    from attnbench.study.claims import read_claims  # noqa: PLC0415
+
+    found = read_claims(file)
+    judged = _judged(found, results)
+    if measure and (missing := _missing(judged)):
+        _sweep(missing, results)
+        judged = _judged(found, results)
+    answer(format_, output, documents.answer(found.documents, judged))
+
+
+def _judged(found: "ClaimsFile", results: Path) -> "list[JudgedDocumentClaim]":
+    from attnbench.judge.readings import judge_documents  # noqa: PLC0415
+    from attnbench.measure.describe import describing  # noqa: PLC0415
+
+    with describing() as describer:
+        return judge_documents(found.claim, _Evidence(describer, results))
+
+
+def _missing(judged: "Iterable[JudgedDocumentClaim]") -> list[str]:
+    """The studies that would measure what is not measured."""
+    from attnbench.judge.readings import UNMEASURED  # noqa: PLC0415
+
+    return list(dict.fromkeys(r.reading.study for one in judged for r in one.readings if r.verdict == UNMEASURED))
+
+
+def _sweep(studies: Iterable[str], results: Path) -> None:
+    """Measure each study into its own folder; one with failed cases leaves their claims open."""
+    from attnbench.cli.sweep import INTERRUPTED, sweep  # noqa: PLC0415
+
+    for study in studies:
+        try:
+            sweep(study, out=results / study)
+        except typer.Exit as end:
+            if end.exit_code == INTERRUPTED:
+                raise
+
+
+class _Evidence:
+    """The tool's own counters and targets, and the runs below a folder; each study's are read once."""
+
+    def __init__(self, describer: "Describer", results: Path) -> None:
+        self.functions: Mapping[str, Callable[..., float]] = {"macs": describer.macs, "params": describer.params}
+        self._describer, self._results = describer, results
+        self._runs: dict[str, list[StudyRun]] = {}
+
+    def described(self, reading: "ClaimReading") -> "dict[Case, Record]":
+        return self._describer.records(reading.plan)
+
+    def runs(self, study: str) -> "Sequence[StudyRun]":
+        from attnbench.judge.readings import StudyRun  # noqa: PLC0415
+        from attnbench.runs.store import runs_of_study  # noqa: PLC0415
+
+        if study not in self._runs:
+            stored = runs_of_study(self._results, study)
+            self._runs[study] = [StudyRun(folder.as_posix(), run) for folder, run in stored]
+        return self._runs[study]
