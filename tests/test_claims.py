@@ -153,7 +153,7 @@ def test_every_reading_names_what_exists():
     for reading in READINGS:
         if reading.variant and (not reading.study or reading.study in PACKAGED):
             assert Case(reading.host, str(parse_variant(reading.variant)), normal_size(reading.size)) in {
-                planned.case for planned in reading.plan.cases
+                planned.case for planned in reading.plan().cases
             }
 
 

@@ -1,5 +1,6 @@
 """The command that answers for documents: ``claims``. It counts and asks targets itself, and reads stored runs."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def _judged(found: "ClaimsFile", results: Path) -> "list[JudgedDocumentClaim]":
     from attnbench.measure.describe import describing  # noqa: PLC0415
 
     with describing() as describer:
-        return judge_documents(found.claim, _Evidence(describer, results))
+        return judge_documents(found.claim, _Evidence(found, describer, results))
 
 
 def _missing(judged: "Iterable[JudgedDocumentClaim]") -> list[str]:
@@ -69,15 +70,21 @@ def _sweep(studies: Iterable[str], results: Path) -> None:
 
 
 class _Evidence:
-    """The tool's own counters and targets, and the runs below a folder; each study's are read once."""
+    """The tool's own counters and targets, and the runs below a folder: each case and each study is looked at once."""
 
-    def __init__(self, describer: "Describer", results: Path) -> None:
+    def __init__(self, found: "ClaimsFile", describer: "Describer", results: Path) -> None:
         self.functions: Mapping[str, Callable[..., float]] = {"macs": describer.macs, "params": describer.params}
         self._describer, self._results = describer, results
         self._runs: dict[str, list[StudyRun]] = {}
+        self._described: dict[tuple[str, str, str], dict[Case, Record]] = {}
+        self._targets: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+        for reading in (reading for claim in found.claim for reading in claim.reading if reading.metric == "npu_verdict"):
+            self._targets[reading.asked].add(reading.target)
 
     def described(self, reading: "ClaimReading") -> "dict[Case, Record]":
-        return self._describer.records(reading.plan)
+        if reading.asked not in self._described:
+            self._described[reading.asked] = self._describer.records(reading.plan(self._targets[reading.asked]))
+        return self._described[reading.asked]
 
     def runs(self, study: str) -> "Sequence[StudyRun]":
         from attnbench.judge.readings import StudyRun  # noqa: PLC0415

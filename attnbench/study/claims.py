@@ -19,7 +19,7 @@
 A mistake is one line that names the file, the claim and the reading.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,10 +90,14 @@ class ClaimReading(Strict, frozen=True):
         return {"metric": self.metric or "figure", "value": self.value, "relation": self.relation, "source": "", **tolerance}
 
     @property
-    def plan(self) -> Plan:
-        """The case alone with its baseline, planned. Raises ``InputError`` for a name that means nothing."""
-        asked = {"name": "claims", "hosts": [self.host], "sizes": [self.size], "targets": [self.target]}
-        return plan({**asked, "case": [{"variant": self.variant}]})
+    def asked(self) -> tuple[str, str, str]:
+        """The case as it is written: host, variant and size."""
+        return self.host, self.variant, self.size
+
+    def plan(self, targets: Iterable[str] = ()) -> Plan:
+        """The case with its baseline, for its target and others. Raises ``InputError`` for a name that means nothing."""
+        asked = {"name": "claims", "hosts": [self.host], "sizes": [self.size], "case": [{"variant": self.variant}]}
+        return plan({**asked, "targets": sorted({self.target, *targets})})
 
 
 class DocumentClaim(Strict, frozen=True):
