@@ -5,8 +5,8 @@ from typing import Any
 
 from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
-from attnbench.judge.published import GainBar
 from attnbench.judge.recommend import Candidate, Recommendation
+from attnbench.report import gains
 from attnbench.report.answer import Answer
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -15,7 +15,6 @@ SCHEMA = 1
 
 LEFT = "Left, ranked: the Pareto front by overhead, then the rest by overhead"
 FALLEN = "Fell out"
-GAIN = "ImageNet gain (points)"
 
 COLUMNS = {
     "host": "host with its options",
@@ -42,11 +41,7 @@ COLUMNS = {
     "beyond_budget_ms_low": "lower end of the added time less --max-latency, in milliseconds",
     "beyond_budget_ms_high": "the same of the upper end",
     "remarks": "what else a reader should know",
-    "published_gain": "mean of the published gains in points of ImageNet top-1 accuracy, with --accuracy published",
-    "published_gain_low": "the least of them",
-    "published_gain_high": "the most",
-    "published_figures": "how many there are",
-    "published_sources": "who printed them",
+    **gains.COLUMNS,
 }
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
@@ -81,7 +76,7 @@ def answer(found: Recommendation) -> Answer:
 
 def ranking(found: Recommendation) -> Table:
     """What is left, a row a variant, the best first within each host and size; published gains are drawn on one scale."""
-    where, span = _places(found), _span(found)
+    where, scale = _places(found), gains.span((*found.left, *found.fallen))
     return Table.of(
         {
             "rank": one.rank,
@@ -94,49 +89,11 @@ def ranking(found: Recommendation) -> Table:
             "memory (+MB)": scaled(one.memory, 1e6, 1),
             "NPU": _npu_text(one),
             **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
-            **(_gain_cells(one, span) if span else {}),
+            **gains.cells(one.gains, scale),
             "remark": "; ".join(one.remarks),
         }
         for one in found.left
     ).keyed("rank", *WHERE, minor=("(ms)", "memory (+MB)", "MACs (+M)", "remark"))
-
-
-WIDTH = 25
-"""Signs of a drawn bar."""
-
-
-def _span(found: Recommendation) -> tuple[float, float] | None:
-    """The scale on which all published gains are drawn; it holds the zero."""
-    ends = [end for one in (*found.left, *found.fallen) if one.gains for end in (one.gains.low, one.gains.high)]
-    return (min(0.0, *ends), max(0.0, *ends)) if ends else None
-
-
-def _gain_cells(one: Candidate, span: tuple[float, float]) -> dict[str, str]:
-    """A variant's published gain: its mean and range, drawn and in figures, and what stands behind it."""
-    bar = one.gains
-    if bar is None:
-        return dict.fromkeys((GAIN, _scale(span), "figures, sources"), MISSING)
-    ends = "" if len(bar.gains) == 1 else f" [{fixed(bar.low, 2)}, {fixed(bar.high, 2)}]"
-    behind = f"{count(len(bar.gains))} of {', '.join(bar.sources)}"
-    return {GAIN: f"{fixed(bar.mean, 2, sign=True)}{ends}", _scale(span): bar_text(bar, span), "figures, sources": behind}
-
-
-def _scale(span: tuple[float, float]) -> str:
-    return f"{fixed(span[0], 1)} to {fixed(span[1], 1, sign=True)}"
-
-
-def bar_text(bar: GainBar, span: tuple[float, float]) -> str:
-    """A bar from the least to the most published gain, ``●`` at the mean and ``│`` at zero, on a scale from end to end."""
-    low, high = span
-
-    def at(value: float) -> int:
-        return round((value - low) / ((high - low) or 1.0) * (WIDTH - 1))
-
-    signs = ["·"] * WIDTH
-    signs[at(0.0)] = "│"
-    signs[at(bar.low) : at(bar.high) + 1] = "━" * (at(bar.high) - at(bar.low) + 1)
-    signs[at(bar.mean)] = "●"
-    return "".join(signs)
 
 
 def fell_out(found: Recommendation) -> Table:
@@ -163,7 +120,7 @@ def _row(one: Candidate) -> dict[str, Any]:
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
         list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
         _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
-        *points, *ms, "; ".join(one.remarks), *_gain(one.gains),
+        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -171,10 +128,6 @@ def _row(one: Candidate) -> dict[str, Any]:
 def _told(one: Candidate) -> dict[str, Any]:
     published = {"published": [gain.told() for gain in one.gains.gains]} if one.gains else {}
     return _row(one) | {"metrics": dict(one.metrics)} | published
-
-
-def _gain(bar: GainBar | None) -> tuple[Any, ...]:
-    return (bar.mean, bar.low, bar.high, len(bar.gains), list(bar.sources)) if bar else (None,) * 5
 
 
 def _places(found: Recommendation) -> Callable[[Case], dict[str, str]]:
