@@ -301,6 +301,7 @@ def test_the_command_answers_in_every_form(command, small, store, run):
     assert "2 claims in 7 readings: 4 confirmed, 2 refuted, 1 not measured." in out
     assert "run attnbench sweep unheard-of, or attnbench claims --measure" in out
     assert "34.4 GB" in out
+    assert "8,192 parameters" in out
     assert out.index("Document one") < out.index("in the network; alone") < out.index("Document two")
     _, text, _ = command(*arguments, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(text)))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attnbench.core.units import MISSING, bytes_text, counted, significant, with_interval
+from attnbench.core.units import MISSING, bytes_text, count, counted, significant, with_interval
 from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED
 from attnbench.judge.readings import UNDECIDED, UNMEASURED, JudgedDocumentClaim, JudgedReading
 from attnbench.report.answer import Answer
@@ -82,8 +82,9 @@ def _found(one: JudgedReading) -> str:
     if reading.metric and not reading.over:
         return judged_text(judged)
     value = float(judged.value)
-    shown = significant(value, 4) if judged.low == judged.high else with_interval(value, judged.low, judged.high)
-    return _with_unit(reading, value, shown)
+    if judged.low != judged.high:
+        return _with_unit(reading, value, with_interval(value, judged.low, judged.high))
+    return _with_unit(reading, value, count(value) if value.is_integer() else significant(value, 4))
 
 
 def _with_unit(reading: ClaimReading, value: float, shown: str) -> str:
