@@ -132,7 +132,7 @@ def _described(reading: ClaimReading, evidence: Evidence) -> JudgedReading:
             raise InputError(f"there is no check '{reading.check}': there are {', '.join(c.name for c in record.checks)}")
         verdict: ClaimVerdict = OPEN if check.passed is None else CONFIRMED if check.passed else REFUTED
         return JudgedReading(reading, None, verdict, check.detail or "passed", f"{reading.variant} in {where}")
-    row = Row(record, records.get(case.baseline), reading.target, {})
+    row = Row(record, records.get(case.baseline), reading.target, ())
     judged = judge_claim(reading.claim, row)
     if reading.metric == "npu_verdict":
         return _judged(reading, judged, f"{reading.target}{_because(record, reading.target)}", str(judged.value))
@@ -167,7 +167,7 @@ def _row(run: Run, case: Case) -> Row | None:
         return None
     baseline = run.record(case.baseline)
     target = next(iter(run.header.study.get("targets", ())), "")
-    return Row(record, baseline, target, run.header.study)
+    return Row(record, baseline, target, ())
 
 
 def _ratio(reading: ClaimReading, row: Row, over: Row) -> JudgedClaim:
