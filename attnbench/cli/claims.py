@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli.answer import FormatOption, OutputOption, answer
-from attnbench.cli.app import app
+from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer
+from attnbench.cli.app import app, example
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from attnbench.study.claims import ClaimReading, ClaimsFile
 
 
-@app.command()
+@app.command(
+    short_help="Judge what documents claim in numbers.",
+    epilog=example("attnbench claims", "attnbench claims --measure --output claims.md"),
+)
 def claims(
     file: Annotated[Path | None, typer.Argument(help="A file of claims.", show_default="those that come with it")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="First run the studies whose figures are missing.")] = False,
     results: Annotated[Path, typer.Option(help="The folder of stored runs.")] = Path("results"),
     format_: FormatOption = "table",
     output: OutputOption = None,
+    all_: AllOption = False,
 ) -> None:
     """Judge every numeric claim of the design documents: by arithmetic, counts, NPU targets and stored runs.
 
@@ -39,7 +43,7 @@ def claims(
     if measure and (missing := _missing(judged)):
         _sweep(missing, results)
         judged = _judged(found, results)
-    answer(format_, output, documents.answer(found.documents, judged))
+    answer(format_, output, documents.answer(found.documents, judged), everything=all_)
 
 
 def _judged(found: "ClaimsFile", results: Path) -> "list[JudgedDocumentClaim]":

@@ -47,13 +47,14 @@ class Evidence(Protocol):
 
 
 class JudgedReading(NamedTuple):
-    """A reading with its figure, its verdict, and what that rests on, in words."""
+    """A reading with its figure, its verdict, and what that rests on, in words; ``row`` is the case's, where it is of one."""
 
     reading: ClaimReading
     judged: JudgedClaim | None
     verdict: Verdict
     figure: str = ""
     rests_on: str = ""
+    row: Row | None = None
 
 
 class JudgedDocumentClaim(NamedTuple):
@@ -136,7 +137,7 @@ def _described(reading: ClaimReading, evidence: Evidence) -> JudgedReading:
     judged = judge_claim(reading.claim, row)
     if reading.metric == "npu_verdict":
         return _judged(reading, judged, f"{reading.target}{_because(record, reading.target)}", str(judged.value))
-    return _judged(reading, judged, f"{reading.variant} in {where}")
+    return _judged(reading, judged, f"{reading.variant} in {where}")._replace(row=row)
 
 
 def _because(record: Record, target: str) -> str:
@@ -157,7 +158,7 @@ def _measured(reading: ClaimReading, evidence: Evidence) -> JudgedReading:
         judged = judge_claim(reading.claim, row) if over is None else _ratio(reading, row, over)
         if judged.value is not None:
             cpu = run.header.machine.get("cpu", "an unknown CPU")
-            return _judged(reading, judged, f"{name}, {run.header.started[:10]}, {cpu}")
+            return _judged(reading, judged, f"{name}, {run.header.started[:10]}, {cpu}")._replace(row=row)
     return JudgedReading(reading, None, UNMEASURED, rests_on=f"run attnbench sweep {reading.study}")
 
 

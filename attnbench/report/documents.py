@@ -79,8 +79,8 @@ def _found(one: JudgedReading) -> str:
     judged, reading = one.judged, one.reading
     if one.figure or judged is None or judged.value is None:
         return one.figure
-    if reading.metric and not reading.over:
-        return judged_text(judged)
+    if one.row and not reading.over:
+        return judged_text(judged, one.row)
     value = float(judged.value)
     if judged.low != judged.high:
         return _with_unit(reading, value, with_interval(value, judged.low, judged.high))
