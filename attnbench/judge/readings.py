@@ -47,7 +47,7 @@ class Evidence(Protocol):
 
 
 class JudgedReading(NamedTuple):
-    """A reading with its figure, its verdict, and what that rests on, in words; ``row`` is the case's, where it is of one."""
+    """A reading with its figure, its verdict, and what that rests on; ``row`` is the case's, where it is of one."""
 
     reading: ClaimReading
     judged: JudgedClaim | None
