@@ -337,6 +337,25 @@ def test_one_axial_block_reaches_a_plus_and_not_a_square():
     assert (reached.amax(0) - reached.amin(0) + 1).tolist() == [17, 17]
 
 
+def test_se_reads_means_or_maxima():
+    plane, x = Plane(32, 5, 6), torch.randn(2, 32, 5, 6)
+    mean, peak = built("se", plane), built("se", plane, pool="max")
+    described = {"avg": x.mean((2, 3), keepdim=True), "max": x.amax((2, 3), keepdim=True)}
+    for module, pool in ((mean, "avg"), (peak, "max")):
+        assert torch.allclose(module.pool(x), described[pool], atol=1e-6)
+        assert parameters_of(module) == MODULES.load("se").params(plane, reduction=16, pool=pool)
+    with pytest.raises(CaseRefused, match="pool must be one of avg, max, not min"):
+        built("se", plane, pool="min")
+
+
+def test_a_separable_convolution_filters_before_it_mixes():
+    module, plane = built("separable_conv", Plane(64, 5, 6)), Plane(64, 5, 6)
+    depthwise, pointwise = (layer for layer in module if isinstance(layer, torch.nn.Conv2d))
+    assert (depthwise.groups, depthwise.kernel_size, pointwise.kernel_size) == (64, (3, 3), (1, 1))
+    ratio = MODULES.load("conv").macs(plane, kernel=3) / MODULES.load("separable_conv").macs(plane, kernel=3)
+    assert ratio == pytest.approx(1 / (1 / 64 + 1 / 9))
+
+
 def test_self_attention_is_torchs_own():
     module, x = built("self_attention", Plane(8, 3, 4)), torch.randn(2, 8, 3, 4)
     query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (module.query, module.key, module.value))

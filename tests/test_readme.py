@@ -214,16 +214,19 @@ def test_every_command_has_the_options_that_it_is_given():
 
 def test_the_study_and_the_target_that_are_shown_are_ones(tmp_path):
     from attnbench.npu.targets import load_target
+    from attnbench.study.claims import read_claims
     from attnbench.study.file import read_study
     from attnbench.study.plan import plan
 
     path = tmp_path / "shown.toml"
-    kinds = {"study": "[[matrix]]", "target": "[target]"}
+    kinds = {"study": "[[matrix]]", "target": "[target]", "claims": "[documents]"}
     found = {kind: block for block in blocks("toml") for kind, mark in kinds.items() if mark in block}
     path.write_text(found["study"])
     assert len(plan(read_study(path)).cases) == 2 * 3 + 1
     path.write_text(found["target"])
     assert [rule.ops for rule in load_target(str(path)).rules] == [("Conv",), ("GlobalAveragePool",)]
+    path.write_text(found["claims"])
+    assert len(read_claims(path).claim[0].reading) == 4
 
 
 def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_are_all():
@@ -240,7 +243,10 @@ def test_the_settings_that_are_shown_are_all_with_their_defaults_and_the_claims_
     assert set(re.findall(r"`(\w+)`", claimed)) == set(CLAIMABLE)
 
 
-@pytest.mark.parametrize("name", ["report", "quick", "literature", "maps"])
+STUDIES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.toml") if path.stem != "claims")
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_every_study_that_comes_with_it_plans(name):
     from attnbench.study.file import find_study, read_study
     from attnbench.study.plan import plan

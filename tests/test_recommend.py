@@ -485,6 +485,70 @@ def test_a_spreadsheets_csv_reads_too(make, accuracy):
     assert found.left[0].metrics == {"mIoU": 71.5}
 
 
+# --- published gains
+
+
+def elsewhere(record, host: str, place: str):
+    return replace(record, case=replace(record.case, host=host, variant=place))
+
+
+@pytest.fixture
+def imagenet(make):
+    """A run of ResNet-50 with three modules of which gains are published and one of which none is."""
+    costs = {"se": 1.0, "cbam": 3.0, "gc": 2.0, "eca": 0.5}
+    run = make(*(variant(name, pct) for name, pct in costs.items()))
+    named = {name: f"residual-branch={name}" for name in costs} | {"baseline": "baseline"}
+    records = tuple(elsewhere(record, "resnet50", named[record.case.variant]) for record in run.records)
+    return replace(run, header=replace(run.header, cases=tuple(r.case for r in records)), records=records)
+
+
+def test_published_gains_are_bars_and_only_a_whole_bar_decides(imagenet):
+    found = recommend(imagenet, Requirements(published=True))
+    assert [(one.case.variant, one.on_front, one.dominated_by) for one in found.left] == [
+        ("residual-branch=se", True, ()), ("residual-branch=cbam", True, ()),
+        ("residual-branch=gc", False, ("baseline",)), ("residual-branch=eca", False, ()),
+    ]  # fmt: skip
+    se, cbam, gc, eca = found.left
+    assert (len(se.gains.gains), len(cbam.gains.gains), len(gc.gains.gains), eca.gains) == (8, 3, 1, None)
+    assert eca.remarks[0] == "no evidence: nothing is published of it"
+    notes = " ".join(found.notes)
+    assert "ImageNet, not your task: 12 figures of PytorchInsight, DCANet, SRM, mmpretrain, timm, imgclsmob" in notes
+    assert "Nothing is published of 1 of those left" in notes
+    assert "Published, and not measurable here: SK in ResNet-50 (a placement that takes" in notes
+    assert "SE in MnasNet 1.0 (the host MnasNet)" in notes
+    table = ranking(found)
+    assert list(table.column("ImageNet gain (points)")) == ["+0.58 [−1.02, 1.48]", "+1.58 [1.24, 2.12]", "−1.00", "–"]
+    assert table.column("figures, sources")[1] == "3 of PytorchInsight, DCANet, imgclsmob"
+
+
+def test_a_bar_is_drawn_on_one_scale(imagenet):
+    table = ranking(recommend(imagenet, Requirements(published=True)))
+    se, cbam, gc, none = table.column("−1.0 to +2.1")
+    assert {len(bar) for bar in (se, cbam, gc)} == {25}
+    assert (se[0], cbam[-1]) == ("━", "━")
+    assert cbam.index("│") < cbam.index("━")
+    assert gc.startswith("●·")
+    assert none == "–"
+
+
+def test_published_gains_are_told_to_programs(command, store, imagenet, make):
+    folder = store(imagenet)
+    _, text, _ = command("recommend", folder, "--accuracy", "published", "-f", "csv")
+    rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(text))}
+    told = rows["residual-branch=cbam"]
+    assert float(told["published_gain_low"]) == pytest.approx(1.242)
+    assert (told["published_figures"], told["published_sources"]) == ("3", "PytorchInsight; DCANet; imgclsmob")
+    assert rows["residual-branch=eca"]["published_gain"] == ""
+    _, text, _ = command("recommend", folder, "--accuracy", "published", "-f", "json")
+    answer = json.loads(text)
+    (gain,) = next(one["published"] for one in answer["left"] if one["variant"] == "residual-branch=gc")
+    assert (gain["source"], gain["baseline"], gain["top1"], gain["gain"]) == ("DCANet", 75.9, 74.9, -1.0)
+    other = store(make(variant("a", 0.5)), "other")
+    code, _, error = command("recommend", other, "--accuracy", "published")
+    assert code == 2
+    assert "nothing is published of this run's hosts and variants: attnbench sweep imagenet" in error
+
+
 # --- words of the command line
 
 
@@ -565,6 +629,7 @@ def test_a_run_of_a_baseline_alone_leaves_nothing(command, make, store):
         (["--max-overhead", "2"], "write it like 2%"),
         (["--max-latency", "5"], "write it like 5ms"),
         (["--metric", "mIoU:higher"], "--metric needs --accuracy"),
+        (["--metric", "mIoU:higher", "--accuracy", "published"], "--metric needs --accuracy: name the CSV file"),
         (["--accuracy", "nowhere.csv", "--metric", "mIoU"], "write mIoU:higher or mIoU:lower"),
         (["--accuracy", "nowhere.csv", "--metric", "mIoU:higher"], "nowhere.csv: cannot be read: No such file"),
         (["--accuracy", "/tmp", "--metric", "mIoU:higher"], "/tmp: cannot be read: Is a directory"),

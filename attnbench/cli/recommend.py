@@ -9,6 +9,9 @@ from attnbench.cli.answer import AllOption, FormatOption, OutputOption, ResultsO
 from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError
 
+PUBLISHED = "published"
+"""In place of a file of accuracies: what sources print of ImageNet. A file of that name is written ./published."""
+
 
 @app.command(
     short_help="Rank what an NPU target takes and a budget allows.",
@@ -33,9 +36,10 @@ def recommend(
         bool, typer.Option("--allow-unknown", help="Keep what the target does not list; it may still not run.")
     ] = False,
     accuracy: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="CSV file: column variant, metrics, and host and size where the run has several.", show_default="none"
+            help="CSV file: column variant, metrics, perhaps host and size; or published: gains on ImageNet.",
+            show_default="none",
         ),
     ] = None,
     metric: Annotated[
@@ -59,14 +63,16 @@ def recommend(
     from attnbench.judge import recommend as deciding  # noqa: PLC0415
     from attnbench.report import recommendation as shown  # noqa: PLC0415
 
-    if metric and accuracy is None:
+    published = accuracy == PUBLISHED
+    if metric and (accuracy is None or published):
         raise InputError("--metric needs --accuracy: name the CSV file that holds it")
     asked = deciding.Requirements(
         targets=tuple(dict.fromkeys(target or ())),
         max_overhead=None if max_overhead is None else deciding.read_overhead(max_overhead),
         max_latency=None if max_latency is None else deciding.read_latency(max_latency),
         allow_unknown=allow_unknown,
-        accuracy=accuracy,
+        accuracy=None if accuracy is None or published else Path(accuracy),
+        published=published,
         metrics=deciding.read_metrics(metric or ()),
         host=host,
         size=size,

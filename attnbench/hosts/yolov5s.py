@@ -182,6 +182,7 @@ ENTRIES = (
         placements={
             "backbone": ("backbone.p2", "backbone.p3", "backbone.p4", "backbone.p5", "backbone.sppf"),
             "neck": ("neck.*",),
+            "heads": ("neck.p3", "neck.p4", "neck.p5"),
             "skips": ("skip.*",),
             "stage-ends": ("backbone.p2", "backbone.p3", "backbone.p4", "backbone.sppf"),
             "block-ends": ("backbone.p[2-5]", "neck.*"),

@@ -55,7 +55,11 @@ def judge_claim(claim: Claim, figures: Figures) -> JudgedClaim:
     if found is None:
         return JudgedClaim(claim, None, None, None, OPEN)
     value = float(found) / SCALES[claim.get("unit", "1")]
-    low, high = _interval(metric, value, figures)
+    return judge_interval(claim, value, *_interval(metric, value, figures))
+
+
+def judge_interval(claim: Claim, value: float, low: float, high: float) -> JudgedClaim:
+    """Compare a claim with a figure that lies between ``low`` and ``high``, in the claim's own unit."""
     bottom, top = band(claim)
     outside: ClaimVerdict = REFUTED if high < bottom or low > top else OPEN
     return JudgedClaim(claim, value, low, high, CONFIRMED if bottom <= low and high <= top else outside)

@@ -5,23 +5,26 @@ sigmoid gate that scales the channels. Hu, Shen, Sun: Squeeze-and-Excitation Net
 
 The authors write the two layers as 1x1 convolutions with bias (``models/SE-ResNet-50.prototxt``); the most copied port
 (``moskomule/senet.pytorch``) as ``nn.Linear`` without. They compute the same function on other graphs: the linear form
-needs two reshapes, which an NPU may refuse.
+needs two reshapes, which an NPU may refuse. ``pool=max`` describes a channel by its maximum, as in the paper's ablations.
 """
 
 import torch
 from torch import nn
 
+from attnbench.core.grammar import OptionValue
 from attnbench.modules import AttentionModule, Plane, no_hidden_channel
 from attnbench.modules._rewrite import fill
 
+POOLS: dict[str, type[nn.Module]] = {"avg": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+
 
 class SE(nn.Module):
-    """Scales each channel by a gate read from all channel means, with 1x1 convolutions."""
+    """Scales each channel by a gate read from all channel means (or maxima), with 1x1 convolutions."""
 
-    def __init__(self, channels: int, reduction: int, minimum: int = 1, bias: bool = True) -> None:
+    def __init__(self, channels: int, reduction: int, minimum: int = 1, bias: bool = True, pool: str = "avg") -> None:
         super().__init__()
         hidden = max(channels // reduction, minimum)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = POOLS[pool](1)
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=bias)
         self.expand = nn.Conv2d(hidden, channels, 1, bias=bias)
 
@@ -60,6 +63,16 @@ def npu_se(channels: int, reduction: int, minimum: int) -> SE:
     return SE(channels, reduction, minimum, bias=False)
 
 
+def _refuses(plane: Plane, reduction: int, pool: str) -> str:
+    if pool not in POOLS:
+        return f"pool must be one of {', '.join(POOLS)}, not {pool}"
+    return no_hidden_channel(plane, reduction)
+
+
+def _weights(plane: Plane, reduction: int, **_options: OptionValue) -> int:
+    return 2 * plane.channels * (plane.channels // reduction)
+
+
 def _hidden(plane: Plane, reduction: int, minimum: int) -> int:
     return max(plane.channels // reduction, minimum)
 
@@ -71,10 +84,10 @@ ENTRIES = (
         summary="gate per channel from all channel means; two biased 1x1 convolutions",
         paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
         source="github.com/hujie-frank/SENet models/SE-ResNet-50.prototxt",
-        options={"reduction": 16},
-        params=lambda p, reduction: 2 * p.channels * (p.channels // reduction) + p.channels // reduction + p.channels,
-        macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
-        refuses=no_hidden_channel,
+        options={"reduction": 16, "pool": "avg"},
+        params=lambda p, reduction, **_: _weights(p, reduction) + p.channels // reduction + p.channels,
+        macs=_weights,
+        refuses=_refuses,
         rewrite_of=("se_linear",),
     ),
     AttentionModule(
@@ -84,8 +97,8 @@ ENTRIES = (
         paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
         source="github.com/moskomule/senet.pytorch senet/se_module.py",
         options={"reduction": 16},
-        params=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
-        macs=lambda p, reduction: 2 * p.channels * (p.channels // reduction),
+        params=_weights,
+        macs=_weights,
         refuses=no_hidden_channel,
     ),
     AttentionModule(

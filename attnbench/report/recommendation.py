@@ -6,6 +6,7 @@ from typing import Any
 from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
+from attnbench.report import gains
 from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -40,6 +41,7 @@ COLUMNS = {
     "beyond_budget_ms_low": "lower end of the added time less --max-latency, in milliseconds",
     "beyond_budget_ms_high": "the same of the upper end",
     "remarks": "what else a reader should know",
+    **gains.COLUMNS,
 }
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
@@ -54,13 +56,14 @@ def answer(found: Recommendation) -> Answer:
             "max_overhead_pct": asked.max_overhead.to("%") if asked.max_overhead else None,
             "max_latency_ms": asked.max_latency.to("ms") if asked.max_latency else None,
             "allow_unknown": asked.allow_unknown,
+            "published": asked.published,
             "metrics": dict(asked.metrics),
             "host": asked.host,
             "size": asked.size,
         },
         "notes": found.notes,
-        "left": (_row(one) | {"metrics": dict(one.metrics)} for one in found.left),
-        "fell_out": (_row(one) | {"metrics": dict(one.metrics)} for one in found.fallen),
+        "left": map(_told, found.left),
+        "fell_out": map(_told, found.fallen),
     }
     columns = (*COLUMNS, *(f"metric_{name}" for name in asked.metrics))
     rows = (
@@ -79,8 +82,8 @@ def _figures(found: Recommendation) -> Iterator[Figure]:
 
 
 def ranking(found: Recommendation) -> Table:
-    """What is left, a row a variant, the best first within each host and size."""
-    where = _places(found)
+    """What is left, a row a variant, the best first within each host and size; published gains are drawn on one scale."""
+    where, scale = _places(found), gains.span((*found.left, *found.fallen))
     return Table.of(
         {
             "rank": one.rank,
@@ -93,6 +96,7 @@ def ranking(found: Recommendation) -> Table:
             "memory (+MB)": scaled(one.memory, 1e6, 1),
             "NPU": _npu_text(one),
             **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
+            **gains.cells(one.gains, scale),
             "remark": "; ".join(one.remarks),
         }
         for one in found.left
@@ -123,9 +127,14 @@ def _row(one: Candidate) -> dict[str, Any]:
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
         list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
         _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
-        *points, *ms, "; ".join(one.remarks),
+        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _told(one: Candidate) -> dict[str, Any]:
+    published = {"published": [gain.told() for gain in one.gains.gains]} if one.gains else {}
+    return _row(one) | {"metrics": dict(one.metrics)} | published
 
 
 def _places(found: Recommendation) -> Callable[[Case], dict[str, str]]:

@@ -199,6 +199,20 @@ def _study_of(path: Path) -> str:
         return ""
 
 
+def runs_of_study(results: Path, study: str) -> list[tuple[Path, Run]]:
+    """The runs of a study below a folder with where they lie, the newest first; of others only the first line is read."""
+    found = []
+    for path in results.glob(f"*/{RUN_FILE}"):
+        try:
+            with path.open("rb") as file:
+                header = _header(file.readline(), path)
+            if header.study.get("name") == study:
+                found.append((path.parent, load_run(path)))
+        except (InputError, OSError):
+            continue
+    return sorted(found, key=lambda one: one[1].header.started, reverse=True)
+
+
 def find_case(run: Run, text: str) -> Record:
     """The record whose variant or label this is, or the one whose label holds it."""
     exact = [r for r in run.records if text in (r.case.variant, r.case.label)]

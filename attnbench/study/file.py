@@ -34,6 +34,11 @@ _PLAIN_NAME = r"^[^/\\\x00-\x1f]{1,100}$"
 Names = tuple[str, ...]
 
 
+def is_number(value: float | str) -> bool:
+    """Whether a claimed value is a finite number, which may be text so that its digits count."""
+    return bool(_NUMBER.fullmatch(str(value))) and math.isfinite(float(value))
+
+
 class StudyClaim(Strict, frozen=True, omit_defaults=True):
     """What is said of a case. Digits count for ``rounds to``, so a value may be text: ``"1.70"``."""
 
@@ -53,7 +58,7 @@ class StudyClaim(Strict, frozen=True, omit_defaults=True):
         if self.metric == "npu_verdict":
             if not isinstance(self.value, str):
                 raise InputError(f"value of npu_verdict must be a word like ok or refused, not {self.value!r}")
-        elif not _NUMBER.fullmatch(str(self.value)) or not math.isfinite(float(self.value)):
+        elif not is_number(self.value):
             raise InputError(f"value of {self.metric} must be a number, not '{self.value}'")
 
 
@@ -154,17 +159,21 @@ def find_study(name: str) -> Path:
 
 def read_study(path: Path) -> Study:
     """A study file. Its name is the file's, unless it has one of its own."""
+    return validate_study({"name": path.stem, **read_toml(path, "study")}, f"study {path}")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ``InputError`` with one line that begins with ``what`` it is."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"study: there is no file {path}") from error
+        raise InputError(f"{what}: there is no file {path}") from error
     except IsADirectoryError as error:
-        raise InputError(f"study: {path} is a folder, not a TOML file") from error
+        raise InputError(f"{what}: {path} is a folder, not a TOML file") from error
     except OSError as error:
-        raise InputError(f"study: cannot read {path}: {error.strerror}") from error
+        raise InputError(f"{what}: cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"study {path}: not valid TOML: {error}") from error
-    return validate_study({"name": path.stem, **data}, f"study {path}")
+        raise InputError(f"{what} {path}: not valid TOML: {error}") from error
 
 
 def validate_study(data: Mapping[str, Any], where: str = "") -> Study:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from attnbench.core.errors import UnknownName
 from attnbench.core.records import BASELINE, Case, Run
-from attnbench.judge.recommend.accuracy import Accuracy, read_accuracy
+from attnbench.judge.recommend.accuracy import Accuracy, published_accuracy, read_accuracy
 from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET, Candidate, candidates
 from attnbench.judge.recommend.notes import notes
 from attnbench.judge.recommend.pareto import ParetoPoint, doubts, pareto_front
@@ -27,6 +27,8 @@ __all__ = [
     "read_overhead",
     "recommend",
 ]
+
+NO_EVIDENCE = "no evidence: nothing is published of it"
 
 NEAREST = (BUDGET, TARGET, FIGURE)
 """What fell out is listed like this: the budget's first, the nearest of them foremost."""
@@ -59,10 +61,14 @@ def recommend(run: Run, asked: Requirements) -> Recommendation:
     """
     planned = tuple(dict.fromkeys((*run.header.cases, *(record.case for record in run.records))))
     targets, cases = _targets(run, asked), _narrowed(planned, asked)
-    accuracy = read_accuracy(asked.accuracy, asked.metrics, planned, cases) if asked.accuracy else None
+    accuracy = published_accuracy(cases) if asked.published else None
+    if asked.accuracy:
+        accuracy = read_accuracy(asked.accuracy, asked.metrics, planned, cases)
     judged = candidates(run, cases, replace(asked, targets=targets))
     if accuracy is not None:
-        judged = [replace(one, metrics=accuracy.by_case.get(one.case, {})) for one in judged]
+        judged = [
+            replace(one, metrics=accuracy.by_case.get(one.case, {}), gains=accuracy.bars.get(one.case)) for one in judged
+        ]
     left: list[Candidate] = []
     for group in dict.fromkeys(case.baseline for case in cases):
         left += _ranked([one for one in judged if not one.reasons and one.case.baseline == group], group, accuracy)
@@ -90,14 +96,17 @@ def _narrowed(planned: Sequence[Case], asked: Requirements) -> tuple[Case, ...]:
 
 def _ranked(left: Sequence[Candidate], group: Case, accuracy: Accuracy | None) -> list[Candidate]:
     """One host at one size: the Pareto front by overhead, then what it dominates, then what was not compared."""
-    compared = [one for one in left if accuracy is None or one.metrics]
+    compared = [one for one in left if accuracy is None or accuracy.knows(one.case)]
     floor = max((one.floor for one in compared), default=0.0)
     points = [_point(one, accuracy) for one in compared]
-    if accuracy is not None and group in accuracy.by_case:
-        points.append(ParetoPoint(BASELINE, accuracy.costs(group), 0.0, 0.0, 0.0))
+    if accuracy is not None and accuracy.knows(group):
+        points.append(ParetoPoint(BASELINE, accuracy.costs(group), 0.0, 0.0, 0.0, accuracy.ranges(group)))
     beaten = pareto_front(points, floor)
     unsure = doubts([point for point in points if not beaten[point.name]], floor)
-    placed = [_placed(one, beaten.get(one.case.variant), unsure.get(one.case.variant, ())) for one in left]
+    published = accuracy is not None and bool(accuracy.bars)
+    placed = [
+        _placed(one, beaten.get(one.case.variant), unsure.get(one.case.variant, ()), published=published) for one in left
+    ]
     placed.sort(key=lambda one: (not one.on_front, not one.dominated_by, one.overhead or 0.0))
     return [replace(one, rank=rank) for rank, one in enumerate(placed, start=1)]
 
@@ -106,12 +115,13 @@ def _point(found: Candidate, accuracy: Accuracy | None) -> ParetoPoint:
     """What a variant is compared by; a cost that the run does not have counts as the worst."""
     costs = (float("inf") if cost is None else cost for cost in (found.params, found.memory))
     exact = tuple(costs) if accuracy is None else accuracy.costs(found.case)
-    return ParetoPoint(found.case.variant, exact, found.overhead or 0.0, found.low, found.high)
+    ranges = () if accuracy is None else accuracy.ranges(found.case)
+    return ParetoPoint(found.case.variant, exact, found.overhead or 0.0, found.low, found.high, ranges)
 
 
-def _placed(found: Candidate, beaten: tuple[str, ...] | None, unsure: tuple[str, ...]) -> Candidate:
+def _placed(found: Candidate, beaten: tuple[str, ...] | None, unsure: tuple[str, ...], *, published: bool) -> Candidate:
     if beaten is None:
-        return replace(found, remarks=("no accuracy given", *found.remarks))
+        return replace(found, remarks=(NO_EVIDENCE if published else "no accuracy given", *found.remarks))
     if beaten:
         return replace(found, dominated_by=beaten)
     doubt = f"overhead not told apart from that of {unsure[0]}, which is no worse in the rest" if unsure else ""

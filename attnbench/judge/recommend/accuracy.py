@@ -9,13 +9,14 @@ Every complaint is one line that names the file, the line and the column.
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.records import Case
+from attnbench.judge.published import GainBar, gains_by_pair, published_gains
 from attnbench.judge.recommend.requirements import HIGHER
 
 KEYS = ("host", "size")
@@ -24,14 +25,24 @@ KEYS = ("host", "size")
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Metrics by case. ``metrics`` maps each to ``higher`` or ``lower``, whichever is better."""
+    """Metrics by case, each mapped to ``higher`` or ``lower``, whichever is better; or gains that were published of it."""
 
-    metrics: Mapping[str, str]
-    by_case: Mapping[Case, Mapping[str, float]]
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    by_case: Mapping[Case, Mapping[str, float]] = field(default_factory=dict)
+    bars: Mapping[Case, GainBar] = field(default_factory=dict)
+
+    def knows(self, case: Case) -> bool:
+        """Whether anything is given of a case. Of published gains the host alone is the zero."""
+        return case in self.by_case or case in self.bars or (bool(self.bars) and case.is_baseline)
 
     def costs(self, case: Case) -> tuple[float, ...]:
         """A case's metrics, turned so that less is better."""
         return tuple((-1 if better == HIGHER else 1) * self.by_case[case][name] for name, better in self.metrics.items())
+
+    def ranges(self, case: Case) -> tuple[tuple[float, float], ...]:
+        """The best and the worst of a case's published gains, turned so that less is better."""
+        bar = self.bars.get(case)
+        return ((-bar.high, -bar.low),) if bar else ((0.0, 0.0),) if self.bars else ()
 
 
 class _Cells(NamedTuple):
@@ -61,6 +72,15 @@ def read_accuracy(path: Path, metrics: Mapping[str, str], known: Sequence[Case],
                 raise InputError(f"{row.at('variant')}: '{row.cells['variant']}' stands in {first[case]} already: keep one")
             first[case], values[case] = row.where.rpartition(": ")[2], numbers
     return Accuracy(chosen, values)
+
+
+def published_accuracy(cases: Iterable[Case]) -> Accuracy:
+    """What is published of cases, by host and variant. Raises ``InputError`` where that is nothing of any of them."""
+    pairs = gains_by_pair(published_gains())
+    found = {case: pairs[case.host, case.variant] for case in cases if (case.host, case.variant) in pairs}
+    if not found:
+        raise InputError("nothing is published of this run's hosts and variants: attnbench sweep imagenet measures those")
+    return Accuracy(bars=found)
 
 
 def _read(path: Path) -> tuple[list[str], list[_Cells]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from attnbench.core.quantities import Quantity
 from attnbench.core.records import Case, Record, Run
 from attnbench.core.units import fixed, significant, with_interval
+from attnbench.judge.published import GainBar
 from attnbench.judge.recommend.requirements import Requirements
 from attnbench.judge.rows import Row
 from attnbench.judge.verdicts import CROWDED, npu_verdict, own_findings, systematic_points
@@ -53,7 +54,7 @@ class Candidate:
     ``overhead`` with its interval is in % of the baseline's time, ``added_ms`` in milliseconds, ``memory`` (live
     activations) in bytes, ``floor`` in percentage points. Without ``reasons`` it is left. ``beyond`` says by unit (``%``,
     ``ms``) how far the ends of the interval are above each budget. ``rank`` counts among the cases of one host at one size;
-    ``dominated_by`` are variants of it that are on the Pareto front.
+    ``dominated_by`` are variants of it that are on the Pareto front. ``gains`` are what is published of it.
     """
 
     case: Case
@@ -70,6 +71,7 @@ class Candidate:
     beyond: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    gains: GainBar | None = None
     rank: int | None = None
     on_front: bool = False
     dominated_by: tuple[str, ...] = ()

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attnbench.core.records import BASELINE
-from attnbench.core.units import count, significant
+from attnbench.core.units import count, counted, significant
+from attnbench.judge.published import published_gains
 from attnbench.judge.recommend.candidates import BUDGET, FIGURE, TARGET
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE, npu_verdict
 
 if TYPE_CHECKING:
     from attnbench.judge.recommend import Recommendation
+    from attnbench.judge.recommend.accuracy import Accuracy
 
 DECIDED = {TARGET: "for the NPU target", FIGURE: "without a figure", BUDGET: "over budget"}
 """What decided that variants fell out, after their number."""
@@ -60,6 +62,9 @@ def _compared(found: "Recommendation") -> Iterator[str]:
             "does."
         )
         return
+    if accuracy.bars:
+        yield from _published(found, accuracy)
+        return
     named = ", ".join(f"{name} ({better} is better)" for name, better in accuracy.metrics.items())
     yield (
         f"The Pareto front weighs {named} against overhead. The file's figures count as exact: a difference decides even "
@@ -75,6 +80,25 @@ def _compared(found: "Recommendation") -> Iterator[str]:
         yield f"No accuracy given for {count(lacking)} of those left: they stay out of the Pareto front."
     if any(one.dominated_by for one in found.left) and not any(one.on_front for one in found.left):
         yield "The baseline dominates all that was compared: on these figures, add nothing."
+
+
+def _published(found: "Recommendation", accuracy: "Accuracy") -> Iterator[str]:
+    bars = accuracy.bars.values()
+    sources = dict.fromkeys(source for bar in bars for source in bar.sources)
+    yield (
+        "The Pareto front weighs published gains in top-1 accuracy against overhead. ImageNet, not your task: "
+        f"{counted(sum(len(bar.gains) for bar in bars), 'figure')} of {', '.join(sources)}, each against the same source's "
+        "network without the module, trained alike and tested at 224x224 unless its recipe says otherwise."
+    )
+    yield (
+        "A bar spans what the sources say. A variant is only off the front where another's whole bar is no lower. The host "
+        "alone takes part with no gain and no overhead."
+    )
+    if lacking := sum(not one.gains for one in found.left):
+        yield f"Nothing is published of {count(lacking)} of those left: they stay out of the Pareto front."
+    if absent := [gain for gain in published_gains() if gain.lacks]:
+        named = dict.fromkeys(f"{gain.row.module} in {gain.table.network} ({gain.lacks})" for gain in absent)
+        yield f"Published, and not measurable here: {'; '.join(named)}."
 
 
 def _uncertainty(found: "Recommendation") -> Iterator[str]:

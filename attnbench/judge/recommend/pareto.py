@@ -4,6 +4,7 @@
 in something.
 
 * Accuracies, parameters and bytes are taken as they are: at least as good is no worse, better is better.
+* Gains that several sources published are a range: at least as good is one whose worst is no worse than the other's best.
 * An overhead is at least as good where the figure is lower, or higher by no more than the run's floor, which is the smallest
   difference between two overheads that the run resolves. It is better only where the two can be *told apart*: the intervals
   do not overlap, and the figures differ by more than the floor. One without an interval is told apart from nothing.
@@ -20,17 +21,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """A variant as the comparison sees it: ``exact`` figures, turned so that less is better, and the overhead in %."""
+    """A variant as the comparison sees it: ``exact`` figures, turned so that less is better, and the overhead in %.
+
+    ``ranges`` are figures that are only known from a best to a worst, turned like that.
+    """
 
     name: str
     exact: tuple[float, ...]
     overhead: float
     low: float | None = None
     high: float | None = None
+    ranges: tuple[tuple[float, float], ...] = ()
 
     def no_worse(self, other: "ParetoPoint") -> bool:
-        """Whether it is at least as good in every exact figure."""
-        return all(mine <= theirs for mine, theirs in zip(self.exact, other.exact, strict=True))
+        """Whether it is at least as good in every exact figure, and its worst at least as good as the other's best."""
+        exact = all(mine <= theirs for mine, theirs in zip(self.exact, other.exact, strict=True))
+        return exact and all(worst <= best for (_, worst), (best, _) in zip(self.ranges, other.ranges, strict=True))
 
 
 def told_apart(one: ParetoPoint, other: ParetoPoint, floor: float) -> bool:
@@ -44,14 +50,14 @@ def dominates(one: ParetoPoint, other: ParetoPoint, floor: float) -> bool:
     """Whether the first is at least as good in everything and better beyond the uncertainty in something."""
     if one.overhead > other.overhead + floor or not one.no_worse(other):
         return False
-    return one.exact != other.exact or told_apart(one, other, floor)
+    return (one.exact, one.ranges) != (other.exact, other.ranges) or told_apart(one, other, floor)
 
 
 def pareto_front(points: Iterable[ParetoPoint], floor: float = 0.0) -> dict[str, tuple[str, ...]]:
     """For each variant those on the front that dominate it, the cheapest first: nothing, for the front itself."""
     members: list[ParetoPoint] = []
     beaten: dict[str, tuple[str, ...]] = {}
-    for point in sorted(points, key=lambda p: (p.exact, p.overhead)):  # whatever dominates comes before what it dominates
+    for point in sorted(points, key=lambda p: (p.exact, p.ranges, p.overhead)):  # what dominates comes before what it does
         over = [member for member in members if dominates(member, point, floor)]
         beaten[point.name] = tuple(member.name for member in sorted(over, key=lambda p: p.overhead))
         if not over:

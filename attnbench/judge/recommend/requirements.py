@@ -24,6 +24,7 @@ class Requirements:
     max_latency: Quantity | None = None
     allow_unknown: bool = False
     accuracy: Path | None = None
+    published: bool = False
     metrics: Mapping[str, str] = field(default_factory=dict)
     host: str | None = None
     size: str | None = None
