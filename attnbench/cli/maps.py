@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    short_help="Draw where a network looks, or compare a student with its teacher.",
+    short_help="Draw where networks look, over images.",
     epilog=example(
         "attnbench maps resnet50 --image photo.jpg --place stage-ends -o maps",
         "attnbench maps model.onnx --image photo.jpg --normalize imagenet",
@@ -30,14 +30,22 @@ if TYPE_CHECKING:
 )
 def maps(
     model: Annotated[str, typer.Argument(help="A host: a name, FILE.py:FACTORY or MODEL.onnx; or the teacher.")],
-    student: Annotated[str | None, typer.Argument(help="A second host, whose maps are compared with the first's.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="An image file.")] = None,
-    images: Annotated[Path | None, typer.Option(help="A folder of image files.")] = None,
-    place: Annotated[list[str] | None, typer.Option(help="Place: a site, placement, glob, or each.")] = None,
-    pair: Annotated[list[str] | None, typer.Option(help="Places to compare: TEACHER'S=STUDENT'S.")] = None,
+    student: Annotated[
+        str | None, typer.Argument(help="A second host, whose maps are compared.", show_default="none")
+    ] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="An image file.", show_default="none")] = None,
+    images: Annotated[Path | None, typer.Option(help="A folder of image files.", show_default="none")] = None,
+    place: Annotated[
+        list[str] | None, typer.Option(help="Place: a site, placement, glob, or each.", show_default="each")
+    ] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Places to compare: TEACHER'S=STUDENT'S.", show_default="those of one name")
+    ] = None,
     tap: Annotated[str, typer.Option(help="What makes the maps: at[p=1], at[reduce=max]...")] = "at",
-    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH, where a host leaves it open.")] = None,
-    site: Annotated[list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.")] = None,
+    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH.", show_default="the file's, or 384x640")] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.", show_default="none")
+    ] = None,
     input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host: 3 or 1.")] = 3,
     normalize: Annotated[
         Literal["unit", "imagenet"], typer.Option(help="Values from 0 to 1, or these with ImageNet's mean and deviation.")
