@@ -692,3 +692,14 @@ def test_every_column_is_explained(make):
 @pytest.mark.parametrize("format_", ["table", "csv", "json"])
 def test_it_loads_no_torch_no_onnx_and_no_runtime(stored, format_):
     assert not loaded_by("recommend", stored, "--format", format_) & {*HEAVY, "scipy"}
+
+
+def test_the_chart_of_published_gains_has_a_bar_a_pair_with_its_number(imagenet):
+    from attnbench.report.charts.gains import gains
+
+    spec = gains(recommend(imagenet, Requirements(published=True)), "resnet50", "384x640")
+    assert "ImageNet, not your task" in spec["title"]["text"]
+    points = {point["label"]: point for point in spec["data"]["values"]}
+    assert set(points) == {"se, 6 sources", "cbam, 3 sources", "gc, 1 source"}
+    assert (points["se, 6 sources"]["gain_low"], points["se, 6 sources"]["gain_high"]) == pytest.approx((-1.016, 1.48))
+    assert points["cbam, 3 sources"]["overhead_pct"] == pytest.approx(3.0)

@@ -75,10 +75,12 @@ def answer(found: Recommendation) -> Answer:
 
 
 def _figures(found: Recommendation) -> Iterator[Figure]:
-    from attnbench.report.charts.choices import pareto  # noqa: PLC0415  charts are for a page alone
+    from attnbench.report.charts import choices  # noqa: PLC0415  charts are for a page alone
+    from attnbench.report.charts import gains as published  # noqa: PLC0415
 
+    draw = published.gains if found.asked.published else choices.pareto
     for host, size in dict.fromkeys((one.case.host, one.case.size) for one in found.left):
-        yield Figure(pareto(found, host, size))
+        yield Figure(draw(found, host, size))
 
 
 def ranking(found: Recommendation) -> Table:
