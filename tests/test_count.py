@@ -5,11 +5,14 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 
 from attnbench.api import run_study
 from attnbench.core.catalogue import load_object
-from attnbench.measure.count import count_plan
-from attnbench.modules import MODULES, Plane
+from attnbench.core.grammar import Spec, parse_spec
+from attnbench.graph.torch_counts import bytes_written
+from attnbench.measure.count import count_modules, count_plan
+from attnbench.modules import MODULES, Plane, build_module
 from attnbench.report import counts
 from attnbench.report.frame import to_frame
 from attnbench.study.plan import plan
@@ -43,12 +46,35 @@ def test_the_derivation_adds_up_to_the_count():
 
 
 def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch):
-    whole = to_frame(count_plan(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
-    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 0)
-    row = to_frame(count_plan(plan(study("encoder.layer1=self_attention"))).run).iloc[1]
-    assert row["macs"] == whole["macs"]
-    assert row["params"] == whole["params"]
-    assert "by closed form" in row["notes"]
+    specs, plane = [Spec("self_attention"), Spec("transformer_block")], Plane(64, 16, 24)
+    whole = to_frame(count_modules(specs, plane).run)
+    monkeypatch.setenv("ATTNBENCH_CACHE", "off")
+    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 1e6)
+    counted = count_modules(specs, plane, per_op=True)
+    table = to_frame(counted.run)
+    assert table["macs"].tolist() == whole["macs"].tolist()
+    assert table["params"].tolist() == whole["params"].tolist()
+    assert table["notes"].str.contains("by closed form: a trace needs").all()
+    assert {row["op"] for row in counted.derived if row["part"] != "total"} == {"closed form"}
+
+
+def test_a_host_too_large_for_the_memory_is_a_row_with_the_size(monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_CACHE", "off")
+    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 1e6)
+    (record,) = count_plan(plan({"sizes": ["64x96"], "case": [{"variant": "baseline"}]})).run.records
+    assert record.status == "failed"
+    assert "a trace needs" in str(record.failure)
+
+
+@pytest.mark.parametrize("spec", ["transformer_block", "cross_attention[window=1]", "self_attention", "se"])
+def test_what_a_trace_will_take_is_known_with_heads_and_windows(spec):
+    """The guard once ignored both, and a trace took four times what it was let in with."""
+    spec, plane = parse_spec(spec), Plane(64, 16, 16)
+    with torch.device("meta"):
+        module = build_module(spec, plane)
+    known = bytes_written(module, (1, 64, 16, 16))
+    heads = {"transformer_block": 8, "cross_attention": 8, "self_attention": 1}.get(spec.name, 0)
+    assert known >= 2 * heads * plane.positions**2 * 4  # the scores and their softmax
 
 
 def test_batches_multiply_macs_and_not_parameters():
@@ -70,6 +96,7 @@ def test_batches_multiply_macs_and_not_parameters():
             "refuted",
             "fits with the norms and pooling that fvcore adds",
         ),
+        ({"metric": "flops", "value": "0.4009", "unit": "G"}, "refuted", "fits as MACs"),
     ],
 )
 def test_claims_on_counts_are_held_to_their_printed_digits(claim, verdict, why):
@@ -94,6 +121,64 @@ def test_the_command_counts_in_three_formats_and_to_a_file(command, tmp_path):
     code, shown, _ = command(*arguments, "--per-op", "--output", tmp_path / "ops.md")
     assert shown == ""
     assert "1x256x1x1 16x256x1x1 16" in (tmp_path / "ops.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("host", "variant", "printed"),
+    [
+        ("resnet50", "baseline", "4.122"),
+        ("resnet50", "residual-branch=cbam", "4.139"),
+        ("resnet50", "residual-branch=se", "4.130"),
+    ],
+)
+def test_shares_of_equal_ops_are_added_as_often_as_they_run(host, variant, printed):
+    """PytorchInsight's figures; once 4.1207 was counted for the first, and all fitted nothing."""
+    claim = {"metric": "macs", "value": printed, "unit": "G", "relation": "rounds to", "source": "s"}
+    data = {"hosts": [host], "sizes": ["224x224"], "case": [{"variant": variant, "claim": claim}]}
+    counted = count_plan(plan(data))
+    assert (
+        "fits with biases, norms, activations and pooling" in counts.claims(counted.run, counted.readings).column("why")[0]
+    )
+
+
+def test_thops_figures_are_explained():
+    """ECA-Net's 3.43 for ResNet-34, in powers of 1024."""
+    kernels = ",".join(f"layer{layer}.*.branch=eca[kernel={kernel}]" for layer, kernel in enumerate((3, 3, 5, 7), 1))
+    claim = {"metric": "macs", "value": "3.43", "unit": "Gi", "relation": "rounds to", "source": "s"}
+    data = {"hosts": ["resnet34"], "sizes": ["224x224"], "case": [{"variant": kernels, "claim": claim}]}
+    counted = count_plan(plan(data))
+    assert counts.claims(counted.run, counted.readings).column("why")[0].endswith("as thop does")
+
+
+def test_modules_are_counted_without_a_host(command, refused):
+    flags = ("--module", "cbam", "--module", "se[reduction=8]", "--channels", "256", "--plane", "56x56")
+    code, text, _ = command("count", *flags, "-f", "csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert code == 0
+    assert table["variant"].tolist() == ["cbam", "se[reduction=8]"]
+    assert table["params"].tolist() == [8564, 2 * 256 * 32 + 32 + 256]
+    assert table["macs"].tolist() == [4 * 256 * 16 + 98 * 56 * 56, 2 * 256 * 32]
+    assert "256x56x56" in command("count", *flags)[1]
+    assert "7x7" in command("count", *flags, "--per-op")[1]
+    assert "modules without a host are --module with --channels and --plane" in refused("count", *flags[:-2])
+    assert "nothing of a host" in refused("count", *flags, "--host", "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("se[reduction=0]", "option reduction of module 'se' is at least 1, not 0"),
+        ("se[reduction=-4]", "is at least 1, not -4"), ("simam[regulariser=0]", "is above 0, not 0"),
+        ("lska[kernel=8]", "is one of 7, 11, 23, 35, 41, 53, not '8'"), ("ge[form=full]", "is one of minus, theta, plus"),
+        ("se_swish[ratio=1e999]", "is above 0, not inf"),
+    ],
+)  # fmt: skip
+def test_an_option_out_of_its_range_is_one_line_in_every_command(refused, module, message):
+    place = ("--place", "encoder.layer3", *SMALL)
+    assert message in refused("count", "--module", module, *place)
+    assert message in refused("count", "--module", module, "--channels", "64", "--plane", "4x4")
+    assert message in refused("check", "--module", module, "--channels", "64", "--plane", "4x4")
+    assert message in refused("sweep", "--module", module, *place)
 
 
 def test_a_host_alone_is_its_baseline(command):

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.nn import functional
 
-from attnbench.graph.cost import graph_cost
+from attnbench.graph.cost import einsum_macs, graph_cost
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse
-from attnbench.graph.torch_counts import count_torch, derivation
+from attnbench.graph.torch_counts import count_torch, trace
+from attnbench.measure.readings import readings
 
 
 class Fused(nn.Module):
@@ -46,8 +48,49 @@ class Sampled(nn.Module):
 
 
 def test_sampling_between_pixels_takes_four_steps_a_value():
-    (step,) = derivation(Sampled(), (1, 8, 3, 4))
+    (step,) = trace(Sampled(), (1, 8, 3, 4)).steps
     assert (step.op, step.macs, step.elements) == ("grid_sampler", 0, 4 * 8 * 12)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("bci,cij->bij", ((3, 5, 7), (5, 7, 11)), 3 * 5 * 7 * 11), ("ij,jk->ik", ((256, 13), (13, 19)), 256 * 13 * 19),
+        ("bgci,cij->bgij", ((3, 2, 5, 7), (5, 7, 11)), 3 * 2 * 5 * 7 * 11), ("...ij,...jk->...ik", ((4, 2, 3), (4, 3, 5)), 4 * 2 * 3 * 5),
+        ("ij,ij->ij", ((4, 5), (4, 5)), 0), ("ij,jk,kl->il", ((2, 3), (3, 4), (4, 5)), 2 * 3 * 4 + 2 * 4 * 5), ("ij,k->ik", ((2, 3), (4,)), 0),
+        ("ij,jk", ((2, 3), (3, 4)), 2 * 3 * 4), ("bij->bi", ((2, 3, 4),), 0),
+    ],
+)  # fmt: skip
+def test_an_einsum_is_counted_to_the_last_digit(equation, shapes, macs):
+    """By numpy's text, 79,798,784 once came out as 79,802,176."""
+    assert einsum_macs(equation, shapes) == macs
+
+
+class Summed(nn.Module):
+    def forward(self, x):
+        return torch.einsum("nchw,ndhw->ncd", x, x)
+
+
+def test_an_einsum_of_a_module_is_counted_with_its_shapes():
+    (step,) = trace(Summed(), (2, 256, 13, 19)).steps
+    assert (step.macs, step.inputs) == (2 * 256 * 256 * 13 * 19, "2x256x13x19 2x256x13x19")
+
+
+def test_equal_ops_of_a_layer_are_one_step_that_says_how_many():
+    layer = nn.ReLU()
+    (step,) = trace(nn.Sequential(nn.Sequential(layer, layer), layer), (1, 4, 5, 5)).steps
+    assert (step.calls, step.elements) == (3, 300)
+
+
+def test_other_counters_read_what_they_add():
+    module = nn.Sequential(
+        nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    fvcore, ptflops, thop = readings(trace(module, (1, 6, 8, 10)).steps).values()
+    convolved, given = 6 * 4 * 80, 4 * 80
+    assert fvcore == FlopCountAnalysis(module, torch.zeros(1, 6, 8, 10)).total()
+    assert ptflops == convolved + given + 2 * given + given + given + 4 * 3 + 3
+    assert thop == convolved + 4 * given + (given + 4) + 4 * 3
 
 
 def test_an_op_without_a_handle_is_named():

@@ -11,12 +11,13 @@ from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.naming import MARKER_DOMAIN
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, serialise, verify
-from attnbench.graph.splice import block_inputs, markers, planes, splice
+from attnbench.graph.splice import block_inputs, markers, planes, replaced_strides, splice
 from attnbench.hosts import (
     HOSTS,
     HostReference,
     check_host,
     check_size,
+    declared_places,
     host_options,
     modules_by_site,
     resolve_place,
@@ -29,10 +30,17 @@ SIZE = (64, 96)
 
 OPTIONS = ["resnetsan01[skip=attentive,block=elu,scales=4,output=depth]"]
 
-DEEPER = ("resnet34", "resnet101")
-"""Hosts of the class of another one, and longer: their counts and places are tested, their export is that of the other."""
-
-SPECS = [*(name for name in HOSTS.names() if name not in DEEPER), *OPTIONS]
+SPECS = [
+    "resnetsan01",
+    "resnet18",
+    "resnet26[shortcut=pool,stem=deep]",
+    "mobilenet_v2",
+    "mobilenext",
+    "efficientnet_b0",
+    "yolov5s",
+    *OPTIONS,
+]
+"""Hosts that are exported here, one a kind of block; what all are held to without an export is in ``test_networks``."""
 
 VARIANTS = {
     "resnetsan01": (
@@ -41,7 +49,10 @@ VARIANTS = {
         "encoder.block2.1.branch=eca,encoder.block3.0.end=se"
     ),
     "resnet18": "stage-ends=se_npu,layer4.*.branch=eca,layer4=self_attention,layer1.0.end=axial_conv+coord",
-    "resnet50": "layer4.[12].branch=se+eca,layer3=coord,stage-ends=simam",
+    "resnet26": (
+        "layer4.[01].branch=se+eca,layer3=coord,stage-ends=simam,layer2.0.conv3x3=split,layer3.1.conv3x3=sk+eca,"
+        "layer4.0.conv3x3=axial_position,stem.conv3x3=involution[kernel=3]"
+    ),
     "mobilenet_v2": "features.1[67].depthwise=coord,features.[35].branch=eca,stage-ends=se_npu",
     "mobilenext": "features.1[56].depthwise=coord,features.[45].branch=eca,stage-ends=se_npu",
     "efficientnet_b0": "slots=se_swish,blocks.1[24].branch=eca,blocks.15.end=cbam_npu",
@@ -83,11 +94,12 @@ def host(request):
 
 def test_sites_are_where_the_entry_says(host):
     name, _, graph = host
-    entry = HOSTS.load(parse_spec(name).name)
     found = {site: shape[1:] for site, shape in planes(parse(graph)).items()}
-    declared = {site: plane.at(*SIZE) for site, plane in site_table(entry.sites).items()}
+    declared = {site: plane.at(*SIZE) for site, plane in declared_places(parse_spec(name)).sites.items()}
     assert found == {site: (plane.channels, plane.height, plane.width) for site, plane in declared.items()}
     assert block_inputs(parse(graph)) == {site: plane.block_input for site, plane in declared.items()}
+    strides = {site: plane.stride for site, plane in declared.items() if site.endswith(".conv3x3")}
+    assert replaced_strides(parse(graph)) == strides
 
 
 def test_the_baseline_is_the_host(host):
@@ -100,15 +112,19 @@ def test_the_baseline_is_the_host(host):
 def test_a_spliced_variant_computes_what_the_network_does_with_the_modules_inside(host):
     name, module, graph = host
     entry = HOSTS.load(parse_spec(name).name)
-    shapes, offered = planes(parse(graph)), block_inputs(parse(graph))
-    specs = modules_by_site(parse_variant(VARIANTS[entry.name]), shapes, entry.placements, name)
+    shapes, offered, strides = planes(parse(graph)), block_inputs(parse(graph)), replaced_strides(parse(graph))
+    placements = declared_places(parse_spec(name)).placements
+    specs = modules_by_site(parse_variant(VARIANTS[entry.name]), shapes, placements, name)
     torch.manual_seed(1)
-    rows = {
-        site: [(str(spec), build_module(spec, Plane(*shapes[site][1:], offered[site])).eval()) for spec in row]
-        for site, row in specs.items()
-    }
+    ats = {site: Plane(*shapes[site][1:], offered[site], strides.get(site, 1)) for site in specs}
+    rows = {site: [(str(spec), build_module(spec, ats[site]).eval()) for spec in row] for site, row in specs.items()}
     parts = {site: [(label, to_onnx(m, shapes[site], canonical=True)) for label, m in row] for site, row in rows.items()}
-    spliced = serialise(splice(graph, parts))
+    model = splice(graph, parts)
+    gone = [
+        f"{site.removesuffix('.conv3x3')}.conv2.weight" for site in specs if site.startswith("layer") and site in strides
+    ]
+    assert not set(gone) & set(model.graph.initializers), "what a module takes the place of is gone"
+    spliced = serialise(model)
     verify(spliced, "splice")
     image = torch.randn(1, 3, *SIZE)
     plain = outputs(module, image)
@@ -140,9 +156,8 @@ def before(value: ir.Value) -> list[ir.Node]:
 
 def test_a_kind_of_place_is_where_it_says(host):
     name, _, graph = host
-    entry = HOSTS.load(parse_spec(name).name)
-    found = markers(parse(graph))
-    of_kind = lambda kind: resolve_place(kind, found, entry.placements, name) if kind in entry.placements else []  # noqa: E731
+    placements, found = declared_places(parse_spec(name)).placements, markers(parse(graph))
+    of_kind = lambda kind: resolve_place(kind, found, placements, name) if kind in placements else []  # noqa: E731
     assert all(behind(found[site].outputs[0]) == {"Add"} for site in of_kind("residual-branch"))
     assert all(behind(found[site].outputs[0]) == {"Concat"} for site in of_kind("skips"))
     for site in of_kind("after-depthwise") + of_kind("slots"):

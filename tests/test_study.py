@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from attnbench.api import run_study
 from attnbench.core.errors import InputError
+from attnbench.core.grammar import Spec
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.graph.load import serialise
-from attnbench.hosts import declared_planes
+from attnbench.hosts import declared_places
 from attnbench.modules import module_names
 from attnbench.study.file import StudyHost, find_study, packaged_study, read_settings, read_study
 from attnbench.study.flags import from_flags, host_from_flags
@@ -42,7 +43,7 @@ def test_a_matrix_is_every_module_at_every_place_after_the_baseline():
 
 def test_each_is_every_site_and_all_every_module():
     found = plan({"matrix": [{"modules": "all", "places": "each"}]})
-    assert len(found.cases) == 1 + len(module_names()) * len(declared_planes("resnetsan01"))
+    assert len(found.cases) == 1 + len(module_names()) * len(declared_places(Spec("resnetsan01")).sites)
     assert all(planned.case.size == "384x640" for planned in found.cases)
 
 
@@ -272,6 +273,22 @@ def test_a_mapping_is_checked_as_a_file_is():
 def test_a_study_that_comes_to_nothing_says_so(data):
     with pytest.raises(InputError, match="plans no case"):
         plan(data)
+
+
+def test_a_case_of_a_size_that_no_host_is_asked_at_is_named(tmp_path):
+    data = {"case": [{"variant": "encoder.layer1=se"}, {"variant": "encoder.layer2=se", "sizes": ["32x64"]}]}
+    with pytest.raises(InputError, match="size in study 'study': case 2 '32x64'"):
+        plan(data)
+    (tmp_path / "s.toml").write_text(
+        "[[case]]\nvariant = 'encoder.layer1=se'\n[[case]]\nvariant = 'encoder.layer2=se'\nsizes = ['32x64']\n"
+    )
+    assert cases(flags(str(tmp_path / "s.toml"), sizes=["64x64"])) == ["baseline", "encoder.layer1=se"]
+
+
+def test_a_host_is_planned_at_the_sizes_alone_that_something_is_asked_at():
+    data = {"hosts": ["resnet18", "resnet34"], "sizes": ["32x32", "64x64"],
+            "case": [{"variant": "baseline", "host": "resnet18", "sizes": ["32x32"]}]}  # fmt: skip
+    assert [(p.case.host, p.case.size) for p in plan(data).cases] == [("resnet18", "32x32")]
 
 
 def test_flags_that_leave_nothing_of_a_study_say_so_and_flags_that_leave_some_do_not():

@@ -15,6 +15,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -136,6 +137,31 @@ def merge_options(kind: str, spec: Spec, known: Mapping[str, OptionValue]) -> di
             )
         merged[key] = value
     return merged
+
+
+def check_ranges(
+    kind: str,
+    spec: Spec,
+    options: Mapping[str, OptionValue],
+    least: Mapping[str, float],
+    choices: Mapping[str, tuple[OptionValue, ...]],
+) -> None:
+    """Raise ``InputError`` for an option that is no choice, or a number below the smallest that it may be."""
+    for key, value in options.items():
+        if key in choices and value not in choices[key]:
+            raise InputError(
+                f"option {key} of {kind} '{spec.name}' is one of {', '.join(map(str, choices[key]))}, not '{value}'"
+            )
+        if isinstance(value, bool | str) or key in choices:
+            continue
+        below = value < least[key] if key in least else value <= 0
+        if below or not math.isfinite(value):
+            raise InputError(f"option {key} of {kind} '{spec.name}' is {range_text(key, value, least)}, not {value}")
+
+
+def range_text(key: str, value: float, least: Mapping[str, float]) -> str:
+    """What numbers an option may be, in words: ``at least 1``, ``above 0``."""
+    return "above 0" if isinstance(value, float) and key not in least else f"at least {least.get(key, 1)}"
 
 
 def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ The name is the one thing that survives ONNX Runtime's optimiser, so it carries 
 import re
 
 MARKER_DOMAIN, MARKER_OP = "attnbench", "Site"
-"""The node that an export leaves at a site, with the attributes ``site`` and ``block_input``, until a module or nothing
-takes its place."""
+"""The node that an export leaves at a site, with the attributes ``site``, ``block_input`` and ``stride``, until a module
+or nothing takes its place."""
 
 _INSERTED = re.compile(r"@(?P<site>.+)@(?P<position>\d+)\.(?P<module>.+)@/(?P<node>.*)", re.DOTALL)
 

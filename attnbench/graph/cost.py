@@ -15,7 +15,8 @@ Conventions, the same for every op and every table:
 What no table here knows is *uncounted* and named; it is never a silent 0.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -157,10 +158,44 @@ def _matmul(node: ir.Node) -> int:
     return prod(static_shape(node.outputs[0])) * static_shape(_input(node, 0))[-1]
 
 
+def _einsum(node: ir.Node) -> int:
+    return einsum_macs(
+        node.attributes["equation"].as_string(), [static_shape(_input(node, i)) for i in range(len(node.inputs))]
+    )
+
+
+def einsum_macs(equation: str, shapes: Sequence[Sequence[int]]) -> int:
+    """Multiply-accumulates of an einsum, whose operands are taken in pairs from the left, as matrix products are.
+
+    What only one of a pair has and nobody needs later is summed beforehand; a pair that shares no sum is only multiplied.
+    Both have none. fvcore reads numpy's text for it, which rounds to four digits.
+    """
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    terms, most = left.split(","), max(map(len, shapes), default=0)
+    spare = "".join(chr(0x3B1 + number) for number in range(most))  # letters that no equation has, for "..."
+    named = [
+        term.replace("...", spare[most - (len(shape) - len(term.replace("...", ""))) :] if "..." in term else "")
+        for term, shape in zip(terms, shapes, strict=True)
+    ]
+    letters = Counter("".join(named))
+    kept = set(output.replace("...", spare)) if arrow else {a for a, times in letters.items() if times == 1 or a in spare}
+    sides = {
+        a: side for term, shape in zip(named, shapes, strict=True) for a, side in zip(term, shape, strict=True) if side > 1
+    }
+    total, one = 0, set(named[0])
+    for number, term in enumerate(named[1:], 2):
+        other, needed = set(term), kept.union(*named[number:])
+        if (one & other) - needed:
+            total += prod(sides.get(a, 1) for a in (one & other) | ((one | other) & needed))
+        one = (one | other) & needed
+    return total
+
+
 MACS: dict[str, Callable[[ir.Node], int]] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "DeformConv": _conv,
+    "Einsum": _einsum,
     "Gemm": _gemm,
     "MatMul": _matmul,
 }

@@ -1,6 +1,7 @@
 """A host or a module on its own, with what is known of it: plain values, kept and read without torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Part:
     """A host or a module on its own: the graph, what torch counts, and how far the two outputs differ.
 
     ``lasting`` says that it would come out the same at another time: nothing was left out for want of memory.
+    ``replaced`` are the counts of what a module takes the place of, by site.
     """
 
     graph: bytes
@@ -32,3 +34,4 @@ class Part:
     parity: Parity | None
     notes: tuple[str, ...] = ()
     lasting: bool = True
+    replaced: Mapping[str, TorchCounts] = field(default_factory=dict)

@@ -39,6 +39,11 @@ def block_inputs(model: ir.Model) -> dict[str, int]:
     return {site: node.attributes.get_int("block_input", 0) or 0 for site, node in markers(model).items()}
 
 
+def replaced_strides(model: ir.Model) -> dict[str, int]:
+    """The stride of each site where a module takes the place of layers."""
+    return {site: node.attributes.get_int("stride", 1) or 1 for site, node in markers(model).items() if len(node.inputs) > 1}
+
+
 TOUCHING = frozenset(
     "Add BatchNormalization Clip Div Elu Erf HardSigmoid HardSwish Identity LeakyRelu Mul Neg PRelu Relu Sigmoid Softplus "
     "Sub Tanh".split()
@@ -108,6 +113,7 @@ def mark_tensors(model: ir.Model, names: Iterable[str]) -> None:
 def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) -> ir.Model:
     """The host's graph with each site's modules in a row where its marker stood, all other markers removed.
 
+    Where the modules take the place of layers, these are gone, and the row turns what came in into what went out.
     ``occupants`` maps a site to (name, ONNX bytes) of its modules. All come to the highest opset among them. Raises
     ``CaseFailure`` where a module's input or output does not have the site's shape.
     """
@@ -118,11 +124,12 @@ def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) ->
     for one in joined:
         raise_opset(one, opset)
     for site, marker in markers(model).items():
-        value = marker.inputs[0]
-        assert value is not None  # noqa: S101  a marker has one input
-        for position, (name, module) in enumerate(modules.get(site, ())):
-            value = _insert(model, marker, value, insertion_prefix(site, position, name), module.graph)
-        result = marker.outputs[0]
+        row, result = modules.get(site, ()), marker.outputs[0]
+        value = marker.inputs[0 if row else -1]
+        assert value is not None  # noqa: S101  a marker has one input, or two
+        wanted = static_shape(result)
+        for position, (name, module) in enumerate(row):
+            value = _insert(model, marker, value, wanted, insertion_prefix(site, position, name), module.graph)
         _keep_graph_outputs(model.graph, result, value)
         ir.convenience.replace_all_uses_with(result, value)
         model.graph.remove(marker, safe=True)
@@ -131,10 +138,13 @@ def splice(host: bytes, occupants: Mapping[str, Sequence[tuple[str, bytes]]]) ->
     return model
 
 
-def _insert(model: ir.Model, marker: ir.Node, value: ir.Value, prefix: str, graph: ir.Graph) -> ir.Value:
+def _insert(
+    model: ir.Model, marker: ir.Node, value: ir.Value, wanted: tuple[int, ...], prefix: str, graph: ir.Graph
+) -> ir.Value:
     shape, taken, given = static_shape(value), static_shape(graph.inputs[0]), static_shape(graph.outputs[0])
-    if not shape == taken == given:
-        raise CaseFailure("splice", f"{prefix}: the site has shape {list(shape)}, the module {list(taken)} -> {list(given)}")
+    if (shape, wanted) != (taken, given):
+        site = f"{list(shape)}" if shape == wanted else f"{list(shape)} -> {list(wanted)}"
+        raise CaseFailure("splice", f"{prefix}: the site has shape {site}, the module {list(taken)} -> {list(given)}")
     for number, node in enumerate(graph):
         node.name = f"{prefix}{node.name or f'{node.op_type}_{number}'}"
         for output in node.outputs:

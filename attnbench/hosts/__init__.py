@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attnbench.core.catalogue import Catalogue, is_reference, merge_options
+from attnbench.core.catalogue import Catalogue, check_ranges, is_reference, load_object, merge_options
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import OptionValue, Spec, Variant, parse_spec
 from attnbench.modules import Plane
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 HOSTS = Catalogue("host", "attnbench.hosts", "attnbench.hosts")
+
+REPLACED = ".conv3x3"
+"""What the names of places end in where a module takes the place of a 3x3 convolution, its norm and its activation."""
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}.]+)\}")
@@ -38,17 +41,22 @@ class Host:
       block: behind its first depthwise convolution);
     - ``projections``: behind the last norm of every block, before the addition where there is one;
     - ``slots``: where the network's own authors put an attention module, left empty;
-    - ``skips``: on a feature on its way to a later concatenation.
+    - ``skips``: on a feature on its way to a later concatenation;
+    - ``conv3x3``: in place of the 3x3 convolution of every block, its norm and activation. Names of these sites end in
+      ``.conv3x3``; ``each`` and globs that match other sites pass them over.
 
-    Sides of the input must be multiples of ``multiple``. ``choices`` list what an option may be where it is not free.
+    Where sites depend on options, ``layout`` names the function that gives both, without torch: ``MODULE:FUNCTION`` and what
+    it is called with before the options. Sides of the input must be multiples of ``multiple``. ``choices`` list what an
+    option may be where it is not free.
     """
 
     name: str
     build: Callable[..., "nn.Module"]
     summary: str
     source: str
-    sites: Mapping[str, tuple[int, ...]]
-    placements: Mapping[str, tuple[str, ...]]
+    sites: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    placements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layout: tuple[Any, ...] = ()
     multiple: int = 1
     input_channels: int = 3
     options: Mapping[str, OptionValue] = field(default_factory=dict)
@@ -57,15 +65,36 @@ class Host:
 
 @dataclass(frozen=True)
 class SitePlane:
-    """What an entry says of a site: its channels, its stride, and in a slot the channels of the block's input, else 0."""
+    """What an entry says of a site: its channels, its stride, and in a slot the channels of the block's input, else 0.
+
+    ``divides`` is the stride of the convolution that a module takes the place of.
+    """
 
     channels: int
     stride: int
     block_input: int = 0
+    divides: int = 1
 
     def at(self, height: int, width: int) -> Plane:
         """The tensor at this site for an image of this size; a stride rounds up."""
-        return Plane(self.channels, -(-height // self.stride), -(-width // self.stride), self.block_input)
+        sides = (-(-height // self.stride), -(-width // self.stride))
+        return Plane(self.channels, *sides, self.block_input, self.divides)
+
+
+class Places(NamedTuple):
+    """The sites of a host by name, and its named groups of them."""
+
+    sites: Mapping[str, SitePlane]
+    placements: Mapping[str, tuple[str, ...]]
+
+
+def declared_places(spec: Spec) -> Places:
+    """Where modules can stand in a registered host with these options; imports no torch."""
+    entry = HOSTS.find(spec.name)
+    if layout := entry.get("layout"):
+        function, *arguments = layout
+        return Places(*load_object(function, "layout")(*arguments, **host_options(spec)))
+    return Places(site_table(entry.get("sites") or {}), entry.get("placements") or {})
 
 
 def site_table(sites: Mapping[str, tuple[int, ...]]) -> dict[str, SitePlane]:
@@ -117,11 +146,7 @@ def host_options(spec: Spec) -> dict[str, OptionValue]:
     """A registered host's options with the spec's own in place. Raises ``InputError`` for one that is no choice."""
     description = HOSTS.find(spec.name, "your own: path/to/file.py:factory or path/to/model.onnx")
     options = merge_options("host", spec, description.get("options") or {})
-    for key, allowed in (description.get("choices") or {}).items():
-        if options[key] not in allowed:
-            raise InputError(
-                f"option {key} of host '{spec.name}' is one of {', '.join(map(str, allowed))}, not '{options[key]}'"
-            )
+    check_ranges("host", spec, options, {}, description.get("choices") or {})
     return options
 
 
@@ -141,22 +166,17 @@ def declared_sites(reference: HostReference) -> tuple[str, ...] | None:
     """The site names known without building the host; ``None`` for an ONNX file, whose tensors are its sites."""
     match reference.kind:
         case "registered":
-            return tuple(declared_planes(parse_spec(reference.spec).name))
+            return tuple(declared_places(parse_spec(reference.spec)).sites)
         case "factory":
             return tuple(reference.sites)
     return None
-
-
-def declared_planes(name: str) -> dict[str, SitePlane]:
-    """The sites of a registered host as its entry has them."""
-    return site_table(HOSTS.find(name).get("sites") or {})
 
 
 def declared_placements(reference: HostReference) -> Mapping[str, tuple[str, ...]]:
     """The named groups of sites of a registered host."""
     if reference.kind != "registered":
         return {}
-    return HOSTS.find(parse_spec(reference.spec).name).get("placements") or {}
+    return declared_places(parse_spec(reference.spec)).placements
 
 
 def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tuple[str, ...]], host: str) -> list[str]:
@@ -173,7 +193,7 @@ def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tup
         matched = [site for site in known if fnmatchcase(site, place)]
         if not matched:
             raise InputError(f"place '{place}' matches no site of host '{host}' (sites: {', '.join(known)})")
-        return matched
+        return [site for site in matched if not site.endswith(REPLACED)] or matched
     raise UnknownName(f"place of host '{host}'", place, [*known, *placements])
 
 
@@ -190,9 +210,13 @@ def modules_by_site(
     return found
 
 
-def describe_sites(name: str) -> list[dict[str, Any]]:
+def describe_sites(text: str) -> list[dict[str, Any]]:
     """One row a site or placement of a registered host: name, channels, stride and members."""
-    sites, placements = declared_planes(name), HOSTS.find(name).get("placements") or {}
-    own = [(site, plane.channels, plane.stride, "") for site, plane in sites.items()]
-    groups = [(group, None, None, " ".join(resolve_place(group, sites, placements, name))) for group in placements]
+    sites, placements = declared_places(parse_spec(text))
+    own = [(site, plane.channels, plane.stride, _replaced(site, plane)) for site, plane in sites.items()]
+    groups = [(group, None, None, " ".join(resolve_place(group, sites, placements, text))) for group in placements]
     return [dict(zip(("place", "channels", "stride", "members"), row, strict=True)) for row in (*own, *groups)]
+
+
+def _replaced(site: str, plane: SitePlane) -> str:
+    return f"in place of a 3x3 convolution of stride {plane.divides}" if site.endswith(REPLACED) else ""

@@ -13,6 +13,9 @@ def initialise(network: nn.Module, size: int = 256) -> None:
     sizes the deepest maps are mostly padding: at 64 the outputs of YOLOv5s at 640x640 reach thousands, at 256 they stay
     below ten. Linear layers keep torch's own initialisation.
     """
+    if any(parameter.is_meta for parameter in network.parameters()):
+        network.eval()  # shapes alone have nothing to initialise
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

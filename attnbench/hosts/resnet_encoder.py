@@ -28,7 +28,7 @@ class ResNet18Encoder(nn.Module):
         for number, (inputs, outputs) in enumerate(zip(self.channels, self.channels[1:], strict=False), start=1):
             branches = [f"encoder.block{number}.{index}.branch" for index in range(2)]
             ends = [f"encoder.block{number}.0.end", f"encoder.layer{number}"]
-            self.stages.append(stage(BasicBlock, inputs, outputs, 1 if number == 1 else 2, branches, ends))
+            self.stages.append(stage(BasicBlock, inputs, outputs, outputs, 1 if number == 1 else 2, branches, ends))
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """``[N, 3, H, W]`` to the five features."""

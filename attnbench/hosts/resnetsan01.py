@@ -3,7 +3,8 @@
 The decoder has the shape of monodepth2's (Godard et al., ICCV 2019): per level a convolution, nearest upsampling by two,
 concatenation with the encoder's feature, and a second convolution. An *integer* and a *fractional* head end in sigmoids;
 depth = integer * max_depth + fractional. Public code: ``YoungseokOh/packnet-sfm-resnet-san``; it pads with zeros and
-rectifies with ReLU, where monodepth2 pads by reflection and uses ELU (``block=elu``).
+rectifies with ReLU, where monodepth2 pads by reflection and uses ELU (``block=elu``). ``output=disparity`` is monodepth2's
+plain decoder: one head a scale, with a sigmoid.
 """
 
 import torch
@@ -104,11 +105,12 @@ class ResNetSAN01(nn.Module):
             inputs = widths[-1] if number == 4 else DECODER_CHANNELS[number + 1]
             self.levels.append(Level(number, inputs, widths[number - 1] if number else 0, block, skip))
         self.integer = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
-        self.fractional = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(scales))
+        parts = 0 if output == "disparity" else scales
+        self.fractional = nn.ModuleList(head(DECODER_CHANNELS[scale], block) for scale in range(parts))
         initialise(self, size=64)  # as ever, so that a seed's weights and outputs stay what they were
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """``[N, 3, H, W]`` to integer and fractional maps per scale, full resolution first, or to depths in metres.
+        """``[N, 3, H, W]`` to integer and fractional maps per scale, full resolution first, to depths or disparities.
 
         Raises ``InputError`` for sides that are not multiples of 32.
         """
@@ -120,6 +122,8 @@ class ResNetSAN01(nn.Module):
         for level, number in zip(self.levels, range(4, -1, -1), strict=True):
             x = level(x, features[number - 1] if number else None)
             decoded[number] = x
+        if self.output == "disparity":
+            return tuple(torch.sigmoid(one(decoded[scale])) for scale, one in enumerate(self.integer))
         outputs: list[torch.Tensor] = []
         for scale, (integer, fractional) in enumerate(zip(self.integer, self.fractional, strict=True)):
             whole, part = torch.sigmoid(integer(decoded[scale])), torch.sigmoid(fractional(decoded[scale]))
@@ -139,7 +143,7 @@ ENTRIES = (
             "block": ("relu", "elu"),
             "skip": ("plain", "attentive"),
             "scales": (1, 2, 3, 4),
-            "output": ("heads", "depth"),
+            "output": ("heads", "depth", "disparity"),
         },
         sites={
             "encoder.stem": (64, 2),

@@ -3,6 +3,9 @@
 A ``Site`` is an identity that can do two other things: hold an *occupant*, so that a whole network can be built the
 ordinary way with modules inside (the oracle of the splicing), or leave a *marker* node ``attnbench::Site`` in an ONNX
 export, so that modules can be spliced in later.
+
+A site may also *replace*: it stands for layers of the host, which run unless a module takes their place. Its marker then has
+two inputs, what comes in and what the layers make of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,35 +23,44 @@ class Site(nn.Module):
     """Identity with a name; ``[N, C, H, W]`` in and out.
 
     A slot also says how many channels came into the block around it (``block_input``), for modules whose width follows it.
+    ``replaces`` are layers that a module takes the place of, in their order, and ``stride`` what they divide the sides by.
+    They stay the submodules of who built them.
     """
 
-    def __init__(self, name: str, block_input: int = 0) -> None:
+    def __init__(self, name: str, block_input: int = 0, replaces: tuple[nn.Module, ...] = (), stride: int = 1) -> None:
         super().__init__()
         self.name, self.block_input = name, block_input
+        self.replaces, self.stride = replaces, stride
         self.occupant: nn.Module | None = None
         self.tapped: list[torch.Tensor] = []
         self.marking = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input itself, what the occupant makes of it, or a marker with its name; ``tapped`` is what a tap adds."""
+        """The input or what the layers here make of it, what the occupant makes of it, or a marker with the site's name.
+
+        ``tapped`` is what a tap adds.
+        """
         if not isinstance(x, torch.Tensor) or x.dim() != 4:
-            found = "x".join(map(str, x.shape)) if isinstance(x, torch.Tensor) else type(x).__name__
-            raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {found}: choose another submodule")
+            given = "x".join(map(str, x.shape)) if isinstance(x, torch.Tensor) else type(x).__name__
+            raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {given}: choose another submodule")
         if self.occupant is not None:
-            given = self.occupant(x)
-            if isinstance(given, tuple):
-                given, *self.tapped = given
-            return given
+            made = self.occupant(x)
+            if isinstance(made, tuple):
+                made, *self.tapped = made
+            return made
+        found = x
+        for layer in self.replaces:
+            found = layer(found)
         if self.marking:
             return torch.onnx.ops.symbolic(
                 f"{MARKER_DOMAIN}::{MARKER_OP}",
-                (x,),
-                {"site": self.name, "block_input": self.block_input},
+                (x, found) if self.replaces else (x,),
+                {"site": self.name, "block_input": self.block_input, "stride": self.stride},
                 dtype=x.dtype,
-                shape=x.shape,
+                shape=found.shape,
                 version=1,
             )
-        return x
+        return found
 
 
 def sites_of(host: nn.Module) -> dict[str, Site]:

@@ -12,7 +12,7 @@ from attnbench.core.arithmetic import Functions, evaluate
 from attnbench.core.errors import InputError
 from attnbench.core.grammar import normal_size, parse_spec, parse_variant
 from attnbench.core.records import Case, Record, Run
-from attnbench.hosts import declared_planes
+from attnbench.hosts import declared_places
 from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED, ClaimVerdict, JudgedClaim, judge_claim, judge_interval
 from attnbench.judge.published import gains_of_module, published_gains
 from attnbench.judge.rows import Row
@@ -102,7 +102,7 @@ def _judged(reading: ClaimReading, judged: JudgedClaim, rests_on: str, figure: s
 
 
 def _sites(reading: ClaimReading) -> JudgedReading:
-    planes = declared_planes(parse_spec(reading.host).name)
+    planes = declared_places(parse_spec(reading.host)).sites
     wrong = []
     for name, said in reading.sites.items():
         plane = planes.get(name)

@@ -33,14 +33,14 @@ from attnbench.graph import OPSET
 from attnbench.graph.cost import GraphCost, graph_cost
 from attnbench.graph.load import move_weights_out, parse, serialise, verify
 from attnbench.graph.part import Part
-from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, splice, tensors
+from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, replaced_strides, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import kept
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
 from attnbench.measure.optimised import OptimisedNode, kinds_added, optimised_graph, write_optimised
 from attnbench.measure.session import open_session, session_options
-from attnbench.modules import MODULES, Plane, check_spec, rewrites_of
+from attnbench.modules import MODULES, Plane, check_spec, rewrites_of, row_stride
 from attnbench.npu.check import Checked, check
 from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import Rewrites, with_substitutes
@@ -154,11 +154,12 @@ class CaseBuilder:
             mark_tensors(model, occupied)
             graph = serialise(model)
         model = parse(graph)
-        shapes, offered, opset = planes(model), block_inputs(model), model.opset_imports.get("", OPSET)
-        slots = {}
-        for site in occupied:
+        shapes, offered, strides = planes(model), block_inputs(model), replaced_strides(model)
+        opset, slots = model.opset_imports.get("", OPSET), {}
+        for site, row in occupied.items():
             batch, channels, height, width = shapes[site]
-            slots[site] = batch, Plane(channels, height, width, offered[site]), opset
+            stride = row_stride(site, row, strides.get(site, 1))
+            slots[site] = batch, Plane(channels, height, width, offered[site], stride), opset
         return graph, slots
 
     def _spliced(self, graph: bytes, slots: Mapping[str, Slot], occupied: Occupied) -> tuple[ir.Model, list[Part]]:
@@ -181,7 +182,8 @@ class CaseBuilder:
         built_seconds = time.perf_counter() - started
         parts = [host, *modules]
         notes = [note for part in parts for note in part.notes]
-        torch_macs = _summed([p.counts.macs if p.counts else None for p in parts])
+        gone = [host.replaced[site] for site in occupied if site in host.replaced]
+        torch_macs = _summed([p.counts.macs if p.counts else None for p in parts], (one.macs for one in gone))
         if torch_macs is not None and torch_macs != cost.macs:
             notes.append(f"the counters disagree: fvcore {torch_macs:,} MACs, ONNX graph {cost.macs:,}")
         uncounted = {op for part in parts if part.counts for op in part.counts.uncounted} | set(cost.uncounted)
@@ -192,14 +194,14 @@ class CaseBuilder:
         checks = tuple(deployment_checklist(model))
         path.unlink()
         return Built(
-            measurements=(*_measurements(cost, parts, torch_macs), *_cuts(checked)),
+            measurements=(*_measurements(cost, parts, torch_macs, [one.params for one in gone]), *_cuts(checked)),
             findings=with_substitutes(added or judged, substitutes),
             checks=checks,
             uncounted=tuple(sorted(uncounted)),
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
-            # where the runtime's own graph cannot be had, a case shares none
-            regions=regions(graph, occupied) if self.protocol.provider == "cpu" else (),
+            # where the runtime's own graph cannot be had, or layers are gone from it, a case shares none
+            regions=regions(graph, occupied) if self.protocol.provider == "cpu" and not gone else (),
             kinds=kinds,
             peak=cost.activation_peak,
             need=need,
@@ -252,9 +254,11 @@ def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.M
     return graph, {("", ""): partial(builder.rewrites, spec, 1, plane, OPSET)}
 
 
-def _measurements(cost: GraphCost, parts: list[Part], torch_macs: int | None) -> tuple[Measurement, ...]:
+def _measurements(
+    cost: GraphCost, parts: list[Part], torch_macs: int | None, params_gone: Iterable[int]
+) -> tuple[Measurement, ...]:
     counted = [part.counts.params if part.counts else None for part in parts]
-    params = _summed(counted)
+    params = _summed(counted, params_gone)
     found = [
         measurement(
             "params",
@@ -290,9 +294,11 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _summed(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+def _summed(values: list[int | None], gone: Iterable[int | None] = ()) -> int | None:
+    """The sum of values less that of what is gone; ``None`` where any is unknown."""
+    found = [*values, *(None if value is None else -value for value in gone)]
+    known = [value for value in found if value is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def _needs(peak: int, need: int, free: int) -> str:

@@ -1,58 +1,60 @@
 """Counts the cases of a plan without a clock and without an export: parameters, MACs and FLOPs within seconds.
 
-A host is traced once per size; a module once per plane, by fvcore with the handles of ``graph.torch_counts``. A registered
-module's closed form is compared with the trace, and stands in for it where the trace would not fit in memory. Whatever keeps
-a case from being counted is its own row's reason: the others are counted all the same.
+A host is traced once per size; a module once per plane, by fvcore with the handles of ``graph.torch_counts``. What is
+registered is built without weights and first run on the device ``meta``, which has shapes and no memory: that shows its
+planes, and whether a trace would fit in memory. A registered module's closed form is compared with the trace, and stands in
+for it where it would not. Whatever keeps a case from being counted is its own row's reason: the others are counted all the
+same.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from itertools import chain
 from math import prod
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from attnbench.core.catalogue import is_reference, merge_options
+from attnbench.core.catalogue import is_reference
 from attnbench.core.columns import COUNTS
 from attnbench.core.errors import AttnbenchError, CaseFailure
-from attnbench.core.grammar import Spec, parse_variant
+from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Failure, Record, Run, RunHeader
+from attnbench.core.sources import source_hash
+from attnbench.core.units import bytes_text
 from attnbench.core.versions import version
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
 from attnbench.graph.splice import tensors
-from attnbench.graph.torch_counts import CountStep, count_torch, derivation, fvcore_default, parameters_of
-from attnbench.hosts import declared_placements, modules_by_site
+from attnbench.graph.torch_counts import CountStep, bytes_written, parameters_of, trace
+from attnbench.hosts import HOSTS, REPLACED, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
+from attnbench.measure.cache import kept
 from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
-from attnbench.measure.parts import torch_host
-from attnbench.modules import MODULES, Plane, build_module
+from attnbench.measure.parts import replaced_layers, torch_host
+from attnbench.measure.readings import readings
+from attnbench.modules import MODULES, Plane, build_module, check_spec, module_options, row_stride
 from attnbench.study.plan import Plan, PlannedCase
+
+DEEP, WIDE = 64_000, 16
+"""Bytes that no trace needs, below which its need is not asked for: a position of the input, and of a module a channel and
+pair of positions, which is several maps of scores for each of as many heads as there are channels."""
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-FLOAT_BYTES = 4
-MAPS_AT_ONCE = 4
-"""How many maps of positions x positions a tracing may hold at once: scores, their softmax, and copies of both."""
-
-
-FVCORE = "with the norms and pooling that fvcore adds by default"
-PTFLOPS = "with biases, norms, activations and pooling added, as ptflops does"
-BIASED = frozenset(("convolution", "linear", "addmm"))
-ACTIVATIONS = frozenset(("relu", "relu6", "hardtanh", "sigmoid", "silu"))
 
 
 @dataclass(frozen=True)
 class Counts:
     """A host or a module counted: what it comes to, what was not counted, and how it came about.
 
-    ``default`` is what fvcore answers without handles of ours, where it was asked.
+    ``traced`` says that the steps are those of torch, of which other counters have readings.
     """
 
     params: int
@@ -61,7 +63,14 @@ class Counts:
     notes: tuple[str, ...] = ()
     steps: tuple[CountStep, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
-    default: int | None = None
+    traced: bool = True
+
+    def gone(self) -> "Counts":
+        """The same with every number below zero: layers that a module took the place of."""
+        numbers = ("macs", "elements", "calls", "default")
+        steps = (replace(step, **{name: -getattr(step, name) for name in numbers}) for step in self.steps)
+        layers = tuple((path, -params) for path, params in self.layers)
+        return Counts(-self.params, -self.macs, steps=tuple(steps), layers=layers)
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,40 @@ def count_plan(plan: Plan, *, per_op: bool = False, at: Callable[[str], None] = 
     """Count every case of a plan; a case that cannot be counted is a record with the reason. ``at`` is told each label."""
     asked = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
     claimed = {(c.get("host"), c["variant"]) for c in asked}
+    counter = _Counter(plan.protocol.seed)
+    found = [(planned.case, partial(counter.parts, planned)) for planned in plan.cases]
+    return _counted(found, plan.document, claimed, per_op=per_op, at=at)
+
+
+def count_modules(specs: Iterable[Spec], plane: Plane, batch: int = 1, *, per_op: bool = False) -> CountedPlan:
+    """Count modules without a host; their cases have the module for a variant and the plane for a size."""
+    specs, counter = list(specs), _Counter(0)
+    for spec in specs:
+        check_spec(spec)
+    size = f"{plane.channels}x{plane.height}x{plane.width}"
+    found = [(Case("", str(s), size, batch), partial(counter.alone, s, batch, plane)) for s in dict.fromkeys(specs)]
+    return _counted(found, {"cases": []}, set(), per_op=per_op)
+
+
+_Parts = list[tuple[str, Counts]]
+"""What is counted of a case, by name."""
+
+
+def _counted(
+    cases: Sequence[tuple[Case, Callable[[], _Parts]]],
+    document: Mapping[str, Any],
+    claimed: set[tuple[str | None, str]],
+    *,
+    per_op: bool,
+    at: Callable[[str], None] = nobody,
+) -> CountedPlan:
     records: list[Record] = []
     derived: list[dict[str, Any]] = []
-    readings: dict[Case, dict[str, int]] = {}
-    counter = _Counter(per_op or bool(claimed), plan.protocol.seed)
-    for planned in plan.cases:
-        case = planned.case
+    other: dict[Case, Mapping[str, int]] = {}
+    for case, count in cases:
         at(case.label)
         try:
-            parts = counter.parts(planned)
+            parts = count()
         except CaseFailure as failure:
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
             records.append(Record(case, failure.status, failure=why))
@@ -96,72 +130,133 @@ def count_plan(plan: Plan, *, per_op: bool = False, at: Callable[[str], None] = 
         records.append(_record(case, parts))
         if per_op:
             derived += _derived(case, parts)
-        if {(case.host, case.variant), (None, case.variant)} & claimed:
-            readings[case] = _readings([counts for _, counts in parts])
-    header = RunHeader(0, version("attnbench"), "", plan.document, {}, {}, {}, {}, tuple(p.case for p in plan.cases))
-    return CountedPlan(Run(header, tuple(records)), tuple(derived), readings)
+        if {(case.host, case.variant), (None, case.variant)} & claimed and all(counts.traced for _, counts in parts):
+            other[case] = readings(step for _, counts in parts for step in counts.steps)
+    header = RunHeader(0, version("attnbench"), "", document, {}, {}, {}, {}, tuple(case for case, _ in cases))
+    return CountedPlan(Run(header, tuple(records)), tuple(derived), other)
 
 
-_Host = tuple[Counts, dict[str, Plane]]
+@dataclass(frozen=True)
+class _Host:
+    """A host counted: its planes by site, and how to count what modules take the place of at a site."""
+
+    counts: Counts
+    planes: Mapping[str, Plane]
+    replaced: Callable[[str], Counts | None] = lambda _site: None
 
 
 @dataclass
 class _Counter:
     """Counts the parts of cases, and keeps what cases share: counts, or why there are none."""
 
-    explained: bool
     seed: int
     hosts: dict[Case, _Host | CaseFailure] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane], Counts | CaseFailure] = field(default_factory=dict)
 
-    def parts(self, planned: PlannedCase) -> list[tuple[str, Counts]]:
-        """The host and each module of a case by name, counted. Raises ``CaseFailure``."""
-        batch, (host, planes) = planned.case.batch, self._host(planned)
+    def parts(self, planned: PlannedCase) -> _Parts:
+        """The host, each module of a case and what modules take the place of by name, counted. Raises ``CaseFailure``."""
+        batch, host = planned.case.batch, self._host(planned)
         with _failing("count", ""):
-            occupied = _occupied(planned, planes)
-        return [("host", host), *((f"{spec} at {site}", self._module(spec, batch, planes[site])) for site, spec in occupied)]
+            variant, placements = parse_variant(planned.case.variant), declared_placements(planned.host)
+            found = modules_by_site(variant, host.planes, placements, planned.case.host)
+        parts = [("host", host.counts)]
+        for site, row in found.items():
+            row_stride(site, row, host.planes[site].stride)
+            gone = host.replaced(site)
+            if gone is not None:
+                parts.append((f"replaced at {site}", gone.gone()))
+            parts += [(f"{spec} at {site}", self._module(spec, batch, host.planes[site])) for spec in row]
+        return parts
+
+    def alone(self, spec: Spec, batch: int, plane: Plane) -> _Parts:
+        """A module without a host, counted. Raises ``CaseFailure``."""
+        return [(str(spec), self._module(spec, batch, plane))]
 
     def _host(self, planned: PlannedCase) -> _Host:
         count = _onnx_host if planned.host.kind == "onnx" else self._torch_host
         return _kept(self.hosts, planned.case.baseline, f"host {planned.case.host}: ", lambda: count(planned))
 
     def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
-        count = partial(self._count_module, spec, batch, plane)
+        count = partial(_count_module, spec, batch, plane)
         return _kept(self.modules, (spec, batch, plane), f"module {spec}: ", count)
 
-    def _torch_host(self, planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
-        host, shape = torch_host(planned.case, planned.host, self.seed)
-        planes: dict[str, Plane] = {}
+    def _torch_host(self, planned: PlannedCase) -> _Host:
+        case, spec = planned.case, parse_spec(planned.host.spec)
+        if planned.host.kind != "registered":
+            host, shape = torch_host(case, planned.host, self.seed)
+            return _Host(_traced(host, shape), _planes(host, shape))
+        planes = {site: place.at(*parse_size(case.size)) for site, place in declared_places(spec).sites.items()}
+        question = {"counts": str(spec), "at": [case.size, case.batch], "source": source_hash(HOSTS, spec.name)}
+        built = cache(lambda: torch_host(case, planned.host, self.seed, "meta"))
 
-        def seen(site: Site, _inputs: object, output: torch.Tensor) -> None:
-            _, channels, height, width = output.shape
-            planes[site.name] = Plane(channels, height, width, site.block_input)
+        def replaced(site: str) -> Counts | None:
+            if not site.endswith(REPLACED):
+                return None
+            layers = replaced_layers(built()[0])
+            return kept(
+                {**question, "site": site}, Counts, lambda: _on_zeros(layers[site], _shape(case.batch, planes[site]))
+            )
 
-        hooks = [site.register_forward_hook(seen) for site in sites_of(host).values()]
-        with torch.no_grad():
-            host(torch.zeros(shape))
-        for hook in hooks:
-            hook.remove()  # a trace would call them with sides that are tensors
-        return self._traced(host, shape), planes
+        return _Host(kept(question, Counts, lambda: _on_zeros(*built())), planes, replaced)
 
-    def _count_module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
-        module = build_module(spec, plane).eval()
-        known = _closed_form(spec, plane)
-        if known is not None and batch * plane.positions**2 * FLOAT_BYTES * MAPS_AT_ONCE > free_memory():
-            return Counts(parameters_of(module), batch * known, notes=(f"{spec}: MACs by closed form, too large to trace",))
-        counts = self._traced(module, _shape(batch, plane))
-        if known is None or batch * known == counts.macs:
-            return counts
-        note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {batch * known:,}"
-        return replace(counts, notes=(note,))
 
-    def _traced(self, module: nn.Module, shape: tuple[int, ...]) -> Counts:
-        counts = count_torch(module, shape)
-        found = Counts(counts.params, counts.macs or 0, counts.uncounted)
-        if not self.explained:
-            return found
-        steps, layers = tuple(derivation(module, shape)), tuple(_layers(module))
-        return replace(found, steps=steps, layers=layers, default=fvcore_default(module, shape))
+def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
+    """The plane at each site of a user's host, seen in one pass."""
+    planes: dict[str, Plane] = {}
+
+    def seen(site: Site, _inputs: object, output: torch.Tensor) -> None:
+        _, channels, height, width = output.shape
+        planes[site.name] = Plane(channels, height, width, site.block_input)
+
+    hooks = [site.register_forward_hook(seen) for site in sites_of(host).values()]
+    with torch.no_grad():
+        host.eval()(torch.zeros(shape))
+    for hook in hooks:
+        hook.remove()  # a trace would call them with sides that are tensors
+    return planes
+
+
+def _count_module(spec: Spec, batch: int, plane: Plane) -> Counts:
+    shape = _shape(batch, plane)
+    if is_reference(spec.name):
+        return _traced(build_module(spec, plane), shape)
+
+    def count() -> Counts:
+        with torch.device("meta"):
+            return _on_zeros(build_module(spec, plane), shape, known)
+
+    known = batch * MODULES.load(spec.name).macs(plane, **module_options(spec))
+    question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": source_hash(MODULES, spec.name)}
+    counts = kept(question, Counts, count, keep=lambda found: found.traced)
+    if known == counts.macs:
+        return counts
+    note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {known:,}"
+    return replace(counts, notes=(note,))
+
+
+def _on_zeros(module: nn.Module, shape: tuple[int, ...], known: int | None = None) -> Counts:
+    """A module on ``meta`` counted: traced with zeros for weights, or by its closed form where memory does not hold that."""
+    free, positions = free_memory(), prod(shape) // shape[1]
+    at_most = positions * (DEEP if known is None else max(DEEP, WIDE * positions * shape[1]))
+    needed = bytes_written(module, shape) if at_most > free else 0
+    if needed > free and known is not None:
+        note = f"MACs by closed form: a trace needs {bytes_text(needed)} of memory, {bytes_text(free)} is free"
+        return Counts(parameters_of(module), known, notes=(note,), traced=False)
+    if needed > free:
+        why = f"a trace needs {bytes_text(needed)} of memory, and {bytes_text(free)} is free: take a smaller size or batch"
+        raise CaseFailure("count", why)
+    params, layers = parameters_of(module), tuple(_layers(module))
+    with torch.device("cpu"), torch.no_grad():
+        real = deepcopy(module).to_empty(device="cpu")
+        for tensor in chain(real.parameters(), real.buffers()):
+            tensor.zero_()
+        return replace(_traced(real, shape), params=params, layers=layers)
+
+
+def _traced(module: nn.Module, shape: tuple[int, ...]) -> Counts:
+    found = trace(module, shape)
+    counts = found.counts
+    return Counts(counts.params, counts.macs or 0, counts.uncounted, steps=found.steps, layers=tuple(_layers(module)))
 
 
 def _kept(kept: dict[K, V | CaseFailure], key: K, what: str, count: Callable[[], V]) -> V:
@@ -191,40 +286,7 @@ def _failing(stage: str, what: str) -> Iterator[None]:
         raise CaseFailure(stage, f"{what}{type(error).__name__}: {error}") from error
 
 
-def _occupied(planned: PlannedCase, planes: Mapping[str, Plane]) -> list[tuple[str, Spec]]:
-    variant = parse_variant(planned.case.variant)
-    found = modules_by_site(variant, planes, declared_placements(planned.host), planned.case.host)
-    return [(site, spec) for site, row in found.items() for spec in row]
-
-
-def _readings(parts: list[Counts]) -> dict[str, int]:
-    """What other counters call MACs: fvcore by default, and those that add biases, norms, activations and pooling.
-
-    Nothing where a part was not traced.
-    """
-    defaults = [counts.default for counts in parts if counts.default is not None]
-    if len(defaults) < len(parts):
-        return {}
-    total = 0
-    for step in (step for counts in parts for step in counts.steps):
-        inputs = [_elements(text) for text in step.inputs.split()]
-        total += step.macs
-        if step.op in BIASED and len(inputs) == 3:
-            total += _elements(step.output)
-        elif step.op == "batch_norm":
-            total += 2 * _elements(step.output)
-        elif step.op in ACTIVATIONS:
-            total += _elements(step.output)
-        elif "pool" in step.op:
-            total += inputs[0]
-    return {FVCORE: sum(defaults), PTFLOPS: total}
-
-
-def _elements(shape: str) -> int:
-    return prod(map(int, shape.split("x")))
-
-
-def _derived(case: Case, parts: list[tuple[str, Counts]]) -> Iterator[dict[str, Any]]:
+def _derived(case: Case, parts: _Parts) -> Iterator[dict[str, Any]]:
     """Each layer's parameters, each op's MACs and element operations, and what they come to."""
 
     def row(part: str, layer: str = "", op: str = "", macs: int | None = None, **more: Any) -> dict[str, Any]:
@@ -246,7 +308,7 @@ def _sum(parts: Iterable[tuple[str, Counts]], name: str) -> int:
     return sum(getattr(counts, name) for _, counts in parts)
 
 
-def _record(case: Case, parts: list[tuple[str, Counts]]) -> Record:
+def _record(case: Case, parts: _Parts) -> Record:
     params, macs = _sum(parts, "params"), _sum(parts, "macs")
     figures = (measurement("params", params), measurement("macs", macs), measurement("flops", 2 * macs))
     uncounted = sorted({op for _, counts in parts for op in counts.uncounted})
@@ -254,13 +316,16 @@ def _record(case: Case, parts: list[tuple[str, Counts]]) -> Record:
     return Record(case, "ok", figures, uncounted=tuple(uncounted), notes=tuple(notes))
 
 
-def _onnx_host(planned: PlannedCase) -> tuple[Counts, dict[str, Plane]]:
+def _onnx_host(planned: PlannedCase) -> _Host:
     model = parse(read_host_file(planned.host.spec))
     cost = graph_cost(model)
     planes = {name: Plane(*shape[1:]) for name, shape in tensors(model).items()}
     steps = tuple(CountStep("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
-    note = "host from an ONNX file: params are its float weights"
-    return Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps), planes
+    note = (
+        "host from an ONNX file: params are its float weights; what the exporter folded (norms into convolutions, "
+        "constants) is counted as folded, so that they may differ from the torch model's"
+    )
+    return _Host(Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps, traced=False), planes)
 
 
 def _layers(module: nn.Module) -> Iterable[tuple[str, int]]:
@@ -271,14 +336,6 @@ def _layers(module: nn.Module) -> Iterable[tuple[str, int]]:
         seen |= {id(p) for p in own}
         if own:
             yield path, sum(p.numel() for p in own)
-
-
-def _closed_form(spec: Spec, plane: Plane) -> int | None:
-    """A registered module's MACs for one image by its paper's formula."""
-    if is_reference(spec.name):
-        return None
-    entry = MODULES.load(spec.name)
-    return int(entry.macs(plane, **merge_options("module", spec, entry.options)))
 
 
 def _shape(batch: int, plane: Plane) -> tuple[int, ...]:

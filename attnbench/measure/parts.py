@@ -40,7 +40,14 @@ def host_part(case: Case, reference: HostReference, seed: int, *, canonical: boo
     if missing:
         raise CaseFailure("export", f"the host's output does not depend on site {', '.join(sorted(missing))}")
     plain = serialise(splice(graph, {}))
-    return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal)
+    shapes = planes(parse(graph))
+    replaced = {site: count_torch(layers, shapes[site]) for site, layers in replaced_layers(host).items()}
+    return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal, replaced=replaced)
+
+
+def replaced_layers(host: nn.Module) -> dict[str, nn.Module]:
+    """What a module takes the place of, by site."""
+    return {name: nn.Sequential(*site.replaces) for name, site in sites_of(host).items() if site.replaces}
 
 
 def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: bool, opset: int) -> Part:
@@ -54,9 +61,11 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     graph = to_onnx(module, shape, canonical=canonical, opset=needed)
     model = parse(graph)
     given = [static_shape(output) for output in model.graph.outputs]
-    if given[:1] != [shape]:  # further ones are a tap's
+    wanted = (*shape[:2], *(-(-side // plane.stride) for side in shape[2:]))
+    if given[:1] != [wanted]:  # further ones are a tap's
         found = " and ".join(str(list(g)) for g in given)
-        raise CaseFailure("build", f"module {spec} turns {list(shape)} into {found}: it must keep the shape")
+        must = "keep the shape" if wanted == shape else f"give {list(wanted)}"
+        raise CaseFailure("build", f"module {spec} turns {list(shape)} into {found}: it must {must}")
     peak = math.ceil(activation_peak(model) * MEMORY_FACTOR)
     if peak > free_memory() / 2:
         note = f"{spec}: not run against torch, which would need more memory than is free"
@@ -65,14 +74,18 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
 
 
-def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:
-    """The network that a reference names, with seeded weights, and the shape of the case's input to it."""
+def torch_host(case: Case, reference: HostReference, seed: int, device: str = "cpu") -> tuple[nn.Module, tuple[int, ...]]:
+    """The network that a reference names, with seeded weights, and the shape of the case's input to it.
+
+    A registered host is made on the device; ``meta`` has shapes and no weights.
+    """
     spec = parse_spec(reference.spec)
     torch.manual_seed(seed)
     channels = reference.input_channels
     if reference.kind == "registered":
         entry = HOSTS.load(spec.name)
-        host: nn.Module = entry.build(**host_options(spec))
+        with torch.device(device):
+            host: nn.Module = entry.build(**host_options(spec))
         channels = entry.input_channels
     else:
         host = _user_host(spec, reference, parse_size(case.size))

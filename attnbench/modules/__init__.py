@@ -3,11 +3,19 @@
 This package's root imports no torch, so that the modules can be listed without it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from attnbench.core.catalogue import Catalogue, accepted, is_reference, load_object, merge_options, refuse_unknown_options
+from attnbench.core.catalogue import (
+    Catalogue,
+    accepted,
+    check_ranges,
+    is_reference,
+    load_object,
+    merge_options,
+    refuse_unknown_options,
+)
 from attnbench.core.errors import CaseRefused, InputError
 from attnbench.core.grammar import OptionValue, Spec
 
@@ -22,18 +30,25 @@ class Plane:
     """The tensor a module is put on: ``channels`` maps of ``height`` x ``width``.
 
     ``block_input`` is what a slot of a host offers beside it: the channels that came into the block around the slot. It is
-    0 at every other place.
+    0 at every other place. ``stride`` is what the sides are divided by (rounded up) at a place that replaces a convolution,
+    and 1 at every other place.
     """
 
     channels: int
     height: int
     width: int
     block_input: int = 0
+    stride: int = 1
 
     @property
     def positions(self) -> int:
         """Height times width, the N of the papers."""
         return self.height * self.width
+
+    @property
+    def written(self) -> int:
+        """The positions of what a module writes: those of the plane, divided by the stride both ways and rounded up."""
+        return -(-self.height // self.stride) * -(-self.width // self.stride)
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,9 @@ class AttentionModule:
     ``macs(plane, **options)`` are the closed forms, written from the paper and not from the code, that tests compare the
     code with; MACs are those of convolutions, linear layers and matrix products. ``refuses`` says why a plane or an option
     is out of the module's own definition, or nothing. ``source`` is the authors' code or the document it follows.
+
+    A whole number among the options is at least 1 and any other number above 0, unless ``least`` names the smallest that an
+    option may be; ``choices`` list what it may be where it is not free.
 
     ``rewrite_of`` names modules that this one computes exactly with other ops, for an NPU that refuses theirs; its class
     then has ``adopt(original)``, which takes the original's weights over. ``opset`` is the lowest ONNX opset that has its
@@ -61,6 +79,8 @@ class AttentionModule:
     params: Callable[..., int]
     macs: Callable[..., int]
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
+    choices: Mapping[str, tuple[OptionValue, ...]] = field(default_factory=dict)
     refuses: Callable[..., str] | None = None
     rewrite_of: tuple[str, ...] = ()
     opset: int = 0
@@ -83,6 +103,12 @@ def no_hidden_channel(plane: Plane, reduction: int) -> str:
     return f"needs at least {reduction} channels (channels / reduction is 0)" if plane.channels < reduction else ""
 
 
+def in_eights(channels: float) -> int:
+    """The nearest multiple of 8, at least 8 and no less than nine tenths of it: how mobile networks round channels."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
 def even_kernel(_plane: Plane, kernel: int, **_options: OptionValue) -> str:
     """The refusal of a kernel that has no middle; empty for one that has."""
     return "" if kernel % 2 else f"kernel must be odd, not {kernel}"
@@ -94,15 +120,27 @@ def build_module(spec: Spec, plane: Plane) -> "nn.Module":
     Raises ``UnknownName`` or ``InputError`` for a spec that means nothing, ``CaseRefused`` for a plane that the module's
     definition excludes, and ``CaseFailure`` through the caller for whatever the user's own code raises.
     """
-    size = asdict(plane)
+    size = {name: value for name, value in asdict(plane).items() if name != "stride" or value != 1}
+    where = f"{spec} at {plane.channels}x{plane.height}x{plane.width}"
     if is_reference(spec.name):
-        return _build_user_module(spec, size)
+        return _build_user_module(spec, size, where)
     entry: AttentionModule = MODULES.load(spec.name)
-    options = merge_options("module", spec, entry.options)
+    options = module_options(spec)
+    taken = accepted(entry.build, size)
     reason = entry.refuses(plane, **options) if entry.refuses else ""
-    if reason:
-        raise CaseRefused("build", f"{spec} at {plane.channels}x{plane.height}x{plane.width}: {reason}")
-    return entry.build(**accepted(entry.build, size), **options)
+    if reason or "stride" in size.keys() - taken.keys():
+        raise CaseRefused("build", f"{where}: {reason or _KEEPS_SIZE}")
+    return entry.build(**taken, **options)
+
+
+_KEEPS_SIZE = "it keeps the size of a map, and this place divides it: choose a module that takes a stride"
+
+
+def row_stride(site: str, row: Sequence[Spec], stride: int) -> int:
+    """The stride for a module at a site. Raises ``CaseRefused`` for several in a row where the sides are divided."""
+    if stride > 1 and len(row) > 1:
+        raise CaseRefused("build", f"{'+'.join(map(str, row))} at {site}: one module stands where a stride is replaced")
+    return stride
 
 
 def module_names(*, taps: bool = False) -> list[str]:
@@ -123,14 +161,20 @@ def rewrites_of(spec: Spec) -> list[Spec]:
 
 def check_spec(spec: Spec) -> None:
     """Raise ``InputError`` where a spec names no module or an option it does not have; imports no torch."""
-    if is_reference(spec.name):
-        return
-    known = MODULES.find(spec.name).get("options")
-    if known is not None:
-        merge_options("module", spec, known)
+    if not is_reference(spec.name) and not MODULES.find(spec.name).origin.startswith("entry point "):
+        module_options(spec)
 
 
-def _build_user_module(spec: Spec, size: dict[str, int]) -> "nn.Module":
+def module_options(spec: Spec) -> dict[str, OptionValue]:
+    """A registered module's options with the spec's own in place. Raises ``InputError`` for one out of its range."""
+    entry = MODULES.find(spec.name)
+    told = vars(MODULES.load(spec.name)) if entry.origin.startswith("entry point ") else entry.fields
+    options = merge_options("module", spec, told.get("options") or {})
+    check_ranges("module", spec, options, told.get("least") or {}, told.get("choices") or {})
+    return options
+
+
+def _build_user_module(spec: Spec, size: dict[str, int], where: str) -> "nn.Module":
     from torch import nn  # noqa: PLC0415  this package's root is listed without torch
 
     factory = load_object(spec.name, "module")
@@ -139,6 +183,8 @@ def _build_user_module(spec: Spec, size: dict[str, int]) -> "nn.Module":
     taken = accepted(factory, size)
     if "channels" not in taken:
         raise InputError(f"module '{spec.name}' takes no argument 'channels': it must take channels [, height, width]")
+    if "stride" in size.keys() - taken.keys():
+        raise CaseRefused("build", f"{where}: {_KEEPS_SIZE}")
     refuse_unknown_options("module", spec, factory)
     built: Any = factory(**taken, **spec.options)
     if not isinstance(built, nn.Module):

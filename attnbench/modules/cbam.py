@@ -182,6 +182,7 @@ ENTRIES = (
         paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018",
         source="design report, section 4.2 (NPUCBAMBlock)",
         options={"reduction": 16, "minimum": 8, "kernel": 7, "spatial_limit": 256},
+        least={"spatial_limit": 0},
         params=_npu_params,
         macs=_npu_macs,
         refuses=even_kernel,

@@ -13,8 +13,6 @@ from torch import nn
 
 from attnbench.modules import AttentionModule, Plane, too_narrow
 
-FORMS = ("minus", "theta", "plus")
-
 
 class GatherExcite(nn.Module):
     """Scales each channel by a gate gathered from all of its positions; ``form`` is minus, theta or plus."""
@@ -36,8 +34,6 @@ class GatherExcite(nn.Module):
 
 
 def _refuses(plane: Plane, form: str, reduction: int) -> str:
-    if form not in FORMS:
-        return f"form must be one of {', '.join(FORMS)}, not {form}"
     return too_narrow(plane, reduction) if form == "plus" else ""
 
 
@@ -60,6 +56,7 @@ ENTRIES = (
         paper="Hu et al., Gather-Excite: Exploiting Feature Context in Convolutional Neural Networks, NeurIPS 2018",
         source="github.com/hujie-frank/GENet models RN50-GEPF, GEP, GEPP",
         options={"form": "theta", "reduction": 16},
+        choices={"form": ("minus", "theta", "plus")},
         params=_params,
         macs=_macs,
         refuses=_refuses,

@@ -5,6 +5,10 @@ Lu, Liu, Cheng, Hu: Visual Attention Network, Computational Visual Media 2023.
 
 From the authors' ``van.py`` (``Visual-Attention-Network/VAN-Classification``). ``projected`` is their whole attention
 layer: a 1x1 convolution and GELU before, a 1x1 convolution after, and the input added.
+
+``lska`` makes the gate of rows and columns: each depthwise kernel is a 1xk and a kx1 one behind each other. Lau, Po, Rehman:
+Large Separable Kernel Attention, Expert Systems with Applications 2024; kernels and dilations of each reach from
+``StevenLauHKHK/Large-Separable-Kernel-Attention``.
 """
 
 import torch
@@ -42,6 +46,33 @@ class ProjectedLKA(nn.Module):
         return x + self.leave(self.attend(functional.gelu(self.enter(x))))
 
 
+SEPARATED = {7: (3, 3, 2), 11: (3, 5, 2), 23: (5, 7, 3), 35: (5, 11, 3), 41: (5, 13, 3), 53: (5, 17, 3)}
+"""By the reach: the near kernel, the far kernel, and the far one's dilation."""
+
+
+class LargeSeparableKernelAttention(nn.Module):
+    """``x`` times four one-dimensional depthwise convolutions and a 1x1 convolution of ``x``."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        near, far, dilation = SEPARATED[kernel]
+        reach = dilation * (far // 2)
+        self.near_row = nn.Conv2d(channels, channels, (1, near), padding=(0, near // 2), groups=channels)
+        self.near_column = nn.Conv2d(channels, channels, (near, 1), padding=(near // 2, 0), groups=channels)
+        self.far_row = nn.Conv2d(channels, channels, (1, far), padding=(0, reach), groups=channels, dilation=dilation)
+        self.far_column = nn.Conv2d(channels, channels, (far, 1), padding=(reach, 0), groups=channels, dilation=dilation)
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, C, H, W]`` to the same shape."""
+        return x * self.mix(self.far_column(self.far_row(self.near_column(self.near_row(x)))))
+
+
+def _taps(kernel: int) -> int:
+    near, far, _ = SEPARATED[kernel]
+    return 2 * (near + far)
+
+
 def lka(channels: int, projected: bool) -> nn.Module:
     """The gate alone, or VAN's whole attention layer."""
     return ProjectedLKA(channels) if projected else LargeKernelAttention(channels)
@@ -68,5 +99,17 @@ ENTRIES = (
         options={"projected": False},
         params=_params,
         macs=_macs,
+    ),
+    AttentionModule(
+        name="lska",
+        build=LargeSeparableKernelAttention,
+        summary="gate from rows and columns of depthwise kernels, near and dilated, and a 1x1 convolution",
+        paper="Lau et al., Large Separable Kernel Attention, Expert Systems with Applications 2024",
+        year=2023,
+        source="github.com/StevenLauHKHK/Large-Separable-Kernel-Attention",
+        options={"kernel": 7},
+        choices={"kernel": (7, 11, 23, 35, 41, 53)},
+        params=lambda p, kernel: p.channels**2 + (_taps(kernel) + 5) * p.channels,
+        macs=lambda p, kernel: (p.channels**2 + _taps(kernel) * p.channels) * p.positions,
     ),
 )

@@ -98,6 +98,7 @@ ENTRIES = (
         year=2021,
         source="github.com/apple/ml-cvnets cvnets/modules/mobilevit_block.py",
         options={"dim": 0, "depth": 2, "heads": 4, "expansion": 2},
+        least={"dim": 0},
         params=_params,
         macs=_macs,
         refuses=_refuses,

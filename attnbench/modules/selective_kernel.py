@@ -16,11 +16,11 @@ from attnbench.modules import AttentionModule, Plane
 class SelectiveKernel(nn.Module):
     """The sum of two convolutions, each channel weighed between them."""
 
-    def __init__(self, channels: int, groups: int, reduction: int, minimum: int) -> None:
+    def __init__(self, channels: int, groups: int, reduction: int, minimum: int, stride: int = 1) -> None:
         super().__init__()
         hidden = max(channels // reduction, minimum)
-        self.near = self._branch(channels, groups, 1)
-        self.far = self._branch(channels, groups, 2)
+        self.near = self._branch(channels, groups, 1, stride)
+        self.far = self._branch(channels, groups, 2, stride)
         self.squeeze = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU()
         )
@@ -28,12 +28,12 @@ class SelectiveKernel(nn.Module):
         self.far_weight = nn.Conv2d(hidden, channels, 1, bias=False)
 
     @staticmethod
-    def _branch(channels: int, groups: int, dilation: int) -> nn.Sequential:
-        conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False)
+    def _branch(channels: int, groups: int, dilation: int, stride: int) -> nn.Sequential:
+        conv = nn.Conv2d(channels, channels, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False)
         return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, C, H, W]`` to the same shape."""
+        """``[N, C, H, W]`` to ``[N, C, H / stride, W / stride]``."""
         near, far = self.near(x), self.far(x)
         squeezed = self.squeeze(near + far)
         weights = torch.softmax(torch.cat([self.near_weight(squeezed), self.far_weight(squeezed)], 2), 2)
@@ -47,7 +47,7 @@ def _params(plane: Plane, groups: int, reduction: int, minimum: int) -> int:
 
 def _macs(plane: Plane, groups: int, reduction: int, minimum: int) -> int:
     c, d = plane.channels, max(plane.channels // reduction, minimum)
-    return 18 * c * c // groups * plane.positions + 3 * c * d
+    return 18 * c * c // groups * plane.written + 3 * c * d
 
 
 ENTRIES = (

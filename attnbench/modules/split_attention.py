@@ -4,7 +4,7 @@ The means of their sum pass a bottleneck and become one weight a channel and map
 a block, not a gate. Zhang et al.: ResNeSt: Split-Attention Networks, CVPRW 2022.
 
 From the authors' ``splat.py`` (``zhanghang1989/ResNeSt``): radix 2, reduction 4 with 32 channels at least, cardinality
-1.
+1. A stride is a 3x3 mean pooling behind it, as in ``resnet.py`` there.
 """
 
 import torch
@@ -16,7 +16,7 @@ from attnbench.modules import AttentionModule, Plane
 class SplitAttention(nn.Module):
     """The ``radix`` maps of one grouped convolution, weighed per channel."""
 
-    def __init__(self, channels: int, radix: int, reduction: int, minimum: int) -> None:
+    def __init__(self, channels: int, radix: int, reduction: int, minimum: int, stride: int = 1) -> None:
         super().__init__()
         hidden = max(channels * radix // reduction, minimum)
         self.radix = radix
@@ -29,14 +29,15 @@ class SplitAttention(nn.Module):
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, hidden, 1), nn.BatchNorm2d(hidden), nn.ReLU()
         )
         self.weights = nn.Conv2d(hidden, channels * radix, 1)
+        self.narrow = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, C, H, W]`` to the same shape."""
+        """``[N, C, H, W]`` to ``[N, C, H / stride, W / stride]``."""
         batch, channels = x.shape[:2]
         maps = self.split(x).chunk(self.radix, 1)
         weights = self.weights(self.squeeze(sum(maps))).reshape(batch, self.radix, channels, 1, 1)
         gates = torch.softmax(weights, 1).unbind(1)
-        return sum(one * gate for one, gate in zip(maps, gates, strict=True))
+        return self.narrow(sum(one * gate for one, gate in zip(maps, gates, strict=True)))
 
 
 def _hidden(plane: Plane, radix: int, reduction: int, minimum: int) -> int:

@@ -15,8 +15,8 @@ from torch import nn
 from attnbench.modules import AttentionModule, Plane
 
 
-class TransformerBlock(nn.Module):
-    """A pre-norm encoder block on the positions of a map."""
+class TokenBlock(nn.Module):
+    """A pre-norm encoder block on tokens ``[N, tokens, C]``."""
 
     def __init__(self, channels: int, heads: int, expansion: int) -> None:
         super().__init__()
@@ -32,11 +32,9 @@ class TransformerBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, C, H, W]`` to the same shape."""
-        tokens = x.flatten(2).transpose(1, 2)
-        tokens = tokens + self._attend(self.attention_norm(tokens))
-        tokens = tokens + self.perceptron(tokens)
-        return tokens.transpose(1, 2).reshape(x.shape)
+        """The same shape."""
+        x = x + self._attend(self.attention_norm(x))
+        return x + self.perceptron(x)
 
     def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
         batch, positions, channels = tokens.shape
@@ -45,6 +43,14 @@ class TransformerBlock(nn.Module):
         scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(channels // self.heads)
         attended = torch.matmul(torch.softmax(scores, -1), value)
         return self.project(attended.transpose(1, 2).reshape(tokens.shape))
+
+
+class TransformerBlock(TokenBlock):
+    """The block on the positions of a map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, C, H, W]`` to the same shape."""
+        return super().forward(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
 
 
 def _params(plane: Plane, heads: int, expansion: int) -> int:  # noqa: ARG001  heads share out the same weights

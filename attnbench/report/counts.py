@@ -35,18 +35,41 @@ def cases(run: Run) -> Table:
             "MACs (M)": scaled(row.number("macs"), 1e6, 3),
             "FLOPs (M)": scaled(row.number("flops"), 1e6, 3),
             "MACs (+%)": _added(row, "macs_delta_pct"),
-            **({"uncounted ops": row.text("uncounted_ops") or MISSING} if uncounted else {}),
-            **({"notes": next(filter(None, map(row.text, NOTED)), MISSING)} if noted else {}),
+            **_told(row, uncounted=uncounted, noted=noted),
         }
         for row in rows
     ).keyed(*WHERE, minor=("FLOPs (M)", "notes"))
+
+
+def modules(run: Run) -> Table:
+    """One row a module without a host: what it comes to at one plane, channels x height x width."""
+    rows = rows_of(run)
+    uncounted, noted = (any(row.text(name) for row in rows for name in names) for names in (("uncounted_ops",), NOTED))
+    return Table.of(
+        {
+            "module": row.case.variant,
+            "plane": row.case.size,
+            "params": count(row.number("params")),
+            "MACs (M)": scaled(row.number("macs"), 1e6, 3),
+            "FLOPs (M)": scaled(row.number("flops"), 1e6, 3),
+            **_told(row, uncounted=uncounted, noted=noted),
+        }
+        for row in rows
+    )
+
+
+def _told(row: Row, *, uncounted: bool, noted: bool) -> dict[str, str]:
+    return {
+        **({"uncounted ops": row.text("uncounted_ops") or MISSING} if uncounted else {}),
+        **({"notes": next(filter(None, map(row.text, NOTED)), MISSING)} if noted else {}),
+    }
 
 
 def derivation(derived: Iterable[Mapping[str, Any]]) -> Table:
     """How counts come about, a row an op of a layer: the shapes it reads and writes, and what that comes to."""
     return Table.of(
         {
-            "case": f"{row['host']} {row['size']} {row['variant']}",
+            "case": f"{row['host']} {row['size']} {row['variant']}".strip(),
             **{name: row[name] for name in ("part", "layer", "op", "inputs", "output")},
             **{name: "" if row[name] is None else count(row[name]) for name in ("params", "macs", "elementwise_ops")},
         }
@@ -86,16 +109,18 @@ def _why(refuted: JudgedClaim, row: Row, readings: Mapping[str, int]) -> str:
     claim = refuted.claim
     other: Claim = {**claim, "unit": {"M": "Mi", "G": "Gi", "Mi": "M", "Gi": "G"}.get(claim.get("unit", "1"), "1")}
     tried = {f"in {other['unit']}": judge_claim(other, row)}
-    if claim["metric"] == "macs":
-        tried["as FLOPs, two a MAC"] = judge_claim({**claim, "metric": "flops"}, row)
+    if claim["metric"] in ("macs", "flops"):
+        twin, words = {"macs": ("flops", "as FLOPs, two a MAC"), "flops": ("macs", "as MACs")}[claim["metric"]]
+        for unit, one in (("", claim), (f", in {other['unit']}", other)):
+            tried[f"{words}{unit}"] = judge_claim({**one, "metric": twin}, row)
         for name, value in readings.items():
-            tried[name] = judge_claim(claim, {"macs": value})
-            tried[f"{name}, in {other['unit']}"] = judge_claim(other, {"macs": value})
+            for unit, one in (("", claim), (f", in {other['unit']}", other)):
+                tried[f"{name}{unit}"] = judge_claim({**one, "metric": "macs"}, {"macs": value})
     fits = [name for name, result in tried.items() if result.verdict == CONFIRMED]
     parts = [f"counted is {_apart(refuted)} off"]
     if fits:
         parts.append(f"fits {fits[0]}")
-    elif claim["metric"] == "macs":
+    elif claim["metric"] in ("macs", "flops"):
         name = min(tried, key=lambda name: abs(float(tried[name].value or 0) - float(claim["value"])))
         parts.append(f"fits no other reading; nearest {name} ({_apart(tried[name])})")
     return "; ".join(filter(None, (*parts, claim.get("text", ""))))

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from attnbench.core.catalogue import range_text
+from attnbench.core.grammar import OptionValue, Spec
 from attnbench.core.protocol import settings as known_settings
 from attnbench.core.units import MISSING
-from attnbench.hosts import HOSTS, describe_sites, site_table
+from attnbench.hosts import HOSTS, declared_places, describe_sites
 from attnbench.modules import MODULES
 from attnbench.report import FORMATS
 from attnbench.report.table import Table
@@ -19,7 +21,7 @@ def modules() -> Table:
         {
             "module": name,
             "what it does": entry.get("summary", ""),
-            "options": _options(entry.get("options") or {}),
+            "options": _options(entry.get("options") or {}, entry.get("choices") or {}, entry.get("least") or {}),
             "paper": entry.get("paper", MISSING),
             "after": entry.get("source", entry.origin),
         }
@@ -34,7 +36,7 @@ def hosts() -> Table:
             "host": name,
             "what it is": entry.get("summary", ""),
             "options": _options(entry.get("options") or {}, entry.get("choices") or {}),
-            "sites": len(site_table(entry.get("sites") or {})) or MISSING,
+            "sites": len(declared_places(Spec(name)).sites) or MISSING,
             "sides": f"multiples of {entry.get('multiple', 1)}",
             "after": entry.get("source", entry.origin),
         }
@@ -144,6 +146,16 @@ def formats() -> Table:
     ).keyed("format")
 
 
-def _options(options: dict[str, object], choices: dict[str, tuple[object, ...]] | None = None) -> str:
-    allowed = {key: f" ({'|'.join(map(str, values))})" for key, values in (choices or {}).items() if values}
-    return ", ".join(f"{key}={value}{allowed.get(key, '')}" for key, value in options.items()) or MISSING
+def _options(
+    options: Mapping[str, OptionValue],
+    choices: Mapping[str, tuple[OptionValue, ...]],
+    least: Mapping[str, float] | None = None,
+) -> str:
+    """Each option with its default and what else it may be."""
+
+    def may_be(key: str, value: OptionValue) -> str:
+        if key in choices:
+            return f" ({'|'.join(map(str, choices[key]))})"
+        return "" if isinstance(value, bool | str) else f" ({range_text(key, value, least or {})})"
+
+    return ", ".join(f"{key}={value}{may_be(key, value)}" for key, value in options.items()) or MISSING

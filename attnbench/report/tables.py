@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from attnbench.core.grammar import parse_size, parse_variant
+from attnbench.core.grammar import parse_size, parse_spec, parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
 from attnbench.core.records import Check, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
-from attnbench.hosts import HOSTS, declared_planes
+from attnbench.hosts import HOSTS, REPLACED, declared_places
 from attnbench.judge.rows import Row, rows_of
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -86,9 +86,8 @@ def _crossed_table(table: CrossedCases, text: Callable[[Row], str]) -> Table:
 
 def planes(host: str, size: str) -> dict[str, str]:
     """A registered host's sites in the order of its entry, each with its shape; of other hosts nothing is known here."""
-    name = host.partition("[")[0]
-    known = declared_planes(name) if name in HOSTS.names() else {}
-    shapes = {site: plane.at(*parse_size(size)) for site, plane in known.items()}
+    known = declared_places(parse_spec(host)).sites if host.partition("[")[0] in HOSTS.names() else {}
+    shapes = {site: plane.at(*parse_size(size)) for site, plane in known.items() if not site.endswith(REPLACED)}
     return {site: f"{plane.channels} channels, {plane.height}×{plane.width}" for site, plane in shapes.items()}
 
 

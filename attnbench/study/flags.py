@@ -1,10 +1,13 @@
 """The study that the command line's flags describe."""
 
+from collections.abc import Iterable, Iterator
+
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import parse_spec
+from attnbench.core.grammar import normal_size, parse_spec
 from attnbench.modules import module_names
 from attnbench.study.file import Matrix, Study, StudyCase, StudyHost, find_study, read_study
 from attnbench.study.plan import ALL
@@ -63,5 +66,16 @@ def from_flags(
         raise InputError("--host needs --module with --place, or --variant: name what to put where")
     else:
         found = read_study(find_study(study or "report"))
+    if sizes:
+        found = replace(found, case=tuple(_at(found.case, set(map(normal_size, sizes)))))
     given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
     return replace(found, **{key: value for key, value in given.items() if value})
+
+
+def _at(cases: Iterable[StudyCase], sizes: set[str]) -> Iterator[StudyCase]:
+    """The cases that are asked for at any of these sizes, at those alone."""
+    for case in cases:
+        if case.sizes is UNSET or not case.sizes:
+            yield case
+        elif left := tuple(size for size in case.sizes if normal_size(size) in sizes):
+            yield replace(case, sizes=left)

@@ -15,7 +15,15 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_variant, quote
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
-from attnbench.hosts import HostReference, check_host, check_size, declared_placements, declared_sites, modules_by_site
+from attnbench.hosts import (
+    REPLACED,
+    HostReference,
+    check_host,
+    check_size,
+    declared_placements,
+    declared_sites,
+    modules_by_site,
+)
 from attnbench.modules import check_spec, module_names
 from attnbench.npu.targets import load_target
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
@@ -65,14 +73,19 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     protocol, effort = read_settings(common)
     document = _document(study)
     cases: dict[Case, PlannedCase] = {}
-    empty = True
+    empty, found = True, dict[str, None]()
     for host in _hosts(study):
         baseline, asked = _asked(study, host)
         if host.kind == "onnx":
             _check_tensors(host, [one.variant for one in asked])
         for size in _sizes(study, host):
+            found[size] = None
             chosen = [one for one in asked if one.sizes is None or size in one.sizes]
-            empty = empty and not chosen
+            if not chosen:
+                continue
+            empty = False
+            if host.kind != "onnx" or study.sizes:
+                check_size(host, *parse_size(size))
             for one in (baseline, *chosen):
                 own = read_settings({**common, **one.settings, **forced})[1] if one.settings else effort
                 case = Case(host.spec, one.variant, size, study.batch)
@@ -82,6 +95,7 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     _check_unicode(cases)
     if empty:
         raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]] for one of its hosts and sizes")
+    _check_case_sizes(study, found, where)
     return Plan(study.name, tuple(cases.values()), study.targets, protocol, effort, document)
 
 
@@ -92,6 +106,15 @@ def _check_unicode(cases: Iterable[Case]) -> None:
             case.label.encode()
         except UnicodeEncodeError:
             raise InputError(f"{case.label!r} is no valid Unicode: rename the file that it names") from None
+
+
+def _check_case_sizes(study: Study, known: Iterable[str], where: str) -> None:
+    """Raise ``UnknownName`` for a case at a size that no host is asked at."""
+    known = list(known)
+    for number, case in enumerate(study.case, 1):
+        for size in map(normal_size, case.sizes or ()):
+            if size not in known:
+                raise UnknownName(f"size in {where}: case {number}", size, known, "a case's sizes are among the study's")
 
 
 def shard(whole: Plan, part: str) -> Plan:
@@ -128,8 +151,6 @@ def _sizes(study: Study, host: HostReference) -> list[str]:
         from attnbench.graph.load import file_size  # noqa: PLC0415  onnx is slow to import and mostly not needed here
 
         return ["x".join(map(str, file_size(host.spec)))]
-    for size in study.sizes:
-        check_size(host, *parse_size(size))
     return [normal_size(size) for size in study.sizes or (DEFAULT_SIZE,)]
 
 
@@ -169,7 +190,7 @@ def _places(places: Names | str | UnsetType, host: HostReference) -> list[str]:
         if place != EACH:
             found.append(place)
             continue
-        found += map(quote, _sites(host))
+        found += map(quote, (site for site in _sites(host) if not site.endswith(REPLACED)))
     return found
 
 

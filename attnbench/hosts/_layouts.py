@@ -1,0 +1,328 @@
+"""Where the sites of hosts stand whose depth, width or stem is an option: the tables they are built from, without torch.
+
+A layout is called with what its entry names and with the host's options. The leading underscore keeps the file out of the
+registry.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from attnbench.core.grammar import OptionValue
+from attnbench.hosts import REPLACED, Places, SitePlane
+from attnbench.modules import in_eights
+
+
+class Stage(NamedTuple):
+    """Residual blocks of one resolution: how many, channels inside and behind, and the stride of the first."""
+
+    depth: int
+    width: int
+    outputs: int
+    stride: int
+
+
+def resnet_stages(depths: Sequence[int], expansion: int, base: int = 64, *, width: int = 64, groups: int = 1) -> list[Stage]:
+    """The four stages of a ResNet; ``width`` is that of ResNeXt and wide ResNets: channels a group at 64 of the base."""
+    stages = []
+    for number, depth in enumerate(depths):
+        planes = base * 2**number
+        stages.append(Stage(depth, planes * width // 64 * groups, planes * expansion, 2 if number else 1))
+    return stages
+
+
+def residual(
+    stages: Sequence[Stage], first: int, name: str, *, replaced: str = "", slots: int = 0
+) -> tuple[dict[str, SitePlane], dict[str, tuple[str, ...]]]:
+    """Sites of residual blocks from a stride on: branches, ends and each resolution's last end.
+
+    ``replaced`` says which convolution of a block that may be replaced has the stride. ``slots`` are the channels that enter
+    the first block, where blocks have slots.
+    """
+    sites: dict[str, SitePlane] = {}
+    placements: dict[str, tuple[str, ...]] = {"residual-branch": ("*.branch",), "block-ends": ("*.end",)}
+    stride, inputs, ends = first, slots, []
+    for number, stage in enumerate(stages, 1):
+        for index in range(stage.depth):
+            block, divides = f"{name}{number}.{index}", 1 if index else stage.stride
+            inner = stride * divides if replaced == "1x1" else stride
+            if replaced:
+                sites[block + REPLACED] = SitePlane(stage.width, inner, 0, stride * divides // inner)
+            stride *= divides
+            if slots:
+                sites[f"{block}.slot"] = SitePlane(stage.width, stride, inputs)
+                inputs = stage.outputs
+            sites[f"{block}.branch"] = sites[f"{block}.end"] = SitePlane(stage.outputs, stride)
+        ends.append(f"{name}{number}.{stage.depth - 1}.end")
+        placements[f"{name}{number}"] = (ends[-1],)
+    placements["stage-ends"] = tuple(f"{name}{number}" for number in range(1, len(stages) + 1))
+    if replaced:
+        placements["conv3x3"] = (f"*{REPLACED}",)
+    if slots:
+        placements["slots"] = ("*.slot",)
+    return sites, placements
+
+
+def resnet(
+    depths: Sequence[int],
+    expansion: int,
+    base: int = 64,
+    *,
+    stem: str = "7x7",
+    shortcut: str = "conv",  # noqa: ARG001  its form moves no site
+    stride_at: str = "3x3",
+    **widths: int,
+) -> Places:
+    """A ResNet's sites; basic blocks (expansion 1) have no convolution that may be replaced."""
+    stages = resnet_stages(depths, expansion, base, **widths)
+    sites, placements = residual(stages, 4, "layer", replaced=stride_at if expansion > 1 else "")
+    if expansion > 1 and len(set(STEMS.get(stem, (0, 1)))) == 1:
+        sites[f"stem{REPLACED}"] = SitePlane(STEMS[stem][1], 2)
+        placements["conv3x3"] = (f"layer*{REPLACED}",)
+    return Places(sites, placements)
+
+
+STEMS = {"deep": (32, 32), "tiered": (24, 32)}
+"""Channels of the first two of three 3x3 convolutions, of which a replaced one keeps its channels."""
+
+
+def cifar(*, depth: int, shortcut: str) -> Places:  # noqa: ARG001
+    """The sites of a ResNet for images of 32x32: three stages from stride 1 on."""
+    return Places(*residual(cifar_stages(depth), 1, "layer"))
+
+
+def cifar_stages(depth: int) -> list[Stage]:
+    """Three stages of 16, 32 and 64 channels; a depth of 6n + 2 has n blocks in each."""
+    return [Stage((depth - 2) // 6, 16 * 2**number, 16 * 2**number, 2 if number else 1) for number in range(3)]
+
+
+def regnet_x(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
+    """A RegNet's sites: four stages from stride 2 on, of blocks whose 3x3 convolution may be replaced."""
+    return Places(*residual(regnet_stages(depths, widths), 2, "block", replaced="3x3", slots=slots))
+
+
+def regnet_y(depths: Sequence[int], widths: Sequence[int]) -> Places:
+    """The same with a slot behind the 3x3 convolution of each block; 32 channels enter the first."""
+    return regnet_x(depths, widths, 32)
+
+
+def regnet_stages(depths: Sequence[int], widths: Sequence[int]) -> list[Stage]:
+    """Stages that each halve the sides; blocks have as many channels inside as behind."""
+    return [Stage(depth, width, width, 2) for depth, width in zip(depths, widths, strict=True)]
+
+
+class Inverted(NamedTuple):
+    """An inverted residual block: channels in, widened and out, its kernel and stride, and what is special about it."""
+
+    inputs: int
+    hidden: int
+    outputs: int
+    kernel: int
+    stride: int
+    slot: bool = False
+    activation: str = "relu6"
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether the input is added."""
+        return self.stride == 1 and self.inputs == self.outputs
+
+
+MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""The paper's table 2: expansion, output channels, number of blocks, stride of the first."""
+
+MNASNET = ((3, 24, 3, 3, 2), (3, 40, 5, 3, 2), (6, 80, 5, 3, 2), (6, 96, 3, 2, 1), (6, 192, 5, 4, 2), (6, 320, 3, 1, 1))
+"""MnasNet-B1 after its first block: expansion, output channels, kernel, number of blocks, stride of the first."""
+
+MOBILENET_V3 = {
+    "large": (
+        (16, 16, 3, 1, "", "relu"), (64, 24, 3, 2, "", "relu"), (72, 24, 3, 1, "", "relu"), (72, 40, 5, 2, "se", "relu"),
+        (120, 40, 5, 1, "se", "relu"), (120, 40, 5, 1, "se", "relu"), (240, 80, 3, 2, "", "hardswish"),
+        (200, 80, 3, 1, "", "hardswish"), (184, 80, 3, 1, "", "hardswish"), (184, 80, 3, 1, "", "hardswish"),
+        (480, 112, 3, 1, "se", "hardswish"), (672, 112, 3, 1, "se", "hardswish"), (672, 160, 5, 2, "se", "hardswish"),
+        (960, 160, 5, 1, "se", "hardswish"), (960, 160, 5, 1, "se", "hardswish"),
+    ),
+    "small": (
+        (16, 16, 3, 2, "se", "relu"), (72, 24, 3, 2, "", "relu"), (88, 24, 3, 1, "", "relu"),
+        (96, 40, 5, 2, "se", "hardswish"),
+        (240, 40, 5, 1, "se", "hardswish"), (240, 40, 5, 1, "se", "hardswish"), (120, 48, 5, 1, "se", "hardswish"),
+        (144, 48, 5, 1, "se", "hardswish"), (288, 96, 5, 2, "se", "hardswish"), (576, 96, 5, 1, "se", "hardswish"),
+        (576, 96, 5, 1, "se", "hardswish"),
+    ),
+}  # fmt: skip
+"""The paper's tables 1 and 2: widened channels, output channels, kernel, stride, gate, activation."""
+
+
+def mobilenet_v2_blocks(width: float) -> list[Inverted]:
+    """MobileNetV2's seventeen blocks at a width."""
+    blocks, inputs = [], in_eights(32 * width)
+    for expansion, channels, depth, stride in MOBILENET_V2:
+        for index in range(depth):
+            outputs = in_eights(channels * width)
+            blocks.append(Inverted(inputs, inputs * expansion, outputs, 3, 1 if index else stride))
+            inputs = outputs
+    return blocks
+
+
+def mnasnet_blocks(width: float) -> list[Inverted]:
+    """MnasNet-B1's sixteen inverted blocks at a width, behind its separable one."""
+    blocks, inputs = [], in_eights(16 * width)
+    for expansion, channels, kernel, depth, stride in MNASNET:
+        for index in range(depth):
+            outputs = in_eights(channels * width)
+            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, False, "relu"))
+            inputs = outputs
+    return blocks
+
+
+def mobilenet_v3_blocks(form: str) -> list[Inverted]:
+    """MobileNetV3's blocks, large or small."""
+    blocks, inputs = [], 16
+    for hidden, outputs, kernel, stride, gate, activation in MOBILENET_V3[form]:
+        blocks.append(Inverted(inputs, hidden, outputs, kernel, stride, bool(gate), activation))
+        inputs = outputs
+    return blocks
+
+
+def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> Places:
+    """Sites of inverted residual blocks, numbered from ``start`` on."""
+    sites: dict[str, SitePlane] = {}
+    last: dict[int, str] = {}
+    for number, block in enumerate(blocks, start):
+        stride *= block.stride
+        if block.slot:
+            sites[f"{name}{number}.slot"] = SitePlane(block.hidden, stride, block.inputs)
+        elif block.hidden != block.inputs:
+            sites[f"{name}{number}.depthwise"] = SitePlane(block.hidden, stride)
+        if block.shortcut:
+            sites[f"{name}{number}.branch"] = SitePlane(block.outputs, stride)
+        sites[f"{name}{number}.end"] = SitePlane(block.outputs, stride)
+        last[stride] = f"{name}{number}.end"
+    slots = [site for site in sites if site.endswith(".slot")]
+    filtered = [site for site in sites if site.endswith((".depthwise", ".slot"))]
+    placements = {
+        "residual-branch": ("*.branch",),
+        "block-ends": ("*.end",),
+        "after-depthwise": tuple(filtered) if slots else ("*.depthwise",),
+        "stage-ends": tuple(last.values()),
+        **({"slots": ("*.slot",)} if slots else {}),
+    }
+    return Places(sites, placements)
+
+
+def mobilenet_v2(*, width: OptionValue) -> Places:
+    """MobileNetV2's sites. ECA stands at ``projections``, with another kernel where there are 96 channels or more."""
+    blocks = mobilenet_v2_blocks(float(width))
+    sites, placements = inverted(blocks, "features.", 1, 2)
+    parted: dict[str, list[str]] = {"projections.narrow": [], "projections.wide": []}
+    for number, block in enumerate(blocks, 1):
+        group = "projections.wide" if block.outputs >= 96 else "projections.narrow"
+        parted[group].append(f"features.{number}.{'branch' if block.shortcut else 'end'}")
+    own = {name: tuple(members) for name, members in parted.items() if members}
+    return Places(sites, {**placements, "projections": tuple(own), **own})
+
+
+def mnasnet(*, width: OptionValue) -> Places:
+    """MnasNet's sites."""
+    return inverted(mnasnet_blocks(float(width)), "blocks.", 0, 2)
+
+
+def mobilenet_v3(form: str) -> Places:
+    """MobileNetV3's sites, with slots where its authors put a gate."""
+    return inverted(mobilenet_v3_blocks(form), "blocks.", 0, 2)
+
+
+def staged(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
+    """Sites of four stages from stride 4 on whose blocks keep their channels."""
+    stages = [Stage(depth, width, width, 1) for depth, width in zip(depths, widths, strict=True)]
+    sites: dict[str, SitePlane] = {}
+    for number, one in enumerate(stages, 1):
+        for index in range(one.depth):
+            block, stride = f"stage{number}.{index}", 2 ** (number + 1)
+            if slots:
+                sites[f"{block}.slot"] = SitePlane(one.width, stride, one.width)
+            sites[f"{block}.branch"] = sites[f"{block}.end"] = SitePlane(one.width, stride)
+    ends = {f"stage{number}": (f"stage{number}.{one.depth - 1}.end",) for number, one in enumerate(stages, 1)}
+    placements = {"residual-branch": ("*.branch",), "block-ends": ("*.end",), **ends, "stage-ends": tuple(ends)}
+    return Places(sites, {**placements, **({"slots": ("*.slot",)} if slots else {})})
+
+
+def van(depths: Sequence[int], widths: Sequence[int]) -> Places:
+    """VAN's sites: a slot within each block's attention."""
+    return staged(depths, widths, 1)
+
+
+MOBILEVIT = {
+    "xxs": (((16, 1, 1, 0), (24, 3, 2, 0), (48, 2, 2, 64), (64, 4, 2, 80), (80, 3, 2, 96)), 2, 320),
+    "xs": (((32, 1, 1, 0), (48, 3, 2, 0), (64, 2, 2, 96), (80, 4, 2, 120), (96, 3, 2, 144)), 4, 384),
+    "s": (((32, 1, 1, 0), (64, 3, 2, 0), (96, 2, 2, 144), (128, 4, 2, 192), (160, 3, 2, 240)), 4, 640),
+}
+"""By the form: stages (channels, blocks or layers, stride, channels of the transformer), expansion, last channels."""
+
+
+def mobilevit(form: str) -> Places:
+    """MobileViT's sites: those of its inverted residual blocks, and one behind each transformer."""
+    stages, expansion, _ = MOBILEVIT[form]
+    sites: dict[str, SitePlane] = {}
+    inputs, now, last = 16, 2, dict[int, str]()
+    for number, (channels, depth, stride, dim) in enumerate(stages, 1):
+        for index in range(1 if dim else depth):
+            block = Inverted(inputs, inputs * expansion, channels, 3, 1 if index else stride)
+            now *= block.stride
+            name = f"stage{number}.{index}"
+            sites[f"{name}.depthwise"] = SitePlane(block.hidden, now)
+            if block.shortcut:
+                sites[f"{name}.branch"] = SitePlane(channels, now)
+            sites[f"{name}.end"] = SitePlane(channels, now)
+            last[now], inputs = f"{name}.end", channels
+        if dim:
+            last[now] = f"stage{number}.vit"
+            sites[last[now]] = SitePlane(channels, now)
+    groups = {"residual-branch": ("*.branch",), "block-ends": ("*.end", "*.vit"), "after-depthwise": ("*.depthwise",)}
+    return Places(sites, {**groups, "stage-ends": tuple(last.values())})
+
+
+YOLOV8 = {
+    "n": (0.33, 0.25, 1024),
+    "s": (0.33, 0.5, 1024),
+    "m": (0.67, 0.75, 768),
+    "l": (1.0, 1.0, 512),
+    "x": (1.0, 1.25, 512),
+}
+"""By the scale: depth, width and most channels before the width is applied."""
+
+
+def yolov8_sizes(scale: str) -> tuple[list[int], tuple[int, int]]:
+    """Channels at strides 2 to 32, and how many bottlenecks a block of 3 and one of 6 has."""
+    depth, width, most = YOLOV8[scale]
+    channels = [-(-int(min(full, most) * width) // 8) * 8 for full in (64, 128, 256, 512, 1024)]
+    return channels, (max(1, round(3 * depth)), max(1, round(6 * depth)))
+
+
+def yolov8(*, scale: str, classes: int) -> Places:  # noqa: ARG001  classes move no site
+    """YOLOv8's sites, named as YOLOv5's are."""
+    (_, c2, c3, c4, c5), (few, more) = yolov8_sizes(scale)
+    backbone = {"p2": (c2, 4, few), "p3": (c3, 8, more), "p4": (c4, 16, more), "p5": (c5, 32, few)}
+    sites = {f"backbone.{name}": SitePlane(channels, stride) for name, (channels, stride, _) in backbone.items()}
+    sites["backbone.sppf"] = SitePlane(c5, 32)
+    sites |= {
+        f"neck.{name}": SitePlane(c, s) for name, c, s in (("p4_up", c4, 16), ("p3", c3, 8), ("p4", c4, 16), ("p5", c5, 32))
+    }
+    sites |= {"skip.p4": SitePlane(c4, 16), "skip.p3": SitePlane(c3, 8)}
+    for name, (channels, stride, depth) in backbone.items():
+        sites |= {f"backbone.{name}.{index}.branch": SitePlane(channels // 2, stride) for index in range(depth)}
+    placements = {
+        "backbone": ("backbone.p2", "backbone.p3", "backbone.p4", "backbone.p5", "backbone.sppf"),
+        "neck": ("neck.*",),
+        "skips": ("skip.*",),
+        "stage-ends": ("backbone.p2", "backbone.p3", "backbone.p4", "backbone.sppf"),
+        "block-ends": ("backbone.p[2-5]", "neck.*"),
+        "residual-branch": ("*.branch",),
+    }
+    return Places(sites, placements)
+
+
+def retinanet(*, classes: int) -> Places:  # noqa: ARG001
+    """The sites of RetinaNet's ResNet-50, and those of its pyramid."""
+    body = resnet((3, 4, 6, 3), 4)
+    pyramid = {f"fpn.p{number}": SitePlane(256, 2**number) for number in (3, 4, 5)}
+    return Places({**body.sites, **pyramid}, {**body.placements, "neck": tuple(pyramid)})

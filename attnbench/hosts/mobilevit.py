@@ -1,0 +1,89 @@
+"""MobileViT for image classification: inverted residual blocks, and a transformer over patches in each of the last stages.
+
+Mehta, Rastegari: MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer, ICLR 2022. Layers are
+those of the authors' code (``apple/ml-cvnets``), with four heads and SiLU throughout.
+"""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from attnbench.hosts import Host
+from attnbench.hosts._layouts import MOBILEVIT
+from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts.conv_norm import conv_norm
+from attnbench.hosts.initialise import initialise
+from attnbench.hosts.site import Site
+from attnbench.modules.mobilevit import MobileViT
+
+
+class Inverted(nn.Module):
+    """An inverted residual block with SiLU; a site on its branch where the input is added, and one at its end."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, name: str) -> None:
+        super().__init__()
+        self.shortcut = stride == 1 and inputs == outputs
+        conv = partial(conv_norm, activation=nn.SiLU)
+        hidden = inputs * expansion
+        site = Site(f"{name}.branch") if self.shortcut else None
+        filtered = conv(hidden, hidden, 3, stride, hidden, site=Site(f"{name}.depthwise"))
+        self.block = nn.Sequential(conv(inputs, hidden, 1), filtered, conv_norm(hidden, outputs, 1, site=site))
+        self.end = Site(f"{name}.end")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
+        branch = self.block(x)
+        return self.end(x + branch if self.shortcut else branch)
+
+
+class MobileViTNet(nn.Module):
+    """A 3x3 stem, five stages, a 1x1 convolution and a classifier of 1000 classes."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        stages, expansion, last = MOBILEVIT[form]
+        layers: list[nn.Module] = [conv_norm(3, 16, 3, 2, activation=nn.SiLU)]
+        inputs = 16
+        for number, (channels, depth, stride, dim) in enumerate(stages, 1):
+            inverted = 1 if dim else depth
+            for index in range(inverted):
+                layers.append(Inverted(inputs, channels, 1 if index else stride, expansion, f"stage{number}.{index}"))
+                inputs = channels
+            if dim:
+                layers += [MobileViT(channels, dim, depth, 4, 2), Site(f"stage{number}.vit")]
+        layers.append(conv_norm(inputs, last, 1, activation=nn.SiLU))
+        self.features, self.classifier = nn.Sequential(*layers), nn.Linear(last, CLASSES)
+        initialise(self)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
+        return self.classifier(self.features(image).mean((2, 3)))
+
+
+ENTRIES = (
+    Host(
+        name="mobilevit_xxs",
+        build=partial(MobileViTNet, "xxs"),
+        summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
+        source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (xx_small)",
+        layout=("attnbench.hosts._layouts:mobilevit", "xxs"),
+        multiple=64,
+    ),
+    Host(
+        name="mobilevit_xs",
+        build=partial(MobileViTNet, "xs"),
+        summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
+        source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (x_small)",
+        layout=("attnbench.hosts._layouts:mobilevit", "xs"),
+        multiple=64,
+    ),
+    Host(
+        name="mobilevit_s",
+        build=partial(MobileViTNet, "s"),
+        summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
+        source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (small)",
+        layout=("attnbench.hosts._layouts:mobilevit", "s"),
+        multiple=64,
+    ),
+)
