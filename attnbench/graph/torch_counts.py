@@ -113,11 +113,11 @@ def _steps(module: nn.Module, analysis: FlopCountAnalysis) -> Iterator[CountStep
                 yield CountStep(path, op, inputs, output, macs, elements, numbers[CALLS], default)
 
 
-class _Written(TorchDispatchMode):
+class _Written(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the bytes of what ops write, each tensor's memory once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.size = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -41,19 +41,19 @@ class Site(nn.Module):
             raise InputError(f"site '{self.name}' must be a tensor [N, C, H, W], not {found}: choose another submodule")
         if self.occupant is not None:
             return self.occupant(x)
-        found = x
+        made = x
         for layer in self.replaces:
-            found = layer(found)
+            made = layer(made)
         if self.marking:
             return torch.onnx.ops.symbolic(
                 f"{MARKER_DOMAIN}::{MARKER_OP}",
-                (x, found) if self.replaces else (x,),
+                (x, made) if self.replaces else (x,),
                 {"site": self.name, "block_input": self.block_input, "stride": self.stride},
                 dtype=x.dtype,
-                shape=found.shape,
+                shape=made.shape,
                 version=1,
             )
-        return found
+        return made
 
 
 def sites_of(host: nn.Module) -> dict[str, Site]:

@@ -157,8 +157,9 @@ class CaseBuilder:
         shapes, offered, strides = planes(model), block_inputs(model), replaced_strides(model)
         opset, slots = model.opset_imports.get("", OPSET), {}
         for site, row in occupied.items():
-            batch, *sides = shapes[site]
-            slots[site] = batch, Plane(*sides, offered[site], row_stride(site, row, strides.get(site, 1))), opset
+            batch, channels, height, width = shapes[site]
+            stride = row_stride(site, row, strides.get(site, 1))
+            slots[site] = batch, Plane(channels, height, width, offered[site], stride), opset
         return graph, slots
 
     def _spliced(self, graph: bytes, slots: Mapping[str, Slot], occupied: Occupied) -> tuple[ir.Model, list[Part]]:

@@ -7,7 +7,7 @@ for it where it would not. Whatever keeps a case from being counted is its own r
 same.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -109,7 +109,7 @@ _Parts = list[tuple[str, Counts]]
 
 
 def _counted(
-    cases: list[tuple[Case, Callable[[], _Parts]]],
+    cases: Sequence[tuple[Case, Callable[[], _Parts]]],
     document: Mapping[str, Any],
     claimed: set[tuple[str | None, str]],
     *,
@@ -205,8 +205,8 @@ def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
     planes: dict[str, Plane] = {}
 
     def seen(site: Site, _inputs: object, output: torch.Tensor) -> None:
-        _, *sides = output.shape
-        planes[site.name] = Plane(*sides, site.block_input)
+        _, channels, height, width = output.shape
+        planes[site.name] = Plane(channels, height, width, site.block_input)
 
     hooks = [site.register_forward_hook(seen) for site in sites_of(host).values()]
     with torch.no_grad():

@@ -33,11 +33,11 @@ class PositionSensitiveAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same shape."""
         lines, channels, length = x.shape
-        half, parts = self.width // 2, (self.width // 2, self.width // 2, self.width)
+        half, parts = self.width // 2, [self.width // 2, self.width // 2, self.width]
         mixed = self.project_norm(self.project(x)).reshape(lines, self.heads, 2 * self.width, length)
         query, key, value = torch.split(mixed, parts, 2)
         distance = self.relative.index_select(1, self.index.flatten()).reshape(2 * self.width, length, length)
-        for_query, for_key, for_value = torch.split(distance, (half, half, self.width), 0)
+        for_query, for_key, for_value = torch.split(distance, [half, half, self.width], 0)
         scores = torch.cat(
             [
                 torch.matmul(query.transpose(2, 3), key),
