@@ -135,7 +135,7 @@ def merge_options(kind: str, spec: Spec, known: Mapping[str, OptionValue]) -> di
             raise InputError(
                 f"option {key} of {kind} '{spec.name}' takes {_type_word(default)} (default {default}), not '{value}'"
             )
-        merged[key] = value
+        merged[key] = float(value) if number else value
     return merged
 
 

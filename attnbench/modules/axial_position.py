@@ -33,7 +33,7 @@ class PositionSensitiveAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same shape."""
         lines, channels, length = x.shape
-        half, parts = self.width // 2, (self.width // 2, self.width // 2, self.width)
+        half, parts = self.width // 2, [self.width // 2, self.width // 2, self.width]
         mixed = self.project_norm(self.project(x)).reshape(lines, self.heads, 2 * self.width, length)
         query, key, value = torch.split(mixed, list(parts), 2)
         distance = self.relative.index_select(1, self.index.flatten()).reshape(2 * self.width, length, length)
