@@ -4,17 +4,18 @@ import pytest
 import torch
 from references import Weights
 from references.gates import GATES
+from references.plain import PLAIN
 from references.tokens import TOKENS
 
 from attnbench.core.grammar import Spec, parse_spec
 from attnbench.modules import MODULES, Plane, build_module, module_options
 
-REFERENCES = {**GATES, **TOKENS}
+REFERENCES = {**GATES, **TOKENS, **PLAIN}
 PLANES = (Plane(64, 6, 10), Plane(128, 4, 6))
 OPTIONS = (
     "psa[form=code]", "psa_sequential[form=code]", "ge[form=minus]", "ge[form=plus]", "lka[projected=true]", "gam[groups=4]",
     "lska[kernel=53]", "eca[kernel=9]", "non_local[pooled=false]", "linear_attention[heads=4]", "cbam_npu[spatial_limit=8]",
-    "criss_cross[recurrence=1]", "triplet[kernel=3]",
+    "criss_cross[recurrence=1]", "triplet[kernel=3]", "se[pool=max]", "at[p=3]", "at[reduce=max]", "at_conv[p=4,reduce=mean]",
 )  # fmt: skip
 
 
@@ -54,5 +55,6 @@ def test_a_module_is_what_its_paper_says(text):
         for train, tolerance in ((False, 1e-12), (True, 1e-10)):
             expected = REFERENCES[spec.name](Weights(module, options, train), x)
             given = module.train(train)(x)
-            assert given.shape == expected.shape
-            assert float((given - expected).abs().max()) < tolerance * max(1.0, float(expected.abs().max()))
+            for one, other in zip(given, expected, strict=True) if isinstance(given, tuple) else [(given, expected)]:
+                assert one.shape == other.shape
+                assert float((one - other).abs().max()) < tolerance * max(1.0, float(other.abs().max()))

@@ -99,7 +99,7 @@ def test_a_rewrite_takes_its_originals_options_and_counts_by_its_own_form(name, 
 
 @pytest.mark.parametrize(("name", "original"), REWRITES)
 def test_a_rewrite_has_every_option_of_its_original(name, original):
-    assert MODULES.load(name).options.keys() == MODULES.load(original).options.keys()
+    assert MODULES.load(name).options.keys() >= MODULES.load(original).options.keys()
 
 
 @pytest.mark.parametrize(("name", "original"), [("coord_split", "coord"), ("cbam_chunked", "cbam")])

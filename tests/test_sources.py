@@ -114,7 +114,7 @@ def test_of_this_projects_files_only_modules_and_hosts_count(monkeypatch):
     assert files_of(MODULES, "gam") == {"modules/__init__.py", "modules/gam.py"}
     assert files_of(HOSTS, "resnet18") == {
         "hosts/__init__.py", "modules/__init__.py",
-        *(f"hosts/{n}.py" for n in ("classifier", "resnet", "resnet_blocks", "site", "initialise")),
+        *(f"hosts/{n}.py" for n in ("_layouts", "classifier", "resnet", "resnet_blocks", "site", "initialise")),
     }  # fmt: skip
     assert "modules/se.py" in files_of(HOSTS, "resnetsan01")
 

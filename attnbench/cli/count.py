@@ -44,8 +44,10 @@ def count(
     place: PlaceOption = None,
     variant: VariantOption = None,
     size: SizeOption = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Without a host: the modules' channels.")] = None,
-    plane: Annotated[str | None, typer.Option(help="Without a host: the modules' HEIGHTxWIDTH.")] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Channels, for modules without a host.", show_default="none")
+    ] = None,
+    plane: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, for modules without a host.", show_default="none")] = None,
     site: SiteOption = None,
     input_channels: ChannelsOption = 3,
     batch: BatchOption = None,

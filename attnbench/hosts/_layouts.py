@@ -4,12 +4,10 @@ A layout is called with what its entry names and with the host's options. The le
 registry.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from attnbench.core.grammar import OptionValue
 from attnbench.hosts import REPLACED, Places, SitePlane
-from attnbench.modules import in_eights
 
 
 class Stage(NamedTuple):
@@ -110,127 +108,6 @@ def regnet_stages(depths: Sequence[int], widths: Sequence[int]) -> list[Stage]:
     return [Stage(depth, width, width, 2) for depth, width in zip(depths, widths, strict=True)]
 
 
-class Inverted(NamedTuple):
-    """An inverted residual block: channels in, widened and out, its kernel and stride, and what is special about it."""
-
-    inputs: int
-    hidden: int
-    outputs: int
-    kernel: int
-    stride: int
-    slot: bool = False
-    activation: str = "relu6"
-
-    @property
-    def shortcut(self) -> bool:
-        """Whether the input is added."""
-        return self.stride == 1 and self.inputs == self.outputs
-
-
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""The paper's table 2: expansion, output channels, number of blocks, stride of the first."""
-
-MNASNET = ((3, 24, 3, 3, 2), (3, 40, 5, 3, 2), (6, 80, 5, 3, 2), (6, 96, 3, 2, 1), (6, 192, 5, 4, 2), (6, 320, 3, 1, 1))
-"""MnasNet-B1 after its first block: expansion, output channels, kernel, number of blocks, stride of the first."""
-
-MOBILENET_V3 = {
-    "large": (
-        (16, 16, 3, 1, "", "relu"), (64, 24, 3, 2, "", "relu"), (72, 24, 3, 1, "", "relu"), (72, 40, 5, 2, "se", "relu"),
-        (120, 40, 5, 1, "se", "relu"), (120, 40, 5, 1, "se", "relu"), (240, 80, 3, 2, "", "hardswish"),
-        (200, 80, 3, 1, "", "hardswish"), (184, 80, 3, 1, "", "hardswish"), (184, 80, 3, 1, "", "hardswish"),
-        (480, 112, 3, 1, "se", "hardswish"), (672, 112, 3, 1, "se", "hardswish"), (672, 160, 5, 2, "se", "hardswish"),
-        (960, 160, 5, 1, "se", "hardswish"), (960, 160, 5, 1, "se", "hardswish"),
-    ),
-    "small": (
-        (16, 16, 3, 2, "se", "relu"), (72, 24, 3, 2, "", "relu"), (88, 24, 3, 1, "", "relu"),
-        (96, 40, 5, 2, "se", "hardswish"),
-        (240, 40, 5, 1, "se", "hardswish"), (240, 40, 5, 1, "se", "hardswish"), (120, 48, 5, 1, "se", "hardswish"),
-        (144, 48, 5, 1, "se", "hardswish"), (288, 96, 5, 2, "se", "hardswish"), (576, 96, 5, 1, "se", "hardswish"),
-        (576, 96, 5, 1, "se", "hardswish"),
-    ),
-}  # fmt: skip
-"""The paper's tables 1 and 2: widened channels, output channels, kernel, stride, gate, activation."""
-
-
-def mobilenet_v2_blocks(width: float) -> list[Inverted]:
-    """MobileNetV2's seventeen blocks at a width."""
-    blocks, inputs = [], in_eights(32 * width)
-    for expansion, channels, depth, stride in MOBILENET_V2:
-        for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, 3, 1 if index else stride))
-            inputs = outputs
-    return blocks
-
-
-def mnasnet_blocks(width: float) -> list[Inverted]:
-    """MnasNet-B1's sixteen inverted blocks at a width, behind its separable one."""
-    blocks, inputs = [], in_eights(16 * width)
-    for expansion, channels, kernel, depth, stride in MNASNET:
-        for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, False, "relu"))
-            inputs = outputs
-    return blocks
-
-
-def mobilenet_v3_blocks(form: str) -> list[Inverted]:
-    """MobileNetV3's blocks, large or small."""
-    blocks, inputs = [], 16
-    for hidden, outputs, kernel, stride, gate, activation in MOBILENET_V3[form]:
-        blocks.append(Inverted(inputs, hidden, outputs, kernel, stride, bool(gate), activation))
-        inputs = outputs
-    return blocks
-
-
-def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> Places:
-    """Sites of inverted residual blocks, numbered from ``start`` on."""
-    sites: dict[str, SitePlane] = {}
-    last: dict[int, str] = {}
-    for number, block in enumerate(blocks, start):
-        stride *= block.stride
-        if block.slot:
-            sites[f"{name}{number}.slot"] = SitePlane(block.hidden, stride, block.inputs)
-        elif block.hidden != block.inputs:
-            sites[f"{name}{number}.depthwise"] = SitePlane(block.hidden, stride)
-        if block.shortcut:
-            sites[f"{name}{number}.branch"] = SitePlane(block.outputs, stride)
-        sites[f"{name}{number}.end"] = SitePlane(block.outputs, stride)
-        last[stride] = f"{name}{number}.end"
-    slots = [site for site in sites if site.endswith(".slot")]
-    filtered = [site for site in sites if site.endswith((".depthwise", ".slot"))]
-    placements = {
-        "residual-branch": ("*.branch",),
-        "block-ends": ("*.end",),
-        "after-depthwise": tuple(filtered) if slots else ("*.depthwise",),
-        "stage-ends": tuple(last.values()),
-        **({"slots": ("*.slot",)} if slots else {}),
-    }
-    return Places(sites, placements)
-
-
-def mobilenet_v2(*, width: OptionValue) -> Places:
-    """MobileNetV2's sites. ECA stands at ``projections``, with another kernel where there are 96 channels or more."""
-    blocks = mobilenet_v2_blocks(float(width))
-    sites, placements = inverted(blocks, "features.", 1, 2)
-    parted: dict[str, list[str]] = {"projections.narrow": [], "projections.wide": []}
-    for number, block in enumerate(blocks, 1):
-        group = "projections.wide" if block.outputs >= 96 else "projections.narrow"
-        parted[group].append(f"features.{number}.{'branch' if block.shortcut else 'end'}")
-    own = {name: tuple(members) for name, members in parted.items() if members}
-    return Places(sites, {**placements, "projections": tuple(own), **own})
-
-
-def mnasnet(*, width: OptionValue) -> Places:
-    """MnasNet's sites."""
-    return inverted(mnasnet_blocks(float(width)), "blocks.", 0, 2)
-
-
-def mobilenet_v3(form: str) -> Places:
-    """MobileNetV3's sites, with slots where its authors put a gate."""
-    return inverted(mobilenet_v3_blocks(form), "blocks.", 0, 2)
-
-
 def staged(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
     """Sites of four stages from stride 4 on whose blocks keep their channels."""
     stages = [Stage(depth, width, width, 1) for depth, width in zip(depths, widths, strict=True)]
@@ -249,36 +126,6 @@ def staged(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Plac
 def van(depths: Sequence[int], widths: Sequence[int]) -> Places:
     """VAN's sites: a slot within each block's attention."""
     return staged(depths, widths, 1)
-
-
-MOBILEVIT = {
-    "xxs": (((16, 1, 1, 0), (24, 3, 2, 0), (48, 2, 2, 64), (64, 4, 2, 80), (80, 3, 2, 96)), 2, 320),
-    "xs": (((32, 1, 1, 0), (48, 3, 2, 0), (64, 2, 2, 96), (80, 4, 2, 120), (96, 3, 2, 144)), 4, 384),
-    "s": (((32, 1, 1, 0), (64, 3, 2, 0), (96, 2, 2, 144), (128, 4, 2, 192), (160, 3, 2, 240)), 4, 640),
-}
-"""By the form: stages (channels, blocks or layers, stride, channels of the transformer), expansion, last channels."""
-
-
-def mobilevit(form: str) -> Places:
-    """MobileViT's sites: those of its inverted residual blocks, and one behind each transformer."""
-    stages, expansion, _ = MOBILEVIT[form]
-    sites: dict[str, SitePlane] = {}
-    inputs, now, last = 16, 2, dict[int, str]()
-    for number, (channels, depth, stride, dim) in enumerate(stages, 1):
-        for index in range(1 if dim else depth):
-            block = Inverted(inputs, inputs * expansion, channels, 3, 1 if index else stride)
-            now *= block.stride
-            name = f"stage{number}.{index}"
-            sites[f"{name}.depthwise"] = SitePlane(block.hidden, now)
-            if block.shortcut:
-                sites[f"{name}.branch"] = SitePlane(channels, now)
-            sites[f"{name}.end"] = SitePlane(channels, now)
-            last[now], inputs = f"{name}.end", channels
-        if dim:
-            last[now] = f"stage{number}.vit"
-            sites[last[now]] = SitePlane(channels, now)
-    groups = {"residual-branch": ("*.branch",), "block-ends": ("*.end", "*.vit"), "after-depthwise": ("*.depthwise",)}
-    return Places(sites, {**groups, "stage-ends": tuple(last.values())})
 
 
 YOLOV8 = {

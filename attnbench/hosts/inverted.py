@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._layouts import Inverted, mnasnet_blocks, mobilenet_v3_blocks
+from attnbench.hosts._inverted_layouts import Inverted, mnasnet_blocks, mobilenet_v3_blocks
 from attnbench.hosts.classifier import CLASSES
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.initialise import initialise
@@ -88,21 +88,21 @@ ENTRIES = (
         build=partial(mobilenet_v3, "large"),
         summary="image classification for mobiles: 15 inverted residual blocks with slots where SE stands in 8",
         source="github.com/pytorch/vision torchvision/models/mobilenetv3.py (mobilenet_v3_large)",
-        layout=("attnbench.hosts._layouts:mobilenet_v3", "large"),
+        layout=("attnbench.hosts._inverted_layouts:mobilenet_v3", "large"),
     ),
     Host(
         name="mobilenet_v3_small",
         build=partial(mobilenet_v3, "small"),
         summary="image classification for mobiles: 11 inverted residual blocks with slots where SE stands in 9",
         source="github.com/pytorch/vision torchvision/models/mobilenetv3.py (mobilenet_v3_small)",
-        layout=("attnbench.hosts._layouts:mobilenet_v3", "small"),
+        layout=("attnbench.hosts._inverted_layouts:mobilenet_v3", "small"),
     ),
     Host(
         name="mnasnet",
         build=mnasnet,
         summary="image classification for mobiles: 16 inverted residual blocks, kernels 3 and 5",
         source="github.com/pytorch/vision torchvision/models/mnasnet.py",
-        layout=("attnbench.hosts._layouts:mnasnet",),
+        layout=("attnbench.hosts._inverted_layouts:mnasnet",),
         options={"width": 1.0},
     ),
 )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._layouts import mobilenet_v2_blocks
+from attnbench.hosts._inverted_layouts import mobilenet_v2_blocks
 from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.site import Site
@@ -61,7 +61,7 @@ ENTRIES = (
         build=MobileNetV2,
         summary="image classification for mobiles: 17 inverted residual blocks",
         source="github.com/pytorch/vision torchvision/models/mobilenetv2.py",
-        layout=("attnbench.hosts._layouts:mobilenet_v2",),
+        layout=("attnbench.hosts._inverted_layouts:mobilenet_v2",),
         options={"width": 1.0},
     ),
 )

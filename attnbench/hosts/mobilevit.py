@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._layouts import MOBILEVIT
+from attnbench.hosts._inverted_layouts import MOBILEVIT
 from attnbench.hosts.classifier import CLASSES
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.initialise import initialise
@@ -18,7 +18,7 @@ from attnbench.hosts.site import Site
 from attnbench.modules.mobilevit import MobileViT
 
 
-class Inverted(nn.Module):
+class MobileBlock(nn.Module):
     """An inverted residual block with SiLU; a site on its branch where the input is added, and one at its end."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, name: str) -> None:
@@ -48,7 +48,7 @@ class MobileViTNet(nn.Module):
         for number, (channels, depth, stride, dim) in enumerate(stages, 1):
             inverted = 1 if dim else depth
             for index in range(inverted):
-                layers.append(Inverted(inputs, channels, 1 if index else stride, expansion, f"stage{number}.{index}"))
+                layers.append(MobileBlock(inputs, channels, 1 if index else stride, expansion, f"stage{number}.{index}"))
                 inputs = channels
             if dim:
                 layers += [MobileViT(channels, dim, depth, 4, 2), Site(f"stage{number}.vit")]
@@ -67,7 +67,7 @@ ENTRIES = (
         build=partial(MobileViTNet, "xxs"),
         summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
         source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (xx_small)",
-        layout=("attnbench.hosts._layouts:mobilevit", "xxs"),
+        layout=("attnbench.hosts._inverted_layouts:mobilevit", "xxs"),
         multiple=64,
     ),
     Host(
@@ -75,7 +75,7 @@ ENTRIES = (
         build=partial(MobileViTNet, "xs"),
         summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
         source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (x_small)",
-        layout=("attnbench.hosts._layouts:mobilevit", "xs"),
+        layout=("attnbench.hosts._inverted_layouts:mobilevit", "xs"),
         multiple=64,
     ),
     Host(
@@ -83,7 +83,7 @@ ENTRIES = (
         build=partial(MobileViTNet, "s"),
         summary="image classification for mobiles: 7 inverted residual blocks and 3 transformers over patches",
         source="github.com/apple/ml-cvnets cvnets/models/classification/mobilevit.py (small)",
-        layout=("attnbench.hosts._layouts:mobilevit", "s"),
+        layout=("attnbench.hosts._inverted_layouts:mobilevit", "s"),
         multiple=64,
     ),
 )

@@ -23,7 +23,7 @@ BINS = 16
 COARSEST = 32
 
 
-class Bottleneck(nn.Module):
+class ConvBottleneck(nn.Module):
     """Two 3x3 convolutions; the input is added where ``branch`` names the site before the addition."""
 
     def __init__(self, channels: int, branch: str) -> None:
@@ -46,7 +46,7 @@ class C2f(nn.Module):
         hidden = outputs // 2
         self.enter = conv(inputs, 2 * hidden)
         branches = [f"{name}.{index}.branch" if shortcut else "" for index in range(depth)]
-        self.blocks = nn.ModuleList(Bottleneck(hidden, branch) for branch in branches)
+        self.blocks = nn.ModuleList(ConvBottleneck(hidden, branch) for branch in branches)
         self.join = conv((2 + depth) * hidden, outputs, site=Site(name))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -142,7 +142,7 @@ def packaged_study(name: str = "report") -> Path:
 
 def packaged_studies() -> list[Path]:
     """The files of all studies that come with the package."""
-    return sorted(packaged_study().parent.glob("*.toml"))
+    return sorted(path for path in packaged_study().parent.glob("*.toml") if path.stem != "claims")
 
 
 def find_study(name: str) -> Path:

@@ -13,7 +13,8 @@ def bottleneck(first, second):
 
 
 def se(w, x):
-    return gated(x, sig(bottleneck("reduce", "expand")(w, mean(x))))
+    pooled = x.amax((2, 3)) if w.options.get("pool") == "max" else mean(x)
+    return gated(x, sig(bottleneck("reduce", "expand")(w, pooled)))
 
 
 def hard(x):

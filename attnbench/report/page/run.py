@@ -75,10 +75,10 @@ def _tiles(run: Run, rows: Sequence[Row]) -> Iterator[Tile]:
         latency, where = row.number("latency_median_ms"), f"{row.case.host} at {row.case.size}"
         if latency is not None:
             yield Tile(f"{fixed(latency, 1)} ms", "the host alone", where)
-    floors = {floor["smallest overhead (points)"]: floor for floor in trust.floors(run).records()}
+    floors = {floor["critical value (points)"]: floor for floor in trust.floors(run).records()}
     for figure, floor in floors.items():
-        apart = f"differences of two from {floor['smallest difference (points)']} points"
-        yield Tile(f"{figure} %", "overheads are resolved from", apart)
+        apart = f"two apart from {floor['critical difference (points)']} points on"
+        yield Tile(f"{figure} %", "an overhead is told from 0 above", apart)
     timed = sorted((row for row in rows if tables.has_overhead(row)), key=lambda row: row.number("overhead_pct") or 0.0)
     if timed:
         ends = [significant(row.number("overhead_pct"), 2) for row in (timed[0], timed[-1])]
