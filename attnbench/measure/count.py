@@ -9,11 +9,8 @@ same.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
-from itertools import chain
-from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -26,51 +23,23 @@ from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Failure, Record, Run, RunHeader
 from attnbench.core.sources import source_hash
-from attnbench.core.units import bytes_text
 from attnbench.core.versions import version
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
 from attnbench.graph.splice import tensors
-from attnbench.graph.torch_counts import CountStep, bytes_written, parameters_of, trace
+from attnbench.graph.torch_counts import CountStep
 from attnbench.hosts import HOSTS, REPLACED, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.cache import kept
-from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
 from attnbench.measure.parts import replaced_layers, torch_host
 from attnbench.measure.readings import readings
+from attnbench.measure.tracing import Counts, on_zeros, traced
 from attnbench.modules import MODULES, Plane, build_module, check_spec, module_options, row_stride
 from attnbench.study.plan import Plan, PlannedCase
 
-DEEP, WIDE = 64_000, 16
-"""Bytes that no trace needs, below which its need is not asked for: a position of the input, and of a module a channel and
-pair of positions, which is several maps of scores for each of as many heads as there are channels."""
-
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True)
-class Counts:
-    """A host or a module counted: what it comes to, what was not counted, and how it came about.
-
-    ``traced`` says that the steps are those of torch, of which other counters have readings.
-    """
-
-    params: int
-    macs: int
-    uncounted: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    steps: tuple[CountStep, ...] = ()
-    layers: tuple[tuple[str, int], ...] = ()
-    traced: bool = True
-
-    def gone(self) -> "Counts":
-        """The same with every number below zero: layers that a module took the place of."""
-        numbers = ("macs", "elements", "calls", "default")
-        steps = (replace(step, **{name: -getattr(step, name) for name in numbers}) for step in self.steps)
-        layers = tuple((path, -params) for path, params in self.layers)
-        return Counts(-self.params, -self.macs, steps=tuple(steps), layers=layers)
 
 
 @dataclass(frozen=True)
@@ -184,7 +153,7 @@ class _Counter:
         case, spec = planned.case, parse_spec(planned.host.spec)
         if planned.host.kind != "registered":
             host, shape = torch_host(case, planned.host, self.seed)
-            return _Host(_traced(host, shape), _planes(host, shape))
+            return _Host(traced(host, shape), _planes(host, shape))
         planes = {site: place.at(*parse_size(case.size)) for site, place in declared_places(spec).sites.items()}
         question = {"counts": str(spec), "at": [case.size, case.batch], "source": source_hash(HOSTS, spec.name)}
         built = cache(lambda: torch_host(case, planned.host, self.seed, "meta"))
@@ -193,11 +162,9 @@ class _Counter:
             if not site.endswith(REPLACED):
                 return None
             layers = replaced_layers(built()[0])
-            return kept(
-                {**question, "site": site}, Counts, lambda: _on_zeros(layers[site], _shape(case.batch, planes[site]))
-            )
+            return kept({**question, "site": site}, Counts, lambda: on_zeros(layers[site], _shape(case.batch, planes[site])))
 
-        return _Host(kept(question, Counts, lambda: _on_zeros(*built())), planes, replaced)
+        return _Host(kept(question, Counts, lambda: on_zeros(*built())), planes, replaced)
 
 
 def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
@@ -219,11 +186,11 @@ def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
 def _count_module(spec: Spec, batch: int, plane: Plane) -> Counts:
     shape = _shape(batch, plane)
     if is_reference(spec.name):
-        return _traced(build_module(spec, plane), shape)
+        return traced(build_module(spec, plane), shape)
 
     def count() -> Counts:
         with torch.device("meta"):
-            return _on_zeros(build_module(spec, plane), shape, known)
+            return on_zeros(build_module(spec, plane), shape, known)
 
     known = batch * MODULES.load(spec.name).macs(plane, **module_options(spec))
     question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": source_hash(MODULES, spec.name)}
@@ -232,31 +199,6 @@ def _count_module(spec: Spec, batch: int, plane: Plane) -> Counts:
         return counts
     note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {known:,}"
     return replace(counts, notes=(note,))
-
-
-def _on_zeros(module: nn.Module, shape: tuple[int, ...], known: int | None = None) -> Counts:
-    """A module on ``meta`` counted: traced with zeros for weights, or by its closed form where memory does not hold that."""
-    free, positions = free_memory(), prod(shape) // shape[1]
-    at_most = positions * (DEEP if known is None else max(DEEP, WIDE * positions * shape[1]))
-    needed = bytes_written(module, shape) if at_most > free else 0
-    if needed > free and known is not None:
-        note = f"MACs by closed form: a trace needs {bytes_text(needed)} of memory, {bytes_text(free)} is free"
-        return Counts(parameters_of(module), known, notes=(note,), traced=False)
-    if needed > free:
-        why = f"a trace needs {bytes_text(needed)} of memory, and {bytes_text(free)} is free: take a smaller size or batch"
-        raise CaseFailure("count", why)
-    params, layers = parameters_of(module), tuple(_layers(module))
-    with torch.device("cpu"), torch.no_grad():
-        real = deepcopy(module).to_empty(device="cpu")
-        for tensor in chain(real.parameters(), real.buffers()):
-            tensor.zero_()
-        return replace(_traced(real, shape), params=params, layers=layers)
-
-
-def _traced(module: nn.Module, shape: tuple[int, ...]) -> Counts:
-    found = trace(module, shape)
-    counts = found.counts
-    return Counts(counts.params, counts.macs or 0, counts.uncounted, steps=found.steps, layers=tuple(_layers(module)))
 
 
 def _kept(kept: dict[K, V | CaseFailure], key: K, what: str, count: Callable[[], V]) -> V:
@@ -326,16 +268,6 @@ def _onnx_host(planned: PlannedCase) -> _Host:
         "constants) is counted as folded, so that they may differ from the torch model's"
     )
     return _Host(Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps, traced=False), planes)
-
-
-def _layers(module: nn.Module) -> Iterable[tuple[str, int]]:
-    """Each layer that holds parameters of its own, with their number; a shared one is named once."""
-    seen: set[int] = set()
-    for path, layer in module.named_modules():
-        own = [p for p in layer.parameters(recurse=False) if id(p) not in seen]
-        seen |= {id(p) for p in own}
-        if own:
-            yield path, sum(p.numel() for p in own)
 
 
 def _shape(batch: int, plane: Plane) -> tuple[int, ...]:
