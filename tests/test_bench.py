@@ -15,7 +15,7 @@ from attnbench.measure import bench as benches
 from attnbench.measure import machine, sweep
 from attnbench.measure.builder import Built
 from attnbench.measure.observer import Silent
-from attnbench.measure.schedule import TimingStep, schedule, work_left
+from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
 from attnbench.runs.facts import FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import fold
 from attnbench.runs.store import RUN_FILE, finished, load_run, read_run_file
@@ -447,7 +447,7 @@ def test_more_threads_than_cores_are_refused(tmp_path, monkeypatch):
 def test_the_work_of_a_plan_is_that_of_its_replicates():
     header = sweep.make_header(PAIR)
     profiles, repeats = 2 * 3 * (1 + 1 + 4), 3 * (1 + 1 + 4)
-    assert work_left(PAIR, header, Ledger()) == 2 * 6 + profiles + repeats + 2 * 2 * EFFORT.rounds
+    assert work_left(PAIR, header, Ledger()) == profiles + repeats + 2 * 2 * EFFORT.rounds + 2 * MEMORY_RUNS
 
 
 def test_a_failure_ends_a_case_of_the_schedule():

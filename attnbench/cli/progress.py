@@ -63,8 +63,9 @@ class Lines:
     def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
         """Nothing: a line is for what is done."""
 
-    def described(self, number: int, total: int) -> None:
-        """Nothing: a line is for what is measured."""
+    def described(self, number: int, total: int) -> None:  # noqa: ARG002
+        """Start the clock anew: what building takes says nothing of the pace of measuring."""
+        self.time_left.began = time.monotonic()
 
     def replicates(self, number: int, wanted: int) -> None:
         """Nothing: each has a line of its own."""
@@ -135,6 +136,7 @@ class Bar(Lines):
 
     def described(self, number: int, total: int) -> None:
         """Count what is known without a clock, which comes first."""
+        super().described(number, total)
         self.progress.counted = f"{count(number)} of {count(total)} described" if number < total else ""
 
     def replicates(self, number: int, wanted: int) -> None:

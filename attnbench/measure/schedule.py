@@ -41,6 +41,9 @@ modules are; in a larger one it shows between cases with the same module alone (
 START = 4
 """What a process takes to start, in runs of a network: for the work left."""
 
+MEMORY_RUNS = 14
+"""What a measurement of memory takes, likewise."""
+
 PASS_SEED = 2_026
 
 
@@ -79,7 +82,7 @@ def schedule(plan: Plan, header: RunHeader, ledger: Ledger) -> Iterator[TimingSt
 
 
 def work_left(plan: Plan, header: RunHeader, ledger: Ledger) -> float:
-    """The work that is left, in runs of a network; building and process starts count as so many more."""
+    """The work that is left on the clock, in runs of a network; process starts count as so many more."""
     return sum(work_of(plan, header, ledger, one.case) for one in plan.cases if one.case.is_baseline)
 
 
@@ -87,7 +90,10 @@ def work_of(plan: Plan, header: RunHeader, ledger: Ledger, baseline: Case) -> fl
     """The same of one host and size."""
     own = [planned for planned in plan.cases if planned.case.baseline == baseline]
     facts = {planned.case: ledger.known(planned.case) for planned in own}
-    work = 6.0 * sum(one.built is None and not one.ended for one in facts.values())
+    work = 0.0
+    for planned in own:
+        lacks = not any(isinstance(fact, MemoryFact) for fact in ledger.of(planned.case)) and not facts[planned.case].ended
+        work += MEMORY_RUNS * (lacks and _memory_is_wanted(plan.protocol, planned, ledger))
     number = min((len(one.replicates) for one in facts.values() if not one.ended), default=0)
     while lacking := _lacking(own, header, ledger, number):
         effort = lacking[0].effort
@@ -227,11 +233,17 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
         asked = case.is_baseline or (number == 0 and (effort.alone or len(protocol.threads) > 1))
         if (threads != 1 or not effort.rounds) and asked:
             yield TimingStep("latency", (case,), number, threads)
-    if number == 0 and protocol.provider == "cpu":  # another provider may keep its tensors elsewhere
-        built = [ledger.known(one).built for one in (case, case.baseline)]
-        peaks = {one.figure("activation_peak") for one in built if one is not None}
-        if effort.memory is True or (effort.memory == "changed" and (case.is_baseline or len(peaks) > 1)):
-            yield TimingStep("memory", (case,))
+    if number == 0 and _memory_is_wanted(protocol, planned, ledger):
+        yield TimingStep("memory", (case,))
+
+
+def _memory_is_wanted(protocol: Protocol, planned: PlannedCase, ledger: Ledger) -> bool:
+    """Whether a case's peak of memory is measured; another provider may keep its tensors elsewhere."""
+    case, wanted = planned.case, planned.effort.memory
+    built = [ledger.known(one).built for one in (case, case.baseline)]
+    peaks = {one.figure("activation_peak") for one in built if one is not None}
+    asked = wanted is True or (wanted == "changed" and (case.is_baseline or len(peaks) > 1))
+    return asked and protocol.provider == "cpu"
 
 
 def _step_of(fact: AnyFact) -> TimingStep | None:
