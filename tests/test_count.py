@@ -49,7 +49,7 @@ def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch)
     specs, plane = [Spec("self_attention"), Spec("transformer_block")], Plane(64, 16, 24)
     whole = to_frame(count_modules(specs, plane).run)
     monkeypatch.setenv("ATTNBENCH_CACHE", "off")
-    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 1e6)
+    monkeypatch.setattr("attnbench.measure.tracing.free_memory", lambda: 1e6)
     counted = count_modules(specs, plane, per_op=True)
     table = to_frame(counted.run)
     assert table["macs"].tolist() == whole["macs"].tolist()
@@ -60,7 +60,7 @@ def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch)
 
 def test_a_host_too_large_for_the_memory_is_a_row_with_the_size(monkeypatch):
     monkeypatch.setenv("ATTNBENCH_CACHE", "off")
-    monkeypatch.setattr("attnbench.measure.count.free_memory", lambda: 1e6)
+    monkeypatch.setattr("attnbench.measure.tracing.free_memory", lambda: 1e6)
     (record,) = count_plan(plan({"sizes": ["64x96"], "case": [{"variant": "baseline"}]})).run.records
     assert record.status == "failed"
     assert "a trace needs" in str(record.failure)

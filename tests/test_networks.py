@@ -30,7 +30,7 @@ from attnbench.study.plan import plan
 
 RESIDUAL = (
     BasicBlock, Bottleneck, InvertedResidual, SandglassBlock, MBConv, YoloBottleneck, ConvNeXtBlock, inverted.InvertedBlock,
-    mobilevit.Inverted, vovnet.OneShotBlock, yolov8.Bottleneck,
+    mobilevit.MobileBlock, vovnet.OneShotBlock, yolov8.ConvBottleneck,
 )  # fmt: skip
 
 KINDS = ("residual-branch", "block-ends", "stage-ends", "after-depthwise", "slots", "skips", "conv3x3")

@@ -104,7 +104,7 @@ def _file(
 def _module(module: str, targets: "Sequence[Target]", channels: int | None, plane: str | None) -> "list[Checked]":
     """A module by itself against each target, with what may stand in for it."""
     from attnbench.core.grammar import parse_size  # noqa: PLC0415
-    from attnbench.measure.build import lone_module  # noqa: PLC0415
+    from attnbench.measure.describe import lone_module  # noqa: PLC0415
     from attnbench.npu.check import check_all  # noqa: PLC0415
     from attnbench.npu.substitutes import check_with_substitutes  # noqa: PLC0415
 

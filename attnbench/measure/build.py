@@ -40,10 +40,10 @@ from attnbench.measure.cache import kept
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
 from attnbench.measure.optimised import OptimisedNode, kinds_added, optimised_graph, write_optimised
 from attnbench.measure.session import open_session, session_options
-from attnbench.modules import MODULES, Plane, check_spec, rewrites_of, row_stride
+from attnbench.modules import MODULES, Plane, rewrites_of, row_stride
 from attnbench.npu.check import Checked, check
 from attnbench.npu.checklist import deployment_checklist
-from attnbench.npu.substitutes import Rewrites, with_substitutes
+from attnbench.npu.substitutes import with_substitutes
 from attnbench.npu.targets import load_target
 
 Occupied = Mapping[str, tuple[Spec, ...]]
@@ -243,15 +243,6 @@ class CaseBuilder:
     @staticmethod
     def _host_source(reference: HostReference) -> str:
         return source_hash(HOSTS, reference.spec if reference.kind == "onnx" else parse_spec(reference.spec).name)
-
-
-def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.Model, Rewrites]:
-    """A module without a host, exported for a plane, and what computes the same. Raises ``CaseFailure``, ``InputError``."""
-    spec, plane = parse_spec(text), Plane(channels, height, width)
-    check_spec(spec)
-    builder = CaseBuilder(Protocol(), Path())
-    graph = parse(builder.module(spec, 1, plane, OPSET).graph)
-    return graph, {("", ""): partial(builder.rewrites, spec, 1, plane, OPSET)}
 
 
 def _measurements(

@@ -7,16 +7,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import onnx_ir as ir
 
 from attnbench.core.errors import CaseFailure
 from attnbench.core.grammar import parse_spec
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Failure, Record
 from attnbench.graph import OPSET
+from attnbench.graph.load import parse
 from attnbench.graph.part import TorchCounts
 from attnbench.measure.build import CaseBuilder
 from attnbench.modules import Plane, check_spec
+from attnbench.npu.substitutes import Rewrites
 from attnbench.study.plan import Plan, PlannedCase
 
 
@@ -60,3 +65,12 @@ def describing() -> Iterator[Describer]:
     """A describer for as long as its folder is there."""
     with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
         yield Describer(CaseBuilder(Protocol(), Path(folder)))
+
+
+def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.Model, Rewrites]:
+    """A module without a host, exported for a plane, and what computes the same. Raises ``CaseFailure``, ``InputError``."""
+    spec, plane = parse_spec(text), Plane(channels, height, width)
+    check_spec(spec)
+    builder = CaseBuilder(Protocol(), Path())
+    graph = parse(builder.module(spec, 1, plane, OPSET).graph)
+    return graph, {("", ""): partial(builder.rewrites, spec, 1, plane, OPSET)}
