@@ -3,7 +3,7 @@
 One file a command. Heavy imports stand inside the commands, so that ``--help`` and the reading commands stay quick.
 """
 
-from attnbench.cli import (
+from attnbench.cli import (  # noqa: F401  a command joins the application when it is imported
     baseline,
     cache,
     check,
@@ -26,26 +26,4 @@ from attnbench.cli import (
 )
 from attnbench.cli.app import app, main
 
-COMMANDS = (
-    baseline,
-    cache,
-    check,
-    claims,
-    compare,
-    count,
-    doctor,
-    explain,
-    export,
-    init,
-    list_,
-    maps,
-    merge,
-    plot,
-    recommend,
-    report,
-    rewrite,
-    sweep,
-    track,
-)
-
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["app", "main"]

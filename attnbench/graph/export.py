@@ -17,6 +17,7 @@ from attnbench.core.errors import CaseFailure
 from attnbench.graph import OPSET
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.load import serialise
+from attnbench.graph.quiet import quiet
 
 
 def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset: int = OPSET) -> bytes:
@@ -26,7 +27,7 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
     Raises ``CaseFailure`` at stage ``export`` with the exporter's reason.
     """
     try:
-        with _quiet(), _one_registry(), torch.no_grad():
+        with _unwarned(), _one_registry(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
             )
@@ -44,18 +45,10 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter._registration")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+def _unwarned() -> Iterator[None]:
+    with warnings.catch_warnings(), quiet(logging.ERROR, "torch.onnx", "torch.onnx._internal.exporter._registration"):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield
 
 
 @contextmanager

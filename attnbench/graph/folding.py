@@ -6,8 +6,6 @@ terabytes. What cannot be known stays open.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 
 import onnx_ir as ir
@@ -15,6 +13,7 @@ from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from attnbench.graph.canonicalise import tidy
+from attnbench.graph.quiet import quiet
 
 SMALL = 1 << 20
 """Elements up to which a constant is folded; shape arithmetic is far below."""
@@ -40,7 +39,7 @@ _LABOURING = frozenset(
 
 def fold(model: ir.Model) -> ir.Model:
     """Fold constants and infer shapes in place until neither finds more, and drop what then nothing reads."""
-    with _quiet():
+    with quiet(logging.CRITICAL, "onnxscript", "onnx_ir"):
         for _ in range(ROUNDS):
             changed = _folded(model)
             tidy(model)
@@ -85,17 +84,3 @@ def _forget_open_shapes(model: ir.Model) -> bool:
             if value.shape is None or not value.shape.is_static():
                 value.shape, found = None, True
     return found
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What libraries log of nodes that they pass over is no news to a user."""
-    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
