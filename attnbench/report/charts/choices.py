@@ -46,23 +46,16 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
     """Overhead against parameters added, or against the user's first metric: the front, what it dominates, what fell out."""
     metrics = found.asked.metrics
     metric = next(iter(metrics), "")
-    points = [
-        _point(one, metric)
-        for one in (*found.left, *found.fallen)
-        if (one.case.host, one.case.size) == (host, size) and one.overhead is not None and _height(one, metric) is not None
-    ]
+    points = [_point(one, metric) for one in costed(found, host, size) if _height(one, metric) is not None]
     points.sort(key=lambda point: -list(COLOURS).index(point["kind"]))
-    floor = max((one.floor for one in found.left), default=0.0)
-    x = percent_axis("overhead_pct", "overhead, % of the baseline's time", floor,
-                     max((p["overhead_pct"] for p in points), default=1.0))  # fmt: skip
+    x = overhead_axis(found, points)
     kinds = [kind for kind in COLOURS if any(point["kind"] == kind for point in points)]
     y = _metric_axis(metric, points) if metric else _count_axis(points)
     told: list[Spec] = [{"field": name, "type": "nominal"} for name in POINT]
     told += [{"field": "height", "type": "quantitative", "title": metric}] if metric else []
     front = [point for point in points if point["kind"] == FRONT]
     layers: list[Spec] = [
-        {"mark": {"type": "rule", "strokeWidth": 1, "color": OTHER_OPS},
-         "encoding": {"x": {**x, "field": "overhead_pct_low"}, "x2": {"field": "overhead_pct_high"}, "y": y}},
+        interval(x, y),
         {"mark": {"type": "point", "filled": True, "opacity": 1},
          "encoding": {
              "x": x, "y": y, "tooltip": told,
@@ -85,17 +78,42 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
     )
 
 
+def costed(found: Recommendation, host: str, size: str) -> list[Candidate]:
+    """The candidates at a host and size whose overhead is known."""
+    here = (one for one in (*found.left, *found.fallen) if (one.case.host, one.case.size) == (host, size))
+    return [one for one in here if one.overhead is not None]
+
+
+def overhead_of(one: Candidate) -> dict[str, Any]:
+    """A candidate's overhead with its interval, for a point's place and for its text."""
+    return {
+        "overhead_pct": one.overhead,
+        "overhead_pct_low": one.low if one.low is not None else one.overhead,
+        "overhead_pct_high": one.high if one.high is not None else one.overhead,
+        "overhead": f"{with_interval(one.overhead, one.low, one.high)} %",
+    }
+
+
+def overhead_axis(found: Recommendation, points: Sequence[dict[str, Any]]) -> Spec:
+    """The axis of the points' overheads."""
+    floor, most = max((one.floor for one in found.left), default=0.0), max((p["overhead_pct"] for p in points), default=1.0)
+    return percent_axis("overhead_pct", "overhead, % of the baseline's time", floor, most)
+
+
+def interval(x: Spec, y: Spec) -> Spec:
+    """A thin line along each overhead's interval."""
+    ends = {"x": {**x, "field": "overhead_pct_low"}, "x2": {"field": "overhead_pct_high"}, "y": y}
+    return {"mark": {"type": "rule", "strokeWidth": 1, "color": OTHER_OPS}, "encoding": ends}
+
+
 def _point(one: Candidate, metric: str) -> dict[str, Any]:
     decided = one.reasons[0].kind if one.reasons else ""
     return {
         "variant": one.case.variant,
         "kind": {"": FRONT if one.on_front else BEHIND, TARGET: REFUSED}.get(decided, OVER),
-        "overhead_pct": one.overhead,
-        "overhead_pct_low": one.low if one.low is not None else one.overhead,
-        "overhead_pct_high": one.high if one.high is not None else one.overhead,
+        **overhead_of(one),
         "height": _height(one, metric),
         "rank": "" if one.rank is None else str(one.rank),
-        "overhead": f"{with_interval(one.overhead, one.low, one.high)} %",
         "ms": fixed(one.added_ms, 2),
         "params (+)": count(one.params),
         "MACs (+)": count(one.macs),

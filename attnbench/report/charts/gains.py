@@ -2,22 +2,17 @@
 
 from typing import Any
 
-from attnbench.core.units import counted, with_interval
+from attnbench.core.units import counted
 from attnbench.judge.published import GainBar
 from attnbench.judge.recommend import Candidate, Recommendation
-from attnbench.report.charts.theme import BAR, INK, LINE, OPEN, OTHER_OPS, Spec, chart, percent_axis
+from attnbench.report.charts.choices import costed, interval, overhead_axis, overhead_of
+from attnbench.report.charts.theme import BAR, INK, LINE, OPEN, Spec, chart
 
 
 def gains(found: Recommendation, host: str, size: str) -> Spec:
     """Published gains in points of ImageNet top-1 against overhead: a bar from the least to the most, its mean, how many."""
-    points = [
-        _point(one, one.gains)
-        for one in (*found.left, *found.fallen)
-        if (one.case.host, one.case.size) == (host, size) and one.overhead is not None and one.gains
-    ]
-    floor = max((one.floor for one in found.left), default=0.0)
-    most = max((point["overhead_pct"] for point in points), default=1.0)
-    x = percent_axis("overhead_pct", "overhead, % of the baseline's time", floor, most)
+    points = [_point(one, one.gains) for one in costed(found, host, size) if one.gains]
+    x = overhead_axis(found, points)
     y: Spec = {"field": "gain", "type": "quantitative", "scale": {"zero": True, "nice": True},
                "axis": {"title": "gain in ImageNet top-1, points", "grid": True, "tickCount": 6}}  # fmt: skip
     told = [{"field": name, "type": "nominal"} for name in ("variant", "gains", "sources", "overhead")]
@@ -25,8 +20,7 @@ def gains(found: Recommendation, host: str, size: str) -> Spec:
     layers: list[Spec] = [
         {"data": {"values": [{"zero": 0}]}, "mark": {"type": "rule", "color": LINE, "strokeWidth": 2},
          "encoding": {"y": {"field": "zero", "type": "quantitative"}}},
-        {"mark": {"type": "rule", "strokeWidth": 1, "color": OTHER_OPS},
-         "encoding": {"x": {**x, "field": "overhead_pct_low"}, "x2": {"field": "overhead_pct_high"}, "y": y}},
+        interval(x, y),
         {"mark": {"type": "rule", "strokeWidth": 4},
          "encoding": {"x": x, "y": {**y, "field": "gain_low"}, "y2": {"field": "gain_high"}, "color": colour}},
         {"mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
@@ -55,8 +49,5 @@ def _point(one: Candidate, bar: GainBar) -> dict[str, Any]:
         "label": f"{module}, {counted(len(bar.sources), 'source')}",
         "gains": ", ".join(f"{gain.points:+.2f}" for gain in bar.gains),
         "sources": ", ".join(bar.sources),
-        "overhead_pct": one.overhead,
-        "overhead_pct_low": one.low if one.low is not None else one.overhead,
-        "overhead_pct_high": one.high if one.high is not None else one.overhead,
-        "overhead": f"{with_interval(one.overhead, one.low, one.high)} %",
+        **overhead_of(one),
     }
