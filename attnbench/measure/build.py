@@ -60,6 +60,7 @@ class CaseBuilder:
     protocol: Protocol
     folder: Path
     hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
+    sites: dict[tuple[str, str, int], Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane, int], Part] = field(default_factory=dict)
     plain_graphs: dict[tuple[str, str, int], list[OptimisedNode]] = field(default_factory=dict)
 
@@ -142,9 +143,11 @@ class CaseBuilder:
         return module_part(spec, batch, plane, self.protocol.seed, canonical=self.protocol.canonical, opset=opset)
 
     def _occupied(self, case: Case, reference: HostReference) -> dict[str, tuple[Spec, ...]]:
-        model = parse(self.host(case, reference).graph)
-        known = tensors(model) if reference.kind == "onnx" else planes(model)
-        return modules_by_site(parse_variant(case.variant), known, declared_placements(reference), case.host)
+        key = (case.host, case.size, case.batch)
+        if key not in self.sites:
+            model = parse(self.host(case, reference).graph)
+            self.sites[key] = tensors(model) if reference.kind == "onnx" else planes(model)
+        return modules_by_site(parse_variant(case.variant), self.sites[key], declared_placements(reference), case.host)
 
     def _slots(self, case: Case, reference: HostReference, occupied: Occupied) -> tuple[bytes, dict[str, Slot]]:
         """The host's graph with a marker at each site, and what a module there is built for."""
