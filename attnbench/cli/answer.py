@@ -109,26 +109,20 @@ def write_reports(run: Run, folder: Path) -> None:
         save_text(folder / entry.file, entry.render(run))
 
 
-def stored_run(where: str, results: Path, *, brief: bool = False) -> Run:
-    """The run that a folder, a file or the word ``latest`` names; a ``brief`` one has what is compared."""
+def stored_run(where: str, results: Path) -> Run:
+    """The run that a folder, a file or the word ``latest`` names."""
     from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
 
-    return load_run(find_run(where, results), brief=brief)
+    return load_run(find_run(where, results))
 
 
 def named_run(name: str, results: Path) -> tuple[Run, str]:
     """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
-    if name == "baseline":
-        from attnbench.runs.reference import pinned_run  # noqa: PLC0415
+    from attnbench.runs.reference import pinned_run  # noqa: PLC0415
+    from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
 
-        path = pinned_run(results)
-    elif name.partition(":")[0] == "latest":
-        from attnbench.runs.store import find_run  # noqa: PLC0415
-
-        path = find_run(name, results)
-    else:
-        return stored_run(name, results, brief=True), name
-    return stored_run(str(path), results, brief=True), f"{name} ({path.parent})"
+    path = pinned_run(results) if name == "baseline" else find_run(name, results)
+    return load_run(path, brief=True), name if path == Path(name) else f"{name} ({path.parent})"
 
 
 @contextmanager
