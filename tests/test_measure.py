@@ -223,6 +223,20 @@ def test_the_time_left_follows_the_pace_so_far(monkeypatch):
     assert left.text() == "nearly done", "never no time while there is work"
 
 
+def test_that_cases_turn_out_to_share_graphs_is_no_work_done(run, capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.Lines()
+    lines.started("results/x", 9, 0, 3_000.0)
+    now[0] = 60.0
+    lines.described(9, 9)
+    for now[0], left in ((65.0, 800.0), (75.0, 700.0)):
+        lines.recorded(run.records[0], left)
+    first, second = capsys.readouterr().err.splitlines()[1:]
+    assert first.endswith("time left unknown yet")
+    assert second.endswith("about 1 min 45 s left"), "100 in 15 s, and nothing else"
+
+
 def test_the_bar_shows_options_in_brackets_as_they_are(run, capsys):
     failed = replace(run.records[-1], case=Case("h", "a=cbam[reduction=8]", "8x8"))
     with progress.Bar() as bar:

@@ -64,8 +64,8 @@ class Lines:
         """Nothing: a line is for what is done."""
 
     def described(self, number: int, total: int) -> None:  # noqa: ARG002
-        """Start the clock anew: what building takes says nothing of the pace of measuring."""
-        self.time_left.began = time.monotonic()
+        """Start anew: only now is known which cases share a graph, and what building takes says nothing of the pace."""
+        self.time_left = TimeLeft(0.0)
 
     def replicates(self, number: int, wanted: int) -> None:
         """Nothing: each has a line of its own."""
