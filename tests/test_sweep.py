@@ -60,6 +60,10 @@ def row(finished, variant):
     return found.iloc[0]
 
 
+def record(finished, variant):
+    return next(each for each in finished[0].records if each.case.variant.endswith(variant))
+
+
 def test_the_table_has_the_documented_columns_and_a_row_a_case(finished):
     frame = finished[0].to_frame()
     assert list(frame.columns)[: len(COLUMNS)] == list(COLUMNS)
@@ -75,7 +79,7 @@ def test_a_measured_case_has_all_its_figures(finished):
     assert found["flops"] == 2 * found["macs"]
     assert found["macs_fvcore"] == found["macs"]
     assert found["overhead_pct_low"] <= found["overhead_pct"] <= found["overhead_pct_high"]
-    assert found["overhead_pct"] > 0
+    assert sum(node.share for node in record(finished, "=se_npu").nodes) == pytest.approx(found["overhead_pct"] / 100)
     assert found["paired_pct_low"] <= found["paired_pct_high"]
     assert found["agreement"] in ("agree", "disagree", "too blunt")
     assert found["latency_median_ms"] > 0
@@ -91,9 +95,9 @@ def test_modules_at_several_places_add_up(finished):
     found = row(finished, "stem=axial_conv+se_npu,body=coord")
     assert found["status"] == "ok"
     assert found["params_delta"] == 38 * 16 + 256 + (3 * 16 * 8 + 24 + 32)
-    record = next(r for r in finished[0].records if r.case.variant == found["variant"])
-    assert {node.site for node in record.nodes} == {"stem", "body"}
-    assert sum(node.share for node in record.nodes) == pytest.approx(found["overhead_pct"] / 100)
+    nodes = record(finished, found["variant"]).nodes
+    assert {node.site for node in nodes} == {"stem", "body"}
+    assert sum(node.share for node in nodes) == pytest.approx(found["overhead_pct"] / 100)
 
 
 def test_the_npu_verdict_is_on_what_the_variant_adds(finished):
