@@ -1,6 +1,7 @@
 """Attention maps: the definition, the taps that add them to a network, and the pictures and comparisons made of them."""
 
 import math
+from base64 import b64encode
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -279,7 +280,9 @@ def test_maps_of_ones_own_network_are_pictures_of_the_images_size(command, user_
     code, out, err = command("maps", f"{user_file}:build", "--image", photo, *SITES, "-o", tmp_path / "maps")
     assert (code, err) == (0, "")
     assert "random weights" not in out
-    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"photo", "photo.png"}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"photo", "photo.png", "maps.html"}
+    sheet = b64encode((tmp_path / "maps" / "photo.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{sheet}"' in (tmp_path / "maps" / "maps.html").read_text()
     assert {path.name: Image.open(path).size for path in (tmp_path / "maps" / "photo").iterdir()} == {
         "stem.png": (120, 60), "body.png": (120, 60),
     }  # fmt: skip
@@ -301,6 +304,9 @@ def test_maps_of_an_onnx_file_are_those_of_the_network_that_it_came_from(command
     assert float(figures[1].split(",")[5]) < 1e-5, "one network with the same seeded weights"
     assert "1 image: no interval" in shown
     assert (out / "maps.svg").read_text().startswith("<svg")
+    page = (out / "maps.html").read_text()
+    assert page.count("<img src=") == 1
+    assert "relu_1" in page
     code, shown, err = command("maps", file, "--image", photo, "-o", tmp_path / "each")
     assert (code, err) == (0, "")
     assert "12x24" in shown

@@ -15,8 +15,10 @@ from attnbench.core.grammar import quote, split, unquote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+
     from attnbench.maps.network import TappedNetwork
-    from attnbench.report.maps import ComparedMaps
+    from attnbench.report.maps import ComparedMaps, PartOfMaps
     from attnbench.study.file import StudyHost
 
 
@@ -90,9 +92,10 @@ def maps(
 
 def _draw(network: "TappedNetwork", files: "Sequence[Path]", normalization: str, output: Path) -> None:
     """A sheet of all maps for each image, and a picture of each map."""
-    from attnbench.maps.pictures import network_input, overlay, read_image, sheet  # noqa: PLC0415
+    from attnbench.maps.pictures import network_input, overlay, png, read_image, sheet  # noqa: PLC0415
     from attnbench.report.maps import network as table  # noqa: PLC0415
 
+    parts = []
     for name, file in zip(_names([file.stem for file in files]), files, strict=True):
         image = read_image(file)
         found = network.maps(network_input(image, network.shape, normalization))
@@ -100,9 +103,12 @@ def _draw(network: "TappedNetwork", files: "Sequence[Path]", normalization: str,
         (output / name).mkdir(exist_ok=True)
         for place, picture in zip(_names(list(overlays)), overlays.values(), strict=True):
             picture.save(output / name / f"{place}.png")
-        sheet(image, overlays).save(output / f"{name}.png")
-        show_table(table(found), f"{file.name} at {network.shape[2]}x{network.shape[3]}")
+        (output / f"{name}.png").write_bytes(seen := png(sheet(image, overlays)))
+        title, figures = f"{file.name} at {network.shape[2]}x{network.shape[3]}", table(found)
+        parts.append((title, [seen], figures))
+        show_table(figures, title)
         typer.echo(f"\nwrote {output / name}.png, and each map to {output / name}/")
+    _page(output, "Attention maps", parts)
 
 
 def _compare(
@@ -114,7 +120,9 @@ def _compare(
     title: str,
 ) -> None:
     """A table, the figures of each image, and a chart."""
+    from attnbench.maps.pictures import network_input, overlay, png, read_image, sheet  # noqa: PLC0415
     from attnbench.report.maps import chart, comparison  # noqa: PLC0415
+    from attnbench.report.table import Table  # noqa: PLC0415
 
     teacher, student = (list(network.sites.values()) for network in networks)
     pairs = pairs or [(one, one) for one in teacher if one in student]
@@ -124,7 +132,17 @@ def _compare(
         for one in pairs:
             if one[side] not in places:
                 raise UnknownName("site of a pair", one[side], places, "each side is one site")
-    found = [one for file in files for one in _compared(networks, pairs, file, normalization)]
+    found, parts = [], []
+    for file in files:
+        image = read_image(file)
+        sides = [network.maps(network_input(image, network.shape, normalization)) for network in networks]
+        found += _compared(file.name, sides, pairs)
+        overlays = {
+            f"{who}: {places[at]}": overlay(image, side[places[at]])
+            for places in pairs
+            for at, (who, side) in enumerate(zip(("teacher", "student"), sides, strict=True))
+        }
+        parts.append((file.name, [png(sheet(image, overlays))], Table()))
     answer = comparison(found)
     for section, table in answer.sections:
         show_table(table, section)
@@ -133,24 +151,34 @@ def _compare(
     save_text(output / "maps.svg", chart(found, f"Attention maps of {title}"))
     typer.echo("\n" + "\n".join(answer.notes))
     typer.echo(f"wrote {output / 'maps.svg'}, maps.md and maps.csv")
+    parts += [(section, [], table) for section, table in answer.sections]
+    _page(output, f"Attention maps of {title}", parts, answer.notes)
 
 
 def _compared(
-    networks: "Sequence[TappedNetwork]", pairs: "Sequence[tuple[str, str]]", file: Path, normalization: str
+    name: str, sides: "Sequence[dict[str, np.ndarray]]", pairs: "Sequence[tuple[str, str]]"
 ) -> "Iterator[ComparedMaps]":
+    """The distances of each pair of places on one image, of the two networks' maps by place."""
     import torch  # noqa: PLC0415
 
     from attnbench.maps import map_distances, matched  # noqa: PLC0415
-    from attnbench.maps.pictures import network_input, read_image  # noqa: PLC0415
     from attnbench.report.maps import ComparedMaps  # noqa: PLC0415
 
-    image = read_image(file)
-    sides = [network.maps(network_input(image, network.shape, normalization)) for network in networks]
     for teacher, student in pairs:
-        one, other = (torch.from_numpy(side[name])[None] for side, name in zip(sides, (teacher, student), strict=True))
+        one, other = (torch.from_numpy(side[place])[None] for side, place in zip(sides, (teacher, student), strict=True))
         height, width = matched(one, other)[0].shape[1:]
         distances = (float(value) for value in map_distances(one, other))
-        yield ComparedMaps(file.name, teacher, student, height, width, *distances)
+        yield ComparedMaps(name, teacher, student, height, width, *distances)
+
+
+def _page(output: Path, title: str, parts: "Sequence[PartOfMaps]", notes: "Sequence[str]" = ()) -> None:
+    """All of it as one page for a browser, where the extra that makes pages is installed."""
+    from attnbench.report.charts.drawing import installed  # noqa: PLC0415
+    from attnbench.report.maps import page  # noqa: PLC0415
+
+    if installed():
+        save_text(output / "maps.html", page(title, notes, parts))
+        typer.echo(f"wrote {output / 'maps.html'}, one page with all of it")
 
 
 def _sides(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def overlay(image: Image.Image, values: np.ndarray) -> Image.Image:
     table = np.stack([np.interp(np.arange(256), points, channel) for channel in zip(*COLOURS, strict=True)], 1)
     colours = Image.fromarray(table.astype(np.uint8)[np.asarray(steps)])
     return Image.blend(image.convert("L").convert("RGB"), colours, STRENGTH)
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as the bytes of a PNG file."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def sheet(image: Image.Image, overlays: Mapping[str, Image.Image]) -> Image.Image:

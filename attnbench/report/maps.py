@@ -1,6 +1,6 @@
 """What attention maps come to: a table of one network's, and of a teacher's beside a student's a table and a chart."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import sqrt
@@ -31,6 +31,10 @@ class ComparedMaps:
     l2: float
     cosine: float
     at_loss: float
+
+
+PartOfMaps = tuple[str, Sequence[bytes], Table]
+"""A part of a page: its title, pictures as the bytes of PNG files, and a table."""
 
 
 def network(maps: Mapping[str, Any]) -> Table:
@@ -90,6 +94,19 @@ def chart(found: Sequence[ComparedMaps], title: str) -> str:
         + "\n".join(body)
         + "\n</svg>\n"
     )
+
+
+def page(title: str, notes: Sequence[str], parts: Iterable[PartOfMaps]) -> str:
+    """The pictures and tables as one page for a browser. Raises ``InputError`` where the extra for pages is missing."""
+    from attnbench.report.page import Listing, Page, PagePart, Photo  # noqa: PLC0415
+
+    made = [
+        PagePart(
+            name, photos=[Photo(f"{name}: the image and its maps", png) for png in pictures], listings=[Listing("", table)]
+        )
+        for name, pictures, table in parts
+    ]
+    return Page(title, notes, parts=made).html()
 
 
 def _by_pair(found: Sequence[ComparedMaps]) -> dict[tuple[str, str], list[ComparedMaps]]:

@@ -4,6 +4,7 @@ Every chart stands there as SVG, so that it shows without JavaScript, and its sp
 scripts only sort, filter and open. All texts are escaped by the template, JSON for the scripts by ``drawing.embedded``.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -34,6 +35,18 @@ class Listing(NamedTuple):
     anchors: Sequence[str] = ()
     closed: bool = False
     tools: bool = False
+
+
+class Photo(NamedTuple):
+    """A picture made of pixels, as the bytes of a PNG file, and what it shows."""
+
+    title: str
+    png: bytes
+
+    @property
+    def source(self) -> str:
+        """The picture as the address of itself, so that the page needs no other file."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
 
 class Tile(NamedTuple):
@@ -79,6 +92,7 @@ class PagePart:
     figures: Sequence[Figure] = ()
     chains: Sequence[Chain] = ()
     listings: Sequence[Listing] = ()
+    photos: Sequence[Photo] = ()
 
     @property
     def anchor(self) -> str:
@@ -86,7 +100,8 @@ class PagePart:
         return "".join(sign if sign.isalnum() else "-" for sign in self.title.lower())
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.figures or self.chains or any(listing.table for listing in self.listings))
+        listed = any(listing.table for listing in self.listings)
+        return bool(self.lines or self.figures or self.chains or self.photos or listed)
 
 
 @dataclass(frozen=True)
