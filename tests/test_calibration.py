@@ -75,6 +75,7 @@ def test_these_are_the_experiments():
         "panels",
         "peers",
         "power",
+        "repeats",
         "steps",
         "wall",
     ]
