@@ -6,11 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
+
+from attnbench import load_run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -288,8 +291,16 @@ def test_the_test_command_is_the_one_ci_runs():
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_study_took_as_long_as_it_is_said_to_have():
+    stated = re.search(r"(\d+) cases in (\d+) minutes .*? took (\d+) minutes", " ".join(README.split())).groups()
+    now, before = (ROOT / "results" / name / "run.jsonl" for name in ("report", "report-avx512"))
+    facts = [json.loads(line) for line in now.read_text().splitlines()]
+    minutes = (datetime.fromisoformat(facts[-1]["at"]) - datetime.fromisoformat(facts[0]["started"])).total_seconds() / 60
+    earlier = sum(record.seconds["total"] for record in load_run(before.parent).records) / 60
+    assert stated == (str(len(load_run(now.parent).records)), f"{minutes:.0f}", f"{earlier:.0f}")
+
+
 def test_the_matrix_is_the_committed_runs():
-    from attnbench import load_run
     from attnbench.report.claims import priorities
 
     assert priorities(load_run(ROOT / "results" / "report").run).markdown() in README

@@ -62,7 +62,8 @@ def tables_of(run: Run) -> Iterator[Section]:
         parts.setdefault((row.case.host, row.case.size), []).append(row)
     for (host, size), part in parts.items():
         yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, part))
-        yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, part))
+        if run.header.study.get("targets"):
+            yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, part))
     yield Section("Modules by NPU target, in cases", table=npu.by_target(run))
     yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(run))
     yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(run))

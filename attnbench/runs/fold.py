@@ -215,10 +215,15 @@ def _floors(facts: CaseFacts) -> tuple[float, ...]:
 
 
 def _seconds(facts: Iterable[AnyFact]) -> Mapping[str, float]:
-    """Where a case's time went: building, checking, in the runtime, and in all."""
+    """Where a case's time on the clock went: building, checking, in the runtime, and in all.
+
+    Several processes build at a time, each by its own clock.
+    """
     spent: dict[str, float] = {}
     for fact in facts:
-        stages = {**(fact.stages if isinstance(fact, BuiltFact) else {}), "ort": fact.in_runtime, "total": fact.seconds}
-        for stage, seconds in stages.items():
+        own = fact.stages if isinstance(fact, BuiltFact) else {}
+        at_a_time = max(1.0, sum(own.values()) / fact.seconds) if fact.seconds else 1.0
+        stages = {stage: seconds / at_a_time for stage, seconds in own.items()}
+        for stage, seconds in {**stages, "ort": fact.in_runtime, "total": fact.seconds}.items():
             spent[stage] = spent.get(stage, 0.0) + seconds
     return {stage: round(seconds, 3) for stage, seconds in spent.items()}
