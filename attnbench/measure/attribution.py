@@ -139,6 +139,15 @@ def attribute_each(
     }
 
 
+def unlike(found: Attribution, alone: Mapping[str, int]) -> str:
+    """In what a case in a panel is not what it is alone, by the runtime's own graphs; empty where it is."""
+    if found.reason or found.kinds == alone:
+        return ""
+    differing = [kind for kind in sorted({*found.kinds, *alone}) if found.kinds.get(kind, 0) != alone.get(kind, 0)]
+    shown = ", ".join(f"{k} {found.kinds.get(k, 0):+d} for {alone.get(k, 0):+d}" for k in differing[:3])
+    return f"among others the runtime's graph changes otherwise than by it alone ({shown})"
+
+
 class _Part(NamedTuple):
     """A node of an overhead, the sites that it may belong to, and the kinds that it is one more and one fewer of."""
 
@@ -171,6 +180,8 @@ def _dealt_out(
 
 def _impossible(panel: Profile, alignment: Alignment, *, fused: bool) -> str:
     """Why nothing can be attributed; empty where it can."""
+    if not panel.nodes:
+        return "no layer was timed by itself"
     if not fused and not any(is_inserted(node.name) for node in panel.nodes):
         return "the runtime ran no inserted node by itself"
     return "" if alignment.shared else "the two graphs share no node"

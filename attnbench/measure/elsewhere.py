@@ -117,6 +117,11 @@ def attribute_elsewhere(
     return Elsewhere(overheads, estimate, found[at], units.pop(), (next(wholes), next(wholes)), tuple(untold))
 
 
+def executed_nodes(found: ForeignProfile, which: str) -> tuple[ExecutedNode, ...]:
+    """The layers of a profile as nodes to align; ``which`` model it is of."""
+    return _side(found, NOTHING, which).profile.nodes
+
+
 def _attributed(baseline: _Side, variant: _Side) -> Attribution:
     shared = align(baseline.profile.nodes, variant.profile.nodes).shared
     if shared and not (baseline.share(i for i, _ in shared) and variant.share(j for _, j in shared)):
@@ -179,14 +184,14 @@ def _untold(
     if mixed:
         points = 100 * sum(node.share for node in found.nodes if node.node in mixed)
         yield (
-            f"{counted(len(mixed), 'layer')} of the variant with nodes of the host and of the module: what is whose cannot be told, "
-            f"and what changed of them counts ({points:.3f} points)"
+            f"{counted(len(mixed), 'layer')} of the variant with nodes of the host and of the module: what is whose cannot "
+            f"be told, and what changed of them counts ({points:.3f} points)"
         )
     for side, which in ((baseline, "baseline"), (variant, "variant")):
         if opaque := [i for i, layer in enumerate(side.layers) if layer.opaque]:
             yield (
-                f"{counted(len(opaque), 'layer')} of the {which} without a word of what it holds ({side.share(opaque):.0%} of its time): "
-                f"{side.layers[opaque[0]].name}"
+                f"{counted(len(opaque), 'layer')} of the {which} without a word of what it holds "
+                f"({side.share(opaque):.0%} of its time): {side.layers[opaque[0]].name}"
             )
     named = {node for nodes in variant.own for node in nodes}
     gone = {node for name in pair[1].gone if is_inserted(node := graph.node(name))}

@@ -1,0 +1,282 @@
+"""Steps that are done elsewhere: over ssh on a board, and by a command of the user's.
+
+The board is this machine behind a fake ``ssh`` on the path that runs what it is given with another home and fewer cores, so
+that these tests run everywhere; one goes through a real sshd where there is one.
+"""
+
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attnbench.core.errors import CaseFailure
+from attnbench.measure import machine, ssh
+from attnbench.measure.executor import BoardLost, executor
+from attnbench.runs.store import load_run, read_run_file
+
+FAKE = """#!/bin/sh
+# An ssh to this machine: options, "--", a host, and a command for its shell. What it does beside that stands in files.
+while [ "$1" != "--" ]; do echo "$1" >> "$FAKE/options"; shift; done
+shift
+echo "$1 $2" >> "$FAKE/calls"
+[ "$1" = nowhere ] && { echo "ssh: Could not resolve hostname nowhere" >&2; exit 255; }
+if [ -e "$FAKE/cut" ]; then rm "$FAKE/cut"; head -c 1000 > "$FAKE/half"; echo "client_loop: send disconnect: Broken pipe" >&2; exit 255; fi
+[ -e "$FAKE/dead" ] && { echo "ssh: connect to host $1 port 22: No route to host" >&2; exit 255; }
+echo "Welcome to the board"
+HOME="$FAKE/home" XDG_CACHE_HOME= ATTNBENCH_LOCK="$FAKE/lock" PYTHONPATH= exec $PIN sh -c "$2"
+"""
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """A folder that the fake ssh is ruled by: the files ``cut`` and ``dead`` in it break one connection, or all."""
+    folder = tmp_path / "board"
+    (folder / "home").mkdir(parents=True)
+    script = tmp_path / "bin" / "ssh"
+    script.parent.mkdir()
+    script.write_text(FAKE)
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE", str(folder))
+    monkeypatch.setenv("PIN", "taskset -c 0" if shutil.which("taskset") else "")
+    monkeypatch.setattr(ssh, "WAITS", (0.0, 0.0))
+    return folder
+
+
+BOARD = f"ssh:me@board:{sys.executable}"
+SMALL = ("--size", "32x64", "--processes", 2, "--max-processes", 2, "--repeat", 3, "--warmup", 1, "--crosscheck", 0, "--quiet")  # fmt: skip
+CASES = ("--place", "encoder.layer1", "--place", "encoder.layer3", "--module", "eca", *SMALL)
+
+
+def files_of(board: Path) -> list[Path]:
+    return list((board / "home" / ".cache" / "attnbench-board" / "files").iterdir())
+
+
+def test_a_sweep_on_a_board_is_the_boards_and_a_lost_connection_costs_its_step(command, board, tmp_path):
+    """Cut in the middle, killed off at the end, and gone on with; each file goes there once."""
+    out = tmp_path / "run"
+    ssh_calls = board / "calls"
+    (board / "cut").touch()
+    code, _, err = command("sweep", *CASES, "--on", BOARD, "--out", out)
+    assert "no connection: client_loop: send disconnect: Broken pipe" in err
+    assert code == 2, "the first connection of all is not tried again"
+
+    code, _, err = command("sweep", *CASES, "--on", BOARD, "--out", out, "--max-processes", 2)
+    assert (code, err) == (0, "")
+    header = read_run_file(out).header
+    assert header.machine["reached"] == "ssh"
+    assert header.machine["cores"] == (1 if shutil.which("taskset") else machine.granted_cores())
+    assert header.software["onnxruntime"] == machine.software()["onnxruntime"]
+    run = load_run(out)
+    assert all(
+        record.status == "ok" and record.get("overhead").low is not None
+        for record in run.records
+        if not record.case.is_baseline
+    )
+    assert len(run.records) == 3
+    sent = files_of(board)
+    weights = [path for path in sent if path.stat().st_size > 1_000_000]
+    assert len(weights) == 1, "the host's weights go there once"
+    assert "BatchMode=yes" in (board / "options").read_text()
+    assert "StrictHostKeyChecking" not in (board / "options").read_text()
+    assert all("python" in line for line in ssh_calls.read_text().splitlines())
+
+
+def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
+    there = executor(BOARD)
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"no model")
+    job = {"kind": "latency", "model": str(model), "threads": 1, "repeat": 1, "warmup": 1, "seed": 0, "step_seconds": 1}
+    with pytest.raises(CaseFailure, match="latency process failed: .*INVALID_PROTOBUF|latency process failed: .*Protobuf"):
+        there.time(job, 60)
+    (board / "cut").touch()
+    assert there.time({"kind": "providers"}, 60)["providers"]
+    assert not (board / "cut").exists()
+    for path in files_of(board):
+        path.unlink()
+    with pytest.raises(CaseFailure):
+        there.time(job, 60)  # it is told what is lacking, and sends it anew
+    assert len(files_of(board)) == 1
+    with pytest.raises(CaseFailure, match="did not end within 0 s"):
+        there.time({"kind": "providers"}, 0.01)
+    (board / "dead").touch()
+    with pytest.raises(
+        BoardLost, match=r"board me@board does not answer any more \(ssh: connect .*No route to host\): what was"
+    ):
+        there.time(job, 60)
+    (board / "dead").unlink()
+    there.told = {**there.told, "machine": {**there.told["machine"], "id": "another"}}
+    with pytest.raises(BoardLost, match="is another machine"):
+        there.meet()
+
+
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        ("ssh:", "is neither ssh:HOST"),
+        ("pi", "is neither ssh:HOST"),
+        ("ssh:-oProxyCommand=x", "is no host that ssh could know"),
+        (
+            "ssh:nowhere",
+            "board nowhere: no connection: ssh: Could not resolve hostname nowhere: it must work as `ssh nowhere true`",
+        ),
+        ("ssh:board:/no/python", "board board: sh: 1: /no/python: not found"),
+        ("cmd:./run.sh", "has no {model}"),
+        ("cmd:./run.sh {model}", "has no {repeat}"),
+        ("cmd:./none.sh {model} {repeat}", "there is no command ./none.sh"),
+        ("cmd:./none.sh '{model}", "No closing quotation"),
+    ],
+)
+def test_a_wrong_place_is_one_line(refused, board, on, message):
+    assert message in refused("sweep", *CASES, "--on", on).replace("sh: line 1", "sh: 1").replace(
+        "No such file or directory", "not found"
+    )
+
+
+def test_packages_that_a_board_lacks_are_named_with_the_command_that_installs_them(board, monkeypatch, refused):
+    monkeypatch.setattr(ssh, "NEEDED", ("onnxruntime", "no_such_package"))
+    told = refused("sweep", *CASES, "--on", BOARD)
+    assert (
+        f"{sys.executable} has no no_such_package: run there: {sys.executable} -m pip install onnxruntime no_such_package"
+        in told
+    )
+    monkeypatch.setattr(ssh, "OLDEST", (99, 0))
+    assert "99.0 is needed: name another, ssh:me@board:PYTHON" in refused("sweep", *CASES, "--on", BOARD)
+
+
+def test_a_step_waits_for_who_measures_on_the_board(board, monkeypatch):
+    from attnbench.measure.lock import measuring
+
+    there = executor(BOARD)
+    monkeypatch.setattr(ssh, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(ssh, "WAITS", ())
+    with monkeypatch.context() as patch:
+        patch.setenv("ATTNBENCH_LOCK", str(board / "lock"))
+        with measuring("another sweep", wait=False, waiting=lambda _: None), pytest.raises(BoardLost, match="another sweep"):
+            there.time({"kind": "providers"}, 60)
+
+
+def test_sources_and_what_runs_there_load_no_torch(board):
+    executor(BOARD)
+    code = next((board / "home" / ".cache" / "attnbench-board").glob("code-*"))
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, attnbench.measure.agent, attnbench.measure.session, attnbench.measure.memory\n"
+         "assert not {'torch', 'onnxscript', 'pandas', 'scipy', 'typer'} & set(sys.modules), sorted(sys.modules)"],
+        env={**os.environ, "PYTHONPATH": str(code)}, cwd=board, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "boards.md").read_text()
+
+
+def example(tmp_path: Path, change=lambda text: text) -> str:
+    """The script of the page, as a command."""
+    (block,) = (one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if one.startswith("# run.py"))
+    (tmp_path / "run.py").write_text(change(block))
+    return f"cmd:{sys.executable} {tmp_path / 'run.py'} {{model}} {{repeat}}"
+
+
+def test_a_command_that_tells_layers_attributes(command, tmp_path):
+    code, _, err = command("sweep", *CASES, "--rounds", 4, "--on", example(tmp_path), "--out", tmp_path / "run")
+    assert (code, err) == (0, "")
+    run = load_run(tmp_path / "run")
+    assert run.run.header.machine["reached"] == run.run.header.protocol["provider"] == "cmd"
+    for record in run.records:
+        if not record.case.is_baseline:
+            assert record.get("overhead").value > 0
+            assert {"added"} <= {node.kind for node in record.nodes}
+            assert record.get("aligned").value > 0.8
+    assert "a system unknown" in run.to_markdown()
+
+
+def test_a_command_that_tells_whole_runs_alone_gives_the_paired_figure(command, tmp_path):
+    on = example(tmp_path, lambda text: text.replace('"layers": layers, ', ""))
+    assert on != example(tmp_path)
+    example(tmp_path, lambda text: text.replace('"layers": layers, ', ""))
+    code, _, err = command("sweep", *CASES, "--on", on, "--rounds", 8, "--out", tmp_path / "run")
+    assert (code, err) == (0, "")
+    for record in load_run(tmp_path / "run").records:
+        if not record.case.is_baseline:
+            assert record.get("overhead").value is None
+            assert record.get("overhead").note == "not attributed: no layer was timed by itself"
+            assert record.get("paired").value is not None
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("print('no')", "is no JSON"),
+        ("print('{\"runs\": []}')", "runs"),
+        ('print(\'{"runs": [1], "layer": []}\')', "did you mean 'layers'"),
+        ('print(\'{"runs": [1], "layers": [{"name": "a", "seconds": []}]}\')', "has not as many seconds as there are runs"),
+        ("raise SystemExit('no device')", "failed: no device"),
+        ("import time; time.sleep(9)", "did not end within 1 s"),
+    ],
+)
+def test_what_a_command_does_wrong_is_the_cases_reason(tmp_path, script, message):
+    path = tmp_path / "run.py"
+    path.write_text(script)
+    there = executor(f"cmd:{sys.executable} {path} {{model}} {{repeat}}")
+    with pytest.raises(CaseFailure, match=message):
+        there.time({"kind": "profile", "model": "m", "repeat": 1, "warmup": 1}, 1)
+
+
+@pytest.mark.slow
+def test_a_real_sshd_is_a_board(tmp_path, monkeypatch, command):
+    """A server of its own on a free port, with keys of its own, named by the user's own configuration."""
+    server = shutil.which("sshd") or next((p for p in ("/usr/sbin/sshd",) if Path(p).exists()), "")
+    if not server or not shutil.which("ssh") or os.geteuid() != 0:
+        pytest.skip("no OpenSSH server that may be started here (apt install openssh-server)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
+    (tmp_path / "known").write_text(f"[127.0.0.1]:{port} {(tmp_path / 'host.pub').read_text()}")
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/authorized\n"
+        f"StrictModes no\nUsePAM no\nPidFile {tmp_path}/pid\nPermitRootLogin yes\n"
+        f"SetEnv XDG_CACHE_HOME={tmp_path}/there ATTNBENCH_LOCK={tmp_path}/lock\n"
+    )
+    (tmp_path / "config").write_text(
+        f"Host pi\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityFile {tmp_path}/user\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {tmp_path}/known\n"
+    )
+    wrapped = tmp_path / "bin" / "ssh"  # as ~/.ssh/config would, whose place OpenSSH takes from the password file
+    wrapped.parent.mkdir()
+    wrapped.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/config "$@"\n')
+    wrapped.chmod(0o755)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    running = subprocess.Popen([server, "-D", "-e", "-f", str(tmp_path / "sshd_config")], stderr=subprocess.DEVNULL)
+    try:
+        monkeypatch.setenv("PATH", f"{wrapped.parent}{os.pathsep}{os.environ['PATH']}")
+        for _ in range(100):
+            if subprocess.run(["ssh", "pi", "true"], check=False, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.1)
+        code, _, err = command(
+            "sweep",
+            *CASES,
+            "--processes",
+            1,
+            "--max-processes",
+            1,
+            "--on",
+            f"ssh:pi:{sys.executable}",
+            "--out",
+            tmp_path / "run",
+        )
+        assert (code, err) == (0, "")
+        assert all(record.status == "ok" for record in load_run(tmp_path / "run").records)
+    finally:
+        running.terminate()
+        running.wait(10)
