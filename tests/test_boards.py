@@ -19,6 +19,7 @@ import pytest
 from attnbench.core.errors import CaseFailure
 from attnbench.measure import machine, ssh
 from attnbench.measure.executor import BoardLost, executor
+from attnbench.runs.facts import FailedFact, ProfileFact
 from attnbench.runs.store import load_run, read_run_file
 
 FAKE = """#!/bin/sh
@@ -27,8 +28,10 @@ while [ "$1" != "--" ]; do echo "$1" >> "$FAKE/options"; shift; done
 shift
 echo "$1 $2" >> "$FAKE/calls"
 [ "$1" = nowhere ] && { echo "ssh: Could not resolve hostname nowhere" >&2; exit 255; }
-if [ -e "$FAKE/cut" ]; then rm "$FAKE/cut"; head -c 1000 > "$FAKE/half"; echo "client_loop: send disconnect: Broken pipe" >&2; exit 255; fi
-[ -e "$FAKE/dead" ] && { echo "ssh: connect to host $1 port 22: No route to host" >&2; exit 255; }
+call=$(wc -l < "$FAKE/calls")
+cut=$(cat "$FAKE/cut" 2>/dev/null || echo 0) dead=$(cat "$FAKE/dead" 2>/dev/null || echo 999)
+if [ $call -eq $cut ]; then head -c 1000 > "$FAKE/half"; echo "client_loop: send disconnect: Broken pipe" >&2; exit 255; fi
+[ $call -ge $dead ] && { echo "ssh: connect to host $1 port 22: No route to host" >&2; exit 255; }
 echo "Welcome to the board"
 HOME="$FAKE/home" XDG_CACHE_HOME= ATTNBENCH_LOCK="$FAKE/lock" PYTHONPATH= exec $PIN sh -c "$2"
 """
@@ -36,7 +39,7 @@ HOME="$FAKE/home" XDG_CACHE_HOME= ATTNBENCH_LOCK="$FAKE/lock" PYTHONPATH= exec $
 
 @pytest.fixture
 def board(tmp_path, monkeypatch):
-    """A folder that the fake ssh is ruled by: the files ``cut`` and ``dead`` in it break one connection, or all."""
+    """A folder that the fake ssh is ruled by: in ``cut`` the number of the connection that breaks, in ``dead`` of the last."""
     folder = tmp_path / "board"
     (folder / "home").mkdir(parents=True)
     script = tmp_path / "bin" / "ssh"
@@ -51,42 +54,50 @@ def board(tmp_path, monkeypatch):
 
 
 BOARD = f"ssh:me@board:{sys.executable}"
-SMALL = ("--size", "32x64", "--processes", 2, "--max-processes", 2, "--repeat", 3, "--warmup", 1, "--crosscheck", 0, "--quiet")  # fmt: skip
-CASES = ("--place", "encoder.layer1", "--place", "encoder.layer3", "--module", "eca", *SMALL)
+SMALL = ("--size", "96x160", "--processes", 1, "--max-processes", 1, "--repeat", 3, "--warmup", 1, "--crosscheck", 0, "--quiet")  # fmt: skip
+CASES = ("--variant", "encoder.layer1=eca", "--variant", "encoder.layer3=se", *SMALL)
+ONE = ("--place", "encoder.layer3", "--module", "eca", *SMALL)
 
 
 def files_of(board: Path) -> list[Path]:
     return list((board / "home" / ".cache" / "attnbench-board" / "files").iterdir())
 
 
-def test_a_sweep_on_a_board_is_the_boards_and_a_lost_connection_costs_its_step(command, board, tmp_path):
+def test_a_sweep_on_a_board_is_the_boards_and_a_lost_connection_costs_its_step(command, refused, board, tmp_path):
     """Cut in the middle, killed off at the end, and gone on with; each file goes there once."""
-    out = tmp_path / "run"
-    ssh_calls = board / "calls"
-    (board / "cut").touch()
-    code, _, err = command("sweep", *CASES, "--on", BOARD, "--out", out)
-    assert "no connection: client_loop: send disconnect: Broken pipe" in err
-    assert code == 2, "the first connection of all is not tried again"
+    out, told = tmp_path / "run", ("sweep", *CASES, "--no-memory", "--on", BOARD, "--out", tmp_path / "run")
+    (board / "cut").write_text("1")
+    assert "no connection: client_loop: send disconnect: Broken pipe" in refused(*told), "a first one is not tried again"
 
-    code, _, err = command("sweep", *CASES, "--on", BOARD, "--out", out, "--max-processes", 2)
+    begin_call = 1 + len((board / "calls").read_text().splitlines())
+    (board / "cut").write_text(str(begin_call + 4))
+    (board / "dead").write_text(str(begin_call + 8))
+    assert "does not answer any more (ssh: connect to host me@board port 22: No route to host)" in refused(*told)
+    before = (out / "run.jsonl").read_text()
+    assert any(isinstance(fact, ProfileFact) for fact in read_run_file(out).facts)
+    assert not any(isinstance(fact, FailedFact) for fact in read_run_file(out).facts)
+
+    (board / "dead").unlink()
+    code, _, err = command(*told)
     assert (code, err) == (0, "")
+    assert (out / "run.jsonl").read_text().startswith(before)
     header = read_run_file(out).header
     assert header.machine["reached"] == "ssh"
     assert header.machine["cores"] == (1 if shutil.which("taskset") else machine.granted_cores())
     assert header.software["onnxruntime"] == machine.software()["onnxruntime"]
     run = load_run(out)
     assert all(
-        record.status == "ok" and record.get("overhead").low is not None
-        for record in run.records
-        if not record.case.is_baseline
+        record.status == "ok" and (record.case.is_baseline or record.get("overhead").value > 0) for record in run.records
     )
+    profiles = [fact for fact in read_run_file(out).facts if isinstance(fact, ProfileFact) and not fact.repeat]
+    assert len({fact.panel for fact in profiles if fact.panel}) == 1, "both cases in one graph"
     assert len(run.records) == 3
     sent = files_of(board)
     weights = [path for path in sent if path.stat().st_size > 1_000_000]
     assert len(weights) == 1, "the host's weights go there once"
     assert "BatchMode=yes" in (board / "options").read_text()
     assert "StrictHostKeyChecking" not in (board / "options").read_text()
-    assert all("python" in line for line in ssh_calls.read_text().splitlines())
+    assert all(" -c " in line for line in (board / "calls").read_text().splitlines())
 
 
 def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
@@ -96,9 +107,8 @@ def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
     job = {"kind": "latency", "model": str(model), "threads": 1, "repeat": 1, "warmup": 1, "seed": 0, "step_seconds": 1}
     with pytest.raises(CaseFailure, match="latency process failed: .*INVALID_PROTOBUF|latency process failed: .*Protobuf"):
         there.time(job, 60)
-    (board / "cut").touch()
+    (board / "cut").write_text(str(1 + len((board / "calls").read_text().splitlines())))
     assert there.time({"kind": "providers"}, 60)["providers"]
-    assert not (board / "cut").exists()
     for path in files_of(board):
         path.unlink()
     with pytest.raises(CaseFailure):
@@ -106,7 +116,7 @@ def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
     assert len(files_of(board)) == 1
     with pytest.raises(CaseFailure, match="did not end within 0 s"):
         there.time({"kind": "providers"}, 0.01)
-    (board / "dead").touch()
+    (board / "dead").write_text("0")
     with pytest.raises(
         BoardLost, match=r"board me@board does not answer any more \(ssh: connect .*No route to host\): what was"
     ):
@@ -166,48 +176,54 @@ def test_a_step_waits_for_who_measures_on_the_board(board, monkeypatch):
 def test_sources_and_what_runs_there_load_no_torch(board):
     executor(BOARD)
     code = next((board / "home" / ".cache" / "attnbench-board").glob("code-*"))
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys, attnbench.measure.agent, attnbench.measure.session, attnbench.measure.memory\n"
-         "assert not {'torch', 'onnxscript', 'pandas', 'scipy', 'typer'} & set(sys.modules), sorted(sys.modules)"],
-        env={**os.environ, "PYTHONPATH": str(code)}, cwd=board, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0
+    script = (
+        "import sys, attnbench.measure.agent, attnbench.measure.session, attnbench.measure.memory\n"
+        "heavy = {'torch', 'onnxscript', 'pandas', 'scipy', 'typer'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(code)}
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=board, check=True)
 
 
 PAGE = (Path(__file__).parent.parent / "docs" / "boards.md").read_text()
 
 
-def example(tmp_path: Path, change=lambda text: text) -> str:
+def example(tmp_path: Path) -> str:
     """The script of the page, as a command."""
     (block,) = (one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if one.startswith("# run.py"))
-    (tmp_path / "run.py").write_text(change(block))
+    (tmp_path / "run.py").write_text(block)
     return f"cmd:{sys.executable} {tmp_path / 'run.py'} {{model}} {{repeat}}"
 
 
-def test_a_command_that_tells_layers_attributes(command, tmp_path):
-    code, _, err = command("sweep", *CASES, "--rounds", 4, "--on", example(tmp_path), "--out", tmp_path / "run")
+def test_the_command_of_the_page_tells_layers_and_is_attributed(command, tmp_path):
+    code, _, err = command("sweep", *ONE, "--rounds", 1, "--on", example(tmp_path), "--out", tmp_path / "run")
     assert (code, err) == (0, "")
     run = load_run(tmp_path / "run")
-    assert run.run.header.machine["reached"] == run.run.header.protocol["provider"] == "cmd"
-    for record in run.records:
-        if not record.case.is_baseline:
-            assert record.get("overhead").value > 0
-            assert {"added"} <= {node.kind for node in record.nodes}
-            assert record.get("aligned").value > 0.8
-    assert "a system unknown" in run.to_markdown()
+    assert run.header.machine["reached"] == run.header.protocol["provider"] == "cmd"
+    (record,) = (one for one in run.records if not one.case.is_baseline)
+    assert record.get("overhead").value > 0
+    assert "added" in {node.kind for node in record.nodes}
+    assert record.get("aligned").value > 0.8
+    assert "a system unknown, load –" in (tmp_path / "run" / "report.md").read_text()
+
+
+DEVICE = """
+import json, sys
+model = open(sys.argv[1], "rb").read()
+print(json.dumps({"runs": [1.02 if b"@encoder" in model else 1.0] * int(sys.argv[2])}))
+"""
 
 
 def test_a_command_that_tells_whole_runs_alone_gives_the_paired_figure(command, tmp_path):
-    on = example(tmp_path, lambda text: text.replace('"layers": layers, ', ""))
-    assert on != example(tmp_path)
-    example(tmp_path, lambda text: text.replace('"layers": layers, ', ""))
-    code, _, err = command("sweep", *CASES, "--on", on, "--rounds", 8, "--out", tmp_path / "run")
+    (tmp_path / "device.py").write_text(DEVICE)
+    on = f"cmd:{sys.executable} {tmp_path / 'device.py'} {{model}} {{repeat}}"
+    code, _, err = command("sweep", *ONE, "--on", on, "--out", tmp_path / "run")
     assert (code, err) == (0, "")
-    for record in load_run(tmp_path / "run").records:
-        if not record.case.is_baseline:
-            assert record.get("overhead").value is None
-            assert record.get("overhead").note == "not attributed: no layer was timed by itself"
-            assert record.get("paired").value is not None
+    (record,) = (one for one in load_run(tmp_path / "run").records if not one.case.is_baseline)
+    assert (record.get("overhead").value, record.get("overhead").note) == (
+        None,
+        "not attributed: no layer was timed by itself",
+    )
+    assert record.get("paired").value == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
@@ -263,20 +279,10 @@ def test_a_real_sshd_is_a_board(tmp_path, monkeypatch, command):
             if subprocess.run(["ssh", "pi", "true"], check=False, capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
-        code, _, err = command(
-            "sweep",
-            *CASES,
-            "--processes",
-            1,
-            "--max-processes",
-            1,
-            "--on",
-            f"ssh:pi:{sys.executable}",
-            "--out",
-            tmp_path / "run",
-        )
+        code, _, err = command("sweep", *ONE, "--memory", "--on", f"ssh:pi:{sys.executable}", "--out", tmp_path / "run")
         assert (code, err) == (0, "")
-        assert all(record.status == "ok" for record in load_run(tmp_path / "run").records)
+        run = load_run(tmp_path / "run")
+        assert all(record.status == "ok" and record.value("memory_peak") for record in run.records)
     finally:
         running.terminate()
         running.wait(10)

@@ -184,8 +184,8 @@ def sweep(
             run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds, on=there)
             if lacking := reference.lacking(run) if reference else {}:
                 left = seconds - (time.monotonic() - began)
-                more = {"more": lacking, "on": there}
-                run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, **more)
+                wait = not no_wait
+                run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None

@@ -81,14 +81,8 @@ class Command:
             path = Path(shutil.which(word) or word)
             if path.is_file() and path.stat().st_size < 2**20:
                 found.update(path.read_bytes())
-        unknown = dict.fromkeys(("cores", "memory_bytes", "load"))
-        return {
-            **unknown,
-            "cpu": f"cmd:{self.text}",
-            "system": "a system unknown",
-            "id": found.hexdigest()[:10],
-            "reached": "cmd",
-        }
+        told = {"cpu": f"cmd:{self.text}", "system": "a system unknown", "id": found.hexdigest()[:10], "reached": PROVIDER}
+        return {**dict.fromkeys(("cores", "memory_bytes", "load")), **told}
 
     def software(self) -> dict[str, Any]:
         """What the graphs are built with."""
@@ -104,10 +98,9 @@ class Command:
 
     def time(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Do a job by runs of the command. Raises ``CaseFailure`` at stage ``measure`` with what it ended with."""
+        kinds = {"profile": self._profile, "pairs": self._pairs, "latency": self._latency, "providers": _providers}
         began = time.perf_counter()
-        result = {"profile": self._profile, "pairs": self._pairs, "latency": self._latency, "providers": _providers}[
-            job["kind"]
-        ](job, timeout)
+        result = kinds[job["kind"]](job, timeout)
         return {**result, "seconds": time.perf_counter() - began}
 
     def _profile(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -117,14 +110,8 @@ class Command:
         layers = tuple(ProfiledLayer(one.name, one.op, one.holds or (one.name,)) for one in told.layers)
         rows = tuple(tuple(layer.seconds[run] for layer in told.layers) for run in range(len(told.runs)))
         nodes = executed_nodes(ForeignProfile(layers, rows), job["model"])
-        return {
-            "nodes": [asdict(node) for node in nodes],
-            "edges": [],
-            "runs": rows,
-            "finite": True,
-            "cost": 0.0,
-            "core_share": 1.0,
-        }
+        unknown = {"finite": True, "cost": 0.0, "core_share": 1.0}
+        return {**unknown, "nodes": [asdict(node) for node in nodes], "edges": [], "runs": rows}
 
     def _pairs(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Pairs of whole runs: the graphs take turns, and which goes first is drawn each time."""

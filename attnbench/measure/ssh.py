@@ -1,6 +1,6 @@
 """A board over plain OpenSSH: each timing step is one connection, which carries what the board lacks and brings the result.
 
-The board needs Python and four packages (``NEEDED``), and nothing of ours: the sources go there once, by their hash, and so
+The board needs Python and five packages (``NEEDED``), and nothing of ours: the sources go there once, by their hash, and so
 does each graph and each file of weights. All settings of the connection are the user's own (``~/.ssh/config``); we add that
 nobody is asked for a password, and that a dead connection is noticed. Programs and files go through standard input, so that
 the one thing a shell there reads is ``python3 -c "..."`` and a number.
@@ -29,7 +29,7 @@ from attnbench.measure import machine
 from attnbench.measure.agent import MARK
 from attnbench.measure.executor import GRAPHS, BoardLost
 
-NEEDED = ("onnxruntime", "onnx", "numpy", "msgspec")
+NEEDED = ("onnxruntime", "onnx", "onnx_ir", "numpy", "msgspec")
 OLDEST = (3, 11)
 LOST = 255
 """What ssh itself ends with where it has no connection."""
