@@ -112,6 +112,20 @@ def test_layers_of_tensorrt_that_do_not_say_what_they_hold_are_told_by_the_layer
     ]
 
 
+RKNN_BEFORE = """
+D RKNN: [15:13:15.945] ID   OpType           DataType Target InputShape      OutputShape      DDR Cycles  NPU Cycles  Total Cycles  Time(us)  MacUsage(%)  WorkLoad(0/1/2)-ImproveTherical  Task Number  Lut Number  RW(KB)  FullName
+D RKNN: [15:13:15.945] 1    InputOperator    UINT8    CPU    \\               (1,3,224,224)    0           0           0             7         \\            0.0%/0.0%/0.0% - Up:0.0%         0            0           147.00  InputOperator:data
+D RKNN: [15:13:15.945] 2    ConvRelu         UINT8    NPU    (1,3,224,224),(32,3,3,3),(32)  (1,32,112,112)  94150  10584  94150  428  2.47  100.0%/0.0%/0.0% - Up:0.0%  3  0  543.75  conv1
+Total Operator Elapsed Time(us): 435
+"""
+
+
+def test_rockchips_table_of_before_has_cycles_in_three_columns():
+    found = PROFILES.load("rknn").read(RKNN_BEFORE, "")
+    assert [(layer.name, layer.op) for layer in found.layers] == [("data", "InputOperator"), ("conv1", "ConvRelu")]
+    assert found.runs == (pytest.approx((7e-6, 428e-6)),)
+
+
 def test_a_delegate_is_never_taken_for_one_and_the_same_layer():
     found = read_profile(DATA / "tflite.delegate.txt")[1]
     assert [layer.op for layer in found.layers] == ["TfLiteXNNPackDelegate"]

@@ -18,7 +18,7 @@ ROW = re.compile(
     r"(?P<id>\d+)\s+(?P<op>\S+)\s+(?P<type>\S+)\s+(?P<target>CPU|NPU|GPU)\s+(?P<reads>\S+)\s+(?P<writes>\S+)\s+"
     r"(?:\d+/\d+/\d+|\d+\s+\d+\s+\d+)\s+(?P<time>\d+)\s.*?(?P<name>\S+)\s*"
 )
-LAYOUT = {"Transpose": "Transpose", "exTranspose": "Transpose", "Reshape": "Reshape"}
+LAYOUT = {"exTranspose": "Transpose"}
 
 
 def looks(text: str) -> bool:
