@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.core.errors import CaseFailure
-from attnbench.measure import machine, ssh
+from attnbench.measure import agent, machine, ssh
 from attnbench.measure.executor import BoardLost, executor
 from attnbench.runs.facts import FailedFact, ProfileFact
 from attnbench.runs.store import load_run, read_run_file
@@ -125,6 +125,19 @@ def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
     there.told = {**there.told, "machine": {**there.told["machine"], "id": "another"}}
     with pytest.raises(BoardLost, match="is another machine"):
         there.meet()
+
+
+def test_graphs_and_folders_of_a_job_lie_on_the_board_as_they_do_here(tmp_path):
+    (tmp_path / "files").mkdir()
+    for content in "abc":
+        (tmp_path / "files" / content).write_text(content)
+    job = {"kind": "pairs", "models": ["/x/1.onnx", "/x/2.onnx"], "inputs": "/images", "seed": 0}
+    graphs = {"/x/1.onnx": {"1.onnx": "a", "w": "b"}, "/x/2.onnx": {"2.onnx": "c", "w": "b"}, "/images": {"i.npy": "c"}}
+    placed = agent._placed(job, graphs, tmp_path / "files", tmp_path)
+    assert [Path(path).read_text() for path in placed["models"]] == ["a", "c"]
+    assert all((Path(path).parent / "w").read_text() == "b" for path in placed["models"])
+    assert (Path(placed["inputs"]) / "i.npy").read_text() == "c"
+    assert {**placed, "models": 0, "inputs": 0} == {**job, "models": 0, "inputs": 0}
 
 
 @pytest.mark.parametrize(

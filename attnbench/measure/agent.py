@@ -22,7 +22,7 @@ from typing import IO, Any
 from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.versions import version
 from attnbench.measure import machine
-from attnbench.measure.executor import GRAPHS
+from attnbench.measure.executor import FOLDERS, GRAPHS
 from attnbench.measure.lock import POLL_SECONDS, measuring
 from attnbench.measure.timing import time_in_process
 
@@ -126,9 +126,9 @@ def _placed(job: Mapping[str, Any], graphs: Mapping[str, Mapping[str, str]], fil
         home.mkdir()
         for name, content in beside.items():
             _link(files / content, home / name)
-        paths[path] = str(home / Path(path).name)
+        paths[path] = str(home if path in map(job.get, FOLDERS) else home / Path(path).name)
     placed = dict(job)
-    for key in GRAPHS:
+    for key in (*GRAPHS, *FOLDERS):
         if value := job.get(key):
             placed[key] = paths[value] if isinstance(value, str) else [paths[one] for one in value]
     return placed

@@ -12,8 +12,8 @@ from attnbench.measure import machine
 from attnbench.measure.lock import measuring
 from attnbench.measure.timing import time_in_process
 
-GRAPHS = ("model", "models", "chain")
-"""The keys of a job that name graphs."""
+GRAPHS, FOLDERS = ("model", "models", "chain"), ("inputs",)
+"""The keys of a job that name graphs, and those that name folders of files."""
 
 
 class BoardLost(AttnbenchError):

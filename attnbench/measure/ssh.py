@@ -27,7 +27,7 @@ from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.units import bytes_text
 from attnbench.measure import machine
 from attnbench.measure.agent import MARK
-from attnbench.measure.executor import GRAPHS, BoardLost
+from attnbench.measure.executor import FOLDERS, GRAPHS, BoardLost
 
 NEEDED = ("onnxruntime", "onnx", "onnx_ir", "numpy", "msgspec")
 OLDEST = (3, 11)
@@ -176,7 +176,9 @@ class Board:
         return result
 
     def _files(self, model: Path) -> dict[Path, str]:
-        """A graph and the files of weights beside it that it names, with their contents' hashes."""
+        """A graph and the files of weights beside it that it names, or a folder's files, with their contents' hashes."""
+        if model.is_dir():
+            return {path: self._hash(path) for path in sorted(model.iterdir()) if path.is_file()}
         data = model.read_bytes()
         others = (path for path in model.parent.iterdir() if path.is_file() and path.suffix != model.suffix)
         return {path: self._hash(path) for path in (model, *(path for path in others if path.name.encode() in data))}
@@ -223,7 +225,7 @@ def _patience(size: int) -> float:
 
 
 def _graphs(job: Mapping[str, Any]) -> Iterator[str]:
-    for key in GRAPHS:
+    for key in (*GRAPHS, *FOLDERS):
         value = job.get(key) or []
         yield from dict.fromkeys([value] if isinstance(value, str) else value)
 
