@@ -13,8 +13,6 @@ from attnbench.core.errors import InputError
 @app.command(
     short_help="Attribute an overhead from profiles that other tools took.",
     epilog=example(
-        "attnbench export baseline --size 384x640 --output base.onnx",
-        "attnbench export encoder.layer3=cbam_npu --size 384x640 --output cbam.onnx",
         "attnbench attribute base.json cbam.json --graphs base.onnx cbam.onnx",
         "attnbench attribute base.json cbam.json --layer-info base.layers.json cbam.layers.json",
     ),
@@ -41,7 +39,7 @@ def attribute(
 ) -> None:
     """Attribute an overhead from profiles of a baseline and a variant, taken by TensorRT, OpenVINO, LiteRT, a board's tool.
 
-    Take them of the files that attnbench export writes: inserted nodes are known by their names.
+    Take them of the files that attnbench export writes, of baseline and of the variant: inserted nodes are known by name.
 
     Exit codes: 0 attributed, 1 cannot be attributed (it says why), 2 bad input.
     """
