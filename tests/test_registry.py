@@ -9,6 +9,7 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
+from attnbench.profiles import PROFILES
 from attnbench.report import FORMATS
 from attnbench.study.plan import plan
 
@@ -32,7 +33,7 @@ def package(tmp_path, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("registry", [MODULES, HOSTS, FORMATS], ids=lambda r: r.kind)
+@pytest.mark.parametrize("registry", [MODULES, HOSTS, FORMATS, PROFILES], ids=lambda r: r.kind)
 def test_what_is_read_from_the_source_is_what_is_loaded(registry):
     for name, description in registry.describe().items():
         entry = registry.load(name)

@@ -4,6 +4,7 @@ One file a command. Heavy imports stand inside the commands, so that ``--help`` 
 """
 
 from attnbench.cli import (  # noqa: F401  a command joins the application when it is imported
+    attribute,
     baseline,
     cache,
     check,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from attnbench.judge.compare import FailOn
+    from attnbench.measure.executor import Executor
     from attnbench.measure.observer import Observer
     from attnbench.study.plan import Plan
 
@@ -111,6 +112,12 @@ def sweep(
     seed: Annotated[int | None, setting("seed")] = None,
     timeout: Annotated[float | None, setting("timeout_seconds", "Seconds after which a step is killed.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ssh:HOST|cmd:COMMAND", help="Where timing steps are done (docs/boards.md).", show_default="this machine"
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
@@ -131,6 +138,7 @@ def sweep(
     from attnbench.cli.progress import counting  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
+    from attnbench.measure.executor import executor, usual_settings  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
@@ -156,25 +164,28 @@ def sweep(
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
     data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch)
-    plan = planning.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
+    asked = {**usual_settings(on or ""), **{k: v for k, v in overrides.items() if v is not None}}
+    plan = planning.plan(data, quick=quick, overrides=asked)
     if shard is not None:
         plan = planning.shard(plan, shard)
     seconds = float("inf") if budget is None else parse_duration(budget)
-    reference = _reference(plan, resolve, fail_on, results)
+    there = executor(on) if on is not None else None
+    reference = _reference(plan, resolve, fail_on, results, there)
     began = time.monotonic()
     if dry_run:
         with counting("describing case", 0 if quiet else len(plan.cases)) as at:
-            rows = [{"case": case, "about": about} for case, about in estimate(plan, at)]
+            rows = [{"case": case, "about": about} for case, about in estimate(plan, at, there)]
         title = f"{len(plan.cases)} cases; times are estimates from a short run of each baseline"
         show_table(Table.of(rows), title, most=None)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
         try:
-            run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds)
+            run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds, on=there)
             if lacking := reference.lacking(run) if reference else {}:
                 left = seconds - (time.monotonic() - began)
-                run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, more=lacking)
+                wait = not no_wait
+                run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -211,7 +222,9 @@ class Reference:
         return f"{counted(left, 'figure')} not resolved beside {self.name}: attnbench compare {self.name} {folder} says more"
 
 
-def _reference(plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path) -> Reference | None:
+def _reference(
+    plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path, there: "Executor | None"
+) -> Reference | None:
     """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
     from attnbench.judge.compare import parse  # noqa: PLC0415
     from attnbench.judge.compare.match import unlike  # noqa: PLC0415
@@ -222,7 +235,7 @@ def _reference(plan: "Plan", resolve: str | None, fail_on: list[str] | None, res
             raise InputError("--fail-on says by what --resolve compares: name a run with --resolve, too")
         return None
     base, name = named_run(resolve, results)
-    if why := unlike(base.header, make_header(plan)):
+    if why := unlike(base.header, make_header(plan, there)):
         raise InputError(f"--resolve {resolve}: no overhead of it can be compared here: {why}")
     return Reference(base, name, parse(fail_on or []))
 

@@ -38,7 +38,9 @@ ALIGNED_FLOOR = 0.8
 """Share of the baseline's time that must have a counterpart in the variant. What has none is subtracted between processes,
 whose node shares differ by about 1 %: at a fifth of the time that alone is 0.2 points, as much as many modules cost."""
 
-LAYOUT_OPS = frozenset(("ReorderInput", "ReorderOutput", "Transpose"))
+LAYOUT_OPS = frozenset(("ReorderInput", "ReorderOutput", "Transpose", "Reorder", "Reformat"))
+RUNTIMES_OWN = LAYOUT_OPS - {"Transpose"}
+"""Changes of layout that no ONNX file has: they are the runtime's, whatever they are called after."""
 
 LOW = 0.2
 """The quantile over the runs that a node's time is."""
@@ -94,16 +96,18 @@ def attribute_each(
     panel: Profile,
     owners: Mapping[str, Owner],
     expected: Mapping[Owner, Mapping[str, int]] = MappingProxyType({}),
+    *,
+    fused: bool = False,
 ) -> dict[Owner, Attribution]:
     """The overhead of each case in a graph over the baseline; ``owners`` maps each occupied site to its case.
 
     A node belongs to the site that is nearest in the runtime's own graph; of cases as near, to the one that still lacks such
     a node of those that it is ``expected`` to add, by kind. There is no overhead where the runtime ran no inserted node by
-    itself: a provider that compiles whole graphs shows one node for each, and the two look the same. There is none either
-    where too little of the baseline has a counterpart.
+    itself: a provider that compiles whole graphs shows one node for each, and the two look the same. With ``fused`` it is
+    known that some ran within nodes of the host. There is none either where too little of the baseline has a counterpart.
     """
     alignment = align(baseline.nodes, panel.nodes)
-    reason = _impossible(panel, alignment)
+    reason = _impossible(panel, alignment, fused=fused)
     if reason:
         return {owner: Attribution(0.0, (), 0.0, reason) for owner in owners.values() or [owners[""]]}
     nearest = nearest_sites(panel.nodes, panel.edges)
@@ -133,6 +137,15 @@ def attribute_each(
         )
         for owner in {**dict.fromkeys(owners.values()), **dict.fromkeys(found)}
     }
+
+
+def unlike(found: Attribution, alone: Mapping[str, int]) -> str:
+    """In what a case in a panel is not what it is alone, by the runtime's own graphs; empty where it is."""
+    if found.reason or found.kinds == alone:
+        return ""
+    differing = [kind for kind in sorted({*found.kinds, *alone}) if found.kinds.get(kind, 0) != alone.get(kind, 0)]
+    shown = ", ".join(f"{k} {found.kinds.get(k, 0):+d} for {alone.get(k, 0):+d}" for k in differing[:3])
+    return f"among others the runtime's graph changes otherwise than by it alone ({shown})"
 
 
 class _Part(NamedTuple):
@@ -165,9 +178,11 @@ def _dealt_out(
     return found, kinds
 
 
-def _impossible(panel: Profile, alignment: Alignment) -> str:
+def _impossible(panel: Profile, alignment: Alignment, *, fused: bool) -> str:
     """Why nothing can be attributed; empty where it can."""
-    if not any(is_inserted(node.name) for node in panel.nodes):
+    if not panel.nodes:
+        return "no layer was timed by itself"
+    if not fused and not any(is_inserted(node.name) for node in panel.nodes):
         return "the runtime ran no inserted node by itself"
     return "" if alignment.shared else "the two graphs share no node"
 
@@ -210,7 +225,7 @@ class _Shares:
 
 def _part(node: ExecutedNode) -> Part:
     """Why an added node is there: inserted, a change of layout, or the host's own that a fusion used to hide."""
-    if is_inserted(node.name):
+    if is_inserted(node.name) and node.op not in RUNTIMES_OWN:
         return "added"
     return "layout" if node.op in LAYOUT_OPS else "unfused"
 

@@ -5,7 +5,9 @@ Nothing of ours runs beside a timing process: the builders idle, and this proces
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace as replace_built
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from msgspec.structs import replace
 from attnbench.core.errors import CaseFailure
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
-from attnbench.measure.attribution import Attribution, Profile, attribute_each
+from attnbench.measure.attribution import Attribution, Profile, attribute_each, unlike
 from attnbench.measure.builder import Builder, Built, describe_all
+from attnbench.measure.executor import Executor
 from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
@@ -35,12 +38,15 @@ class Bench:
         plan: Plan,
         sources: Mapping[Case, str],
         hashes: Mapping[Case, Mapping[str, str]],
+        on: Executor | None = None,
     ) -> None:
         self.builders = builders
         self.protocol = plan.protocol
         self.planned: dict[Case, PlannedCase] = {planned.case: planned for planned in plan.cases}
         self.sources = sources
         self.hashes = hashes
+        self.on = on
+        self.kinds: dict[Case, Mapping[str, int]] = {}
         self.built: dict[Case, Built | CaseFailure] = {}
         self.paths: dict[tuple[Case, ...], str] = {}
         self.profiles: dict[Case, tuple[int, Profile]] = {}
@@ -88,8 +94,8 @@ class Bench:
                     able += [self.planned[case]] if case.is_baseline or self._sound(case.baseline) else []
                 except CaseFailure as failure:
                     yield _failed(step, case, failure)
-            for planned, found in describe_all(self.builders, able):
-                self.built[planned.case] = found
+            for planned, told in describe_all(self.builders, able):
+                found = self.built[planned.case] = self._there(told)
                 yield self._built(step, planned.case, found)
 
     def _built(self, step: TimingStep, case: Case, found: Built | CaseFailure) -> AnyFact:
@@ -121,7 +127,7 @@ class Bench:
         """What is known of a case without a clock, from this sweep or, where another one built it, from the cache."""
         if case not in self.built:
             try:
-                self.built[case] = self.builders[0].describe(self.planned[case])
+                self.built[case] = self._there(self.builders[0].describe(self.planned[case]))
             except CaseFailure as failure:
                 self.built[case] = failure
         return self.built[case]
@@ -137,7 +143,8 @@ class Bench:
             profile = self._profiled(step.cases)
             built = {case: one for case in step.cases if isinstance(one := self._description(case), Built)}
             owners = {site: case for case, one in built.items() for site in one.sites}
-            found = attribute_each(baseline, profile, owners, {case: one.kinds for case, one in built.items()})
+            alone = {case: self._alone(case, one, baseline) for case, one in built.items()} if panel else {}
+            found = attribute_each(baseline, profile, owners, alone)
         except CaseFailure as failure:
             if not panel or step.kind == "repeat":
                 raise
@@ -145,7 +152,7 @@ class Bench:
                 yield ApartFact(case=case, panel=panel, why=f"its panel failed at {failure.stage}: {failure.reason}")
             return
         for case in step.cases[:1] if step.kind == "repeat" else step.cases:
-            why = self._unlike(case, found[case]) if panel else ""
+            why = unlike(found[case], alone[case]) if case in alone else ""
             if why and step.kind != "repeat":
                 yield ApartFact(case=case, panel=panel, why=why)
             else:
@@ -166,15 +173,25 @@ class Bench:
             repeat=step.kind == "repeat",
         )
 
-    def _unlike(self, case: Case, found: Attribution) -> str:
-        """In what a case in a panel is not what it is alone, by the runtime's own graphs; empty where it is."""
-        alone = self._description(case)
-        if found.reason or isinstance(alone, CaseFailure) or found.kinds == alone.kinds:
-            return ""
-        kinds = sorted({*found.kinds, *alone.kinds})
-        differing = [kind for kind in kinds if found.kinds.get(kind, 0) != alone.kinds.get(kind, 0)]
-        shown = ", ".join(f"{k} {found.kinds.get(k, 0):+d} for {alone.kinds.get(k, 0):+d}" for k in differing[:3])
-        return f"among others the runtime's graph changes otherwise than by it alone ({shown})"
+    def _alone(self, case: Case, built: Built, baseline: Profile) -> Mapping[str, int]:
+        """The kinds of nodes that the runtime's graph has more of by a case alone, or fewer, there where it is timed.
+
+        Another machine's runtime makes another graph of it: there it is run once to see which.
+        """
+        if self.on is None:
+            return built.kinds
+        if case not in self.kinds:
+            job = {"kind": "profile", "model": self.graph((case,)), "repeat": 1}
+            more = Counter(node["kind"] for node in self._timed(job, (case,))["nodes"])
+            more.subtract(node.kind for node in baseline.nodes)
+            self.kinds[case] = {kind: number for kind, number in sorted(more.items()) if number}
+        return self.kinds[case]
+
+    def _there(self, found: Built | CaseFailure) -> Built | CaseFailure:
+        """What is known of a case, with what the machine that it is timed on has no memory for."""
+        if self.on is None or isinstance(found, CaseFailure) or found.skip:
+            return found
+        return replace_built(found, skip=self.on.skip(found.need))
 
     def _baseline_profile(self, case: Case, number: int) -> Profile:
         """A baseline's profile, one a pass, so that both profiles of a replicate lie close in time; a failure stays."""
@@ -240,7 +257,8 @@ class Bench:
     def _timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
         """Do a timing job; its own seconds are the runtime's."""
         effort = self._effort(cases[0])
-        result = time_in_process(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
+        done_by = self.on.time if self.on else time_in_process
+        result = done_by(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
         self.in_runtime += result["seconds"]
         return result
 

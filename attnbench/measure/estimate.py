@@ -6,26 +6,26 @@ from statistics import median
 from attnbench.core.records import Case, RunHeader
 from attnbench.core.units import seconds_text
 from attnbench.measure.bench import Bench, timing_job
+from attnbench.measure.executor import Executor, ThisMachine
 from attnbench.measure.observer import nobody
 from attnbench.measure.schedule import TimingStep, goes_alone, work_of
 from attnbench.measure.sweep import hashes_of, make_header, open_builders
-from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import Ledger
 from attnbench.study.plan import Plan
 
 
-def estimate(plan: Plan, at: Callable[[str], None] = nobody) -> list[tuple[str, str]]:
+def estimate(plan: Plan, at: Callable[[str], None] = nobody, on: Executor | None = None) -> list[tuple[str, str]]:
     """Each case with how it would be measured, or why it would not be; the time that all take last.
 
     All cases are described, which the sweep itself then finds done, and each baseline is timed briefly. ``at`` is told the
     label of each case that is described.
     """
-    header, ledger = make_header(plan), Ledger()
+    header, ledger = make_header(plan, on), Ledger()
     cases = tuple(planned.case for planned in plan.cases)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     with open_builders(plan, len(cases)) as builders:
         builders[0].preflight(plan.cases)
-        bench = Bench(builders, plan, dict.fromkeys(cases, ""), hashes)
+        bench = Bench(builders, plan, dict.fromkeys(cases, ""), hashes, on)
         for fact in bench.take(TimingStep("build", cases)):
             at(fact.case.label)
             ledger.add(fact)
@@ -52,5 +52,6 @@ def _seconds(plan: Plan, bench: Bench, header: RunHeader, ledger: Ledger, baseli
         return 0.0
     effort = bench.planned[baseline].effort
     job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1}
-    wall = time_in_process(timing_job(job, plan.protocol, effort), effort.timeout_seconds)["wall"]
+    there = bench.on or ThisMachine()
+    wall = there.time(timing_job(job, plan.protocol, effort), effort.timeout_seconds)["wall"]
     return work_of(plan, header, ledger, baseline) * median(wall)

@@ -7,7 +7,9 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attnbench.core.versions import version
@@ -72,11 +74,15 @@ def granted_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def software() -> dict[str, Any]:
-    """Versions that decide what is exported and run; a short id of them; and the commit they ran from."""
+def software(elsewhere: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Versions that decide what is exported and run; a short id of them; and the commit they ran from.
+
+    ``elsewhere`` has those of what steps run with on another machine.
+    """
     versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
     versions |= {name: version(name) for name in DISTRIBUTIONS}
     versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
+    versions |= elsewhere
     versions["code"] = _code_hash()
     versions["id"] = _short_hash(versions)
     versions["commit"] = _git("describe", "--always", "--dirty", "--abbrev=12")

@@ -27,11 +27,10 @@ from attnbench.hosts import HOSTS
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
+from attnbench.measure.executor import Executor, ThisMachine
 from attnbench.measure.learned import learned
-from attnbench.measure.lock import measuring
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
-from attnbench.measure.timing import time_in_process
 from attnbench.modules import MODULES
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import replicates, summarise
@@ -57,18 +56,20 @@ def run_plan(
     wait: bool = True,
     seconds: float = float("inf"),
     more: Mapping[Case, int] = MappingProxyType({}),
+    on: Executor | None = None,
 ) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
 
     Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is continued, or a
     new folder ``<study>-<time>`` is made. Where another sweep measures on this machine, this waits for its end, or raises
     ``InputError`` without ``wait``. After so many ``seconds`` no further step is begun. Of a finished run, so many ``more``
-    replicates are taken of these cases.
+    replicates are taken of these cases. Timing steps are done ``on`` this machine, or elsewhere.
     """
     began = time.monotonic()
-    _check_threads(plan)
-    _check_provider(plan)
-    header = make_header(plan)
+    there = on or ThisMachine()
+    _check_threads(plan, there)
+    _check_provider(plan, there)
+    header = make_header(plan, on)
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = {case: _short_hash(own) for case, own in hashes.items()}
@@ -79,13 +80,13 @@ def run_plan(
         return load_run(folder), folder
     waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
     with (
-        measuring(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
+        there.held(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
         open_run(folder, header) as writer,
         open_builders(plan, len(waiting)) as builders,
     ):
         observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), work_left(plan, header, ledger))
         builders[0].preflight(waiting)
-        bench = Bench(builders, plan, sources, hashes)
+        bench = Bench(builders, plan, sources, hashes, on)
         for step in schedule(plan, header, ledger):
             if time.monotonic() - began > seconds:
                 break
@@ -149,12 +150,13 @@ def hashes_of(planned: PlannedCase) -> dict[str, str]:
     return {host: source_hash(HOSTS, name), **{str(spec): source_hash(MODULES, spec.name) for spec in specs}}
 
 
-def make_header(plan: Plan) -> RunHeader:
+def make_header(plan: Plan, on: Executor | None = None) -> RunHeader:
     """What was asked, where and with what; its fingerprint is the same only for a run that may be continued.
 
     The study's fingerprint is that of all its cases: shards that have it in common may be merged.
     """
-    here, software = machine.machine(), machine.software()
+    there = on or ThisMachine()
+    here, software = there.machine(), there.software()
     ids = {"machine": here["id"], "software": software["id"]}
     whole = plan.whole or plan.cases
     study = {
@@ -196,21 +198,21 @@ def _short_hash(values: object, length: int = 12) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:length]
 
 
-def _check_threads(plan: Plan) -> None:
+def _check_threads(plan: Plan, there: Executor) -> None:
     """Raise ``InputError`` for more threads than there are cores: they would share them, and be reported as so many."""
-    cores = machine.granted_cores()
-    if max(plan.protocol.threads) > cores:
+    cores = there.machine()["cores"]
+    if cores is not None and max(plan.protocol.threads) > cores:
         raise InputError(
             f"threads {max(plan.protocol.threads)}: this process may use {cores} cores: ask for {cores} at most"
         )
 
 
-def _check_provider(plan: Plan) -> None:
+def _check_provider(plan: Plan, there: Executor) -> None:
     """Raise ``UnknownName`` for an execution provider that the installed runtime lacks, before anything is measured."""
     asked = plan.protocol.provider
     if asked == "cpu":
         return
-    installed = time_in_process({"kind": "providers"}, PROVIDERS_SECONDS)["providers"]
+    installed = there.time({"kind": "providers"}, PROVIDERS_SECONDS)["providers"]
     if asked not in installed:
         hint = "another build of onnxruntime may have it"
         raise UnknownName("execution provider of the installed onnxruntime", asked, installed, hint)

@@ -9,6 +9,7 @@ from attnbench.core.protocol import settings as known_settings
 from attnbench.core.units import MISSING
 from attnbench.hosts import HOSTS, declared_places, describe_sites
 from attnbench.modules import MODULES
+from attnbench.profiles import PROFILES
 from attnbench.report import FORMATS
 from attnbench.report.table import Table
 from attnbench.study.file import packaged_studies, read_study
@@ -144,6 +145,15 @@ def formats() -> Table:
         {"format": name, "file": entry.get("file", MISSING), "what it is": entry.get("summary", "")}
         for name, entry in sorted(FORMATS.describe().items())
     ).keyed("format")
+
+
+def profiles() -> Table:
+    """The profiles of other tools that ``attribute`` reads, and how to take one."""
+    return Table.of(
+        {"profile": name, "what it is": entry.get("summary", ""), "how": entry.get("take", MISSING),
+         "--layer-info": entry.get("info") or MISSING}
+        for name, entry in sorted(PROFILES.describe().items())
+    ).keyed("profile")  # fmt: skip
 
 
 def _options(

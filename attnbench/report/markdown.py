@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attnbench.core.records import Run
-from attnbench.core.units import bytes_text, seconds_text
+from attnbench.core.units import MISSING, bytes_text, seconds_text
 from attnbench.judge.claims import ABOUT
 from attnbench.judge.rows import Row, rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
@@ -88,12 +88,13 @@ def machine_text(run: Run) -> str:
     protocol, effort = (
         ", ".join(f"{key} {value}" for key, value in asked.items()) for asked in (header.protocol, header.effort)
     )
+    cores, load = (MISSING if machine[key] is None else machine[key] for key in ("cores", "load"))
     commit = f", commit {software['commit']}" if software.get("commit") else ""
     lines = (
         f"Run of {header.started} with attnbench {header.attnbench}{commit};",
         f"{len(run.records)} of {len(header.cases)} cases",
-        f"\n- Machine: {machine['cpu']}, {machine['cores']} cores granted, {bytes_text(machine['memory_bytes'])},",
-        f"{machine['system']}, load {machine['load']} at the start (id {machine['id']}){_limits(machine)}",
+        f"\n- Machine: {machine['cpu']}, {cores} cores granted, {bytes_text(machine['memory_bytes'])},",
+        f"{machine['system']}, load {load} at the start (id {machine['id']}){_limits(machine)}",
         f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
         f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
         f"canonical pass {software['canonical_pass']}, protocol {software.get('protocol', 1)} (id {software['id']})",

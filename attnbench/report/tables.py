@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
-from attnbench.core.records import Check, Record, Run
+from attnbench.core.records import Check, NodeShare, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.hosts import HOSTS, REPLACED, declared_places
 from attnbench.judge.rows import Row, rows_of
@@ -139,7 +139,13 @@ def noted(run: Run) -> Table:
 
 def explanation(record: Record, *, bars: bool = False) -> Table:
     """The nodes an overhead consists of, the largest first; with a bar a node, if asked for."""
-    most = max((abs(node.share) for node in record.nodes), default=0.0)
+    return shares_table(record.nodes, bars=bars)
+
+
+def shares_table(nodes: Sequence[NodeShare], *, bars: bool = False, cycles: bool = False) -> Table:
+    """Parts of an overhead, the largest first; their times are seconds, or cycles."""
+    most = max((abs(node.share) for node in nodes), default=0.0)
+    time = "cycles" if cycles else "time (ms)"
     return Table.of(
         {
             "site": node.site or MISSING,
@@ -147,12 +153,12 @@ def explanation(record: Record, *, bars: bool = False) -> Table:
             "node": plain_name(node.node),
             "op": node.op,
             "kind": node.kind,
-            "time (ms)": fixed(1e3 * node.seconds, 3),
+            time: count(node.seconds) if cycles else fixed(1e3 * node.seconds, 3),
             "overhead (%)": fixed(100 * node.share, 3),
             **({"": _bar(node.share, most)} if bars else {}),
         }
-        for node in sorted(record.nodes, key=lambda node: -abs(node.share))
-    ).keyed("node", minor=("time (ms)", "module", "site"))
+        for node in sorted(nodes, key=lambda node: -abs(node.share))
+    ).keyed("node", minor=(time, "module", "site"))
 
 
 def _bar(share: float, most: float) -> str:
