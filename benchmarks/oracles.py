@@ -193,11 +193,11 @@ def report(said: list[Said], apart: list[dict], worst: float, causes: list[dict]
     names = ("ethos-u-vela", "onnxruntime", "ai-edge-litert")
     vela, runtime, litert = map(version, names)
     about = (
-        f"Every module alone, {CHANNELS} channels on {HEIGHT}x{WIDTH}: what the targets say of its nodes, beside what Vela {vela} "
-        f"(the compiler of Ethos-U) and the usability checker of ONNX Runtime {runtime} say. For Vela, a module is written as "
-        f"TFLite in int8. Its float32 form, run by LiteRT {litert}, is off from ONNX Runtime by at most {worst:.1g} of the "
-        "largest output. *Open* are nodes whose fate a target's document leaves open, and of which the tool says one: for "
-        "Ethos-U, that of the op as this converter writes it."
+        f"Every module alone, {CHANNELS} channels on {HEIGHT}x{WIDTH}: what the targets say of its nodes, beside what Vela "
+        f"{vela} (the compiler of Ethos-U) and the usability checker of ONNX Runtime {runtime} say. For Vela, a module is "
+        f"written as TFLite in int8. Its float32 form, run by LiteRT {litert}, is off from ONNX Runtime by at most "
+        f"{worst:.1g} of the largest output. *Open* are nodes whose fate a target's document leaves open, and of which the "
+        "tool says one: for Ethos-U, that of the op as this converter writes it."
     )
     columns = (
         "On the NPU, left to the CPU and open by the target; behind the stroke, on the NPU and left to the CPU by the tool."

@@ -14,7 +14,7 @@ from attnbench.npu.rules import limit_text
 from attnbench.npu.targets import load_target
 from attnbench.report.listing import ops, without_table
 from attnbench.report.table import Table
-from attnbench.targets import Target, target_names
+from attnbench.targets import Target, find_targets
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "targets"
 MADE = "<!-- made by benchmarks/target_pages.py from the target's file: change that, and make it again -->"
@@ -46,7 +46,8 @@ def main(folder: Path) -> None:
 
 def pages() -> dict[str, str]:
     """The pages by file name, the index first."""
-    targets = [load_target(name) for name in target_names() if load_target(name).name == name]
+    own = sorted(name for name, place in find_targets().items() if isinstance(place, Path))
+    targets = [load_target(name) for name in own]
     return {"README.md": index(targets), **{f"{target.name}.md": page(target) for target in targets}}
 
 
