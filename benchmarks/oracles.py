@@ -27,7 +27,7 @@ from ai_edge_litert import schema_py_generated as tfl
 from ai_edge_litert.interpreter import Interpreter
 from onnxruntime.tools.mobile_helpers import usability_checker as checker
 from onnxruntime.tools.onnx_model_utils import optimize_model
-from tflite_form import NotConverted, Writer
+from tflite_form import NotConverted, Writer, shape_of
 
 from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.records import ON_NPU
@@ -38,10 +38,15 @@ from attnbench.npu.judge import judge_nodes
 from attnbench.npu.targets import load_target
 from attnbench.report.table import Table
 
-RESULT = Path(__file__).resolve().parents[1] / "results" / "oracles.md"
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "results" / "oracles.md"
 CAUSES = Path(__file__).with_name("oracles.toml")
 CHANNELS, HEIGHT, WIDTH = 64, 24, 40
 CLOSE = 1e-3
+LIMITS = (
+    "The nodes that the tests hold the targets of Ethos-U to, on both sides of each limit, compiled by Vela one by one. Not "
+    "asked is what this converter does not write, or what Vela does not read."
+)
 VELA = {"arm-ethos-u65-vela-5.2.0": "ethos-u65-256", "arm-ethos-u85-vela-5.2.0": "ethos-u85-256"}
 """Vela's name of the NPU that a target is."""
 LISTS = {
@@ -74,7 +79,7 @@ def main(folder: Path) -> int:
     for name in module_names():
         path = folder / f"{name}.onnx"
         try:
-            graph = parse(path.read_bytes()) if path.exists() else lone_module(name, CHANNELS, HEIGHT, WIDTH)[0]
+            graph = parse(path.read_bytes()) if path.exists() else exported(name)
         except (CaseFailure, InputError) as error:
             apart.append({"module": name, "asked": "none", "why": str(error)})
             continue
@@ -86,12 +91,21 @@ def main(folder: Path) -> int:
         except NotConverted as error:
             apart.append({"module": name, "asked": "ONNX Runtime alone", "why": f"not written as TFLite: {error}"})
         print(name, Counter(one.kind for one in said if one.module == name), flush=True)
+    limits = [one for target in VELA for one in by_cases(target, folder)]
     causes = tomllib.loads(CAUSES.read_text(encoding="utf-8"))["cause"]
-    text, unexplained = report(said, apart, worst, causes)
+    text, unexplained = report(said, limits, apart, worst, causes)
     RESULT.write_text(text, encoding="utf-8")
     for one in unexplained:
         print("not explained:", one, file=sys.stderr)
     return 1 if unexplained else 0
+
+
+def exported(name: str) -> ir.Model:
+    """A module's graph, with twice the channels where it refuses so few."""
+    try:
+        return lone_module(name, CHANNELS, HEIGHT, WIDTH)[0]
+    except CaseFailure:
+        return lone_module(name, 2 * CHANNELS, HEIGHT, WIDTH)[0]
 
 
 def judged(graph: ir.Model, target: str) -> dict[str, tuple[str, str, str]]:
@@ -122,18 +136,49 @@ def by_vela(module: str, graph: ir.Model, folder: Path) -> Iterator[Said]:
     path = folder / f"{module}.tflite"
     path.write_bytes(Writer(graph, int8=True).write())
     written = nodes_of(path)
-    for target, chip in VELA.items():
-        out = folder / chip
-        command = (sys.executable, "-m", "ethosu.vela", str(path), "--accelerator-config", chip, "--output-dir", str(out))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise NotConverted(
-                f"Vela ends with {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1][:150]}"
-            )
-        left = nodes_of(out / f"{module}_vela.tflite")
+    for target in VELA:
+        left = left_by_vela(path, target)
         for name, (op, ours, rule) in judged(graph, target).items():
             if name in written:
                 yield Said(target, module, op, ours, rule, "cpu" if name in left else "npu")
+
+
+def by_cases(target: str, folder: Path) -> Iterator[Said]:
+    """Vela beside the target on the nodes that its tests hold it to: both sides of each limit."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from made import NODES, model_of  # noqa: PLC0415  the tests are no package
+
+    for rule, cases in tomllib.loads((NODES / f"{target}.toml").read_text(encoding="utf-8"))["cases"].items():
+        for at, (level, _, text) in enumerate(cases):
+            path = folder / f"{rule}.{at}.tflite"
+            model = model_of(text)
+            try:
+                path.write_bytes(Writer(model, int8=True).write())
+                theirs = "cpu" if left_by_vela(path, target) else "npu"
+            except (NotConverted, LookupError, TypeError, ValueError):
+                theirs = "not asked"
+            ours = "npu" if level in ON_NPU else "open" if level == "unknown" else "cpu"
+            yield Said(target, text, model.graph[-1].op_type, ours, rule, theirs)
+
+
+def left_by_vela(path: Path, target: str) -> set[str]:
+    """The ONNX nodes of a TFLite file that Vela leaves to the CPU. Raises ``NotConverted``."""
+    out = path.parent / VELA[target]
+    command = (
+        sys.executable,
+        "-m",
+        "ethosu.vela",
+        str(path),
+        "--accelerator-config",
+        VELA[target],
+        "--output-dir",
+        str(out),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr or done.stdout).strip().splitlines()
+        raise NotConverted(f"Vela ends with {done.returncode}: {why[-1][:150]}")
+    return nodes_of(out / f"{path.stem}_vela.tflite")
 
 
 def nodes_of(path: Path) -> set[str]:
@@ -150,7 +195,7 @@ def nodes_of(path: Path) -> set[str]:
 
 def difference(graph: ir.Model, path: Path) -> float:
     """How far the float32 form is from ONNX Runtime, as a part of the largest output. Raises ``NotConverted``."""
-    source = np.random.default_rng(0).standard_normal((1, CHANNELS, HEIGHT, WIDTH), dtype=np.float32)
+    source = np.random.default_rng(0).standard_normal(shape_of(graph.inputs[0]), dtype=np.float32)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = session.run(None, dict.fromkeys((one.name for one in session.get_inputs()), source))[0]
     run = Interpreter(model_content=Writer(graph, int8=False).write())
@@ -165,8 +210,48 @@ def difference(graph: ir.Model, path: Path) -> float:
     return off
 
 
-def report(said: list[Said], apart: list[dict], worst: float, causes: list[dict]) -> tuple[str, list[str]]:
+def report(
+    said: list[Said], limits: list[Said], apart: list[dict], worst: float, causes: list[dict]
+) -> tuple[str, list[str]]:
     """The page, and the disagreements without a cause."""
+    rows, missing = _apart(said, causes)
+    cases, more = _apart([one for one in limits if one.theirs != "not asked"], causes)
+    names = ("ethos-u-vela", "onnxruntime", "ai-edge-litert")
+    vela, runtime, litert = map(version, names)
+    about = (
+        f"Every module alone, {CHANNELS} channels on {HEIGHT}x{WIDTH} (twice the channels where it refuses): what the "
+        f"targets say of its nodes, beside what Vela {vela} (the compiler of Ethos-U) and the usability checker of ONNX "
+        f"Runtime {runtime} say. For Vela, a module is written as TFLite in int8. Its float32 form, run by LiteRT {litert}, "
+        f"is off from ONNX Runtime by at most {worst:.1g} of the largest output. *Open* are nodes whose fate a target's "
+        "document leaves open, and of which the tool says one: for Ethos-U, that of the op as this converter writes it."
+    )
+    columns = (
+        "On the NPU, left to the CPU and open by the target; behind the stroke, on the NPU and left to the CPU by the tool."
+    )
+    parts = [
+        "# Targets beside the tools that can be asked",
+        "<!-- made by benchmarks/oracles.py -->",
+        about,
+        _counts(said).markdown(),
+        "## Disagreements, and their causes",
+        Table.of(rows["disagree"]).markdown() or "None.",
+        "## Open here, and what the tool says",
+        Table.of(rows["open"]).markdown() or "None.",
+        "## Limits",
+        LIMITS,
+        _counts(limits, "cases").markdown(),
+        Table.of(cases["disagree"]).markdown() or "None disagrees.",
+        "## By module",
+        columns,
+        _by_module(said).markdown(),
+        "## Not asked",
+        Table.of(apart).markdown() or "None.",
+    ]
+    return "\n\n".join(parts) + "\n", missing + more
+
+
+def _apart(said: list[Said], causes: list[dict]) -> tuple[dict[str, list[dict]], list[str]]:
+    """The nodes on which the two do not agree, grouped, and the disagreements without a cause."""
     groups: dict[tuple, list[Said]] = defaultdict(list)
     for one in said:
         if one.kind != "agree":
@@ -190,34 +275,7 @@ def report(said: list[Said], apart: list[dict], worst: float, causes: list[dict]
                 **({"cause": cause} if kind == "disagree" else {}),
             }
         )
-    names = ("ethos-u-vela", "onnxruntime", "ai-edge-litert")
-    vela, runtime, litert = map(version, names)
-    about = (
-        f"Every module alone, {CHANNELS} channels on {HEIGHT}x{WIDTH}: what the targets say of its nodes, beside what Vela "
-        f"{vela} (the compiler of Ethos-U) and the usability checker of ONNX Runtime {runtime} say. For Vela, a module is "
-        f"written as TFLite in int8. Its float32 form, run by LiteRT {litert}, is off from ONNX Runtime by at most "
-        f"{worst:.1g} of the largest output. *Open* are nodes whose fate a target's document leaves open, and of which the "
-        "tool says one: for Ethos-U, that of the op as this converter writes it."
-    )
-    columns = (
-        "On the NPU, left to the CPU and open by the target; behind the stroke, on the NPU and left to the CPU by the tool."
-    )
-    parts = [
-        "# Targets beside the tools that can be asked",
-        "<!-- made by benchmarks/oracles.py -->",
-        about,
-        _counts(said).markdown(),
-        "## Disagreements, and their causes",
-        Table.of(rows["disagree"]).markdown() or "None.",
-        "## Open here, and what the tool says",
-        Table.of(rows["open"]).markdown() or "None.",
-        "## By module",
-        columns,
-        _by_module(said).markdown(),
-        "## Not asked",
-        Table.of(apart).markdown() or "None.",
-    ]
-    return "\n\n".join(parts) + "\n", missing
+    return rows, missing
 
 
 def _matches(cause: dict, target: str, op: str, rule: str, theirs: str) -> bool:
@@ -230,17 +288,19 @@ def _matches(cause: dict, target: str, op: str, rule: str, theirs: str) -> bool:
     )
 
 
-def _counts(said: list[Said]) -> Table:
-    counts = Counter((one.target, one.kind) for one in said)
+def _counts(said: list[Said], what: str = "modules") -> Table:
+    counts = Counter((one.target, one.kind if one.theirs != "not asked" else one.theirs) for one in said)
+    kinds = ("agree", "open", "disagree", *(["not asked"] if what == "cases" else []))
     return Table.of(
         {
             "target": target,
             "asked": "Vela" if target in VELA else "ONNX Runtime's checker",
-            "modules": len({one.module for one in said if one.target == target}),
-            "nodes": sum(counts[target, kind] for kind in ("agree", "open", "disagree")),
-            **{kind: counts[target, kind] for kind in ("agree", "open", "disagree")},
+            **({"modules": len({one.module for one in said if one.target == target})} if what == "modules" else {}),
+            "nodes": sum(counts[target, kind] for kind in kinds),
+            **{kind: counts[target, kind] for kind in kinds},
         }
         for target in (*VELA, *LISTS)
+        if any(one.target == target for one in said)
     )
 
 
