@@ -195,7 +195,7 @@ def nodes_of(path: Path) -> set[str]:
 
 def difference(graph: ir.Model, path: Path) -> float:
     """How far the float32 form is from ONNX Runtime, as a part of the largest output. Raises ``NotConverted``."""
-    source = np.random.default_rng(0).standard_normal(shape_of(graph.inputs[0]), dtype=np.float32)
+    source = np.random.default_rng(0).standard_normal(shape_of(graph.graph.inputs[0]), dtype=np.float32)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = session.run(None, dict.fromkeys((one.name for one in session.get_inputs()), source))[0]
     run = Interpreter(model_content=Writer(graph, int8=False).write())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from tflite_form import LAST, TO_LAST, Held, NotConverted, Writer, array_of, shape_of
-from tflite_planes import conv, norm_of, pad, pool, resize
+from tflite_planes import conv, norm_of, pad, pool, resize, transposed_conv
 
 from attnbench.npu.nodes import axes_of, constant_of, is_constant
 
@@ -168,6 +168,14 @@ def expand(w: Writer, node: ir.Node) -> Held:
     return w.op("BROADCAST_TO", [x.at, w.numbers(shape)], shape)
 
 
+def tile(w: Writer, node: ir.Node) -> Held:
+    """Repetition along axes."""
+    x, times = w.known(node.inputs[0]), constant_of(node.inputs[1])
+    if times is None:
+        raise NotConverted("Tile by computed numbers")
+    return w.op("TILE", [x.at, w.numbers([times[i] for i in LAST] if x.last else times)], shape_of(node.outputs[0]), x.last)
+
+
 def concat(w: Writer, node: ir.Node) -> Held:
     """A concatenation, with channels last where a part has them there."""
     shape = shape_of(node.outputs[0])
@@ -302,5 +310,6 @@ HANDLERS = {
     "BatchNormalization": batch_norm, "AveragePool": pool("AVERAGE_POOL_2D"), "MaxPool": pool("MAX_POOL_2D"),
     "MatMul": matmul, "Gemm": gemm, "LayerNormalization": layer_norm, "InstanceNormalization": layer_norm,
     "Resize": resize, "Identity": same,
+    "ConvTranspose": transposed_conv, "Tile": tile,
 }  # fmt: skip
 """By ONNX op, the handler: it takes the writer and the node, and gives what the node's outputs are in the file."""

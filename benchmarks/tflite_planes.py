@@ -113,6 +113,20 @@ def conv(w: Writer, node: ir.Node) -> Held:
     return made
 
 
+def transposed_conv(w: Writer, node: ir.Node) -> Held:
+    """A transposed convolution over two axes, whole: without padding, groups, dilation and what is added to its output."""
+    shape, group = shape_of(node.outputs[0]), node.attributes.get_int("group", 1)
+    strides, odd = window_of(node, "strides"), any(pads_of(node)) or "output_padding" in node.attributes
+    if len(shape) != len(LAST) or group != 1 or odd or any(side > 1 for side in window_of(node, "dilations")):
+        raise NotConverted("ConvTranspose of this form")
+    x, weight = w.planes(node.inputs[0]), array_of(node.inputs[1])
+    filters, scales = w.weights(weight.transpose(1, 2, 3, 0), 0)
+    sides = w.numbers([shape[i] for i in LAST])
+    more = [w.bias(array_of(node.inputs[2]), x, scales)] if len(node.inputs) > 2 else []
+    options = {"padding": VALID, "strideH": strides[0], "strideW": strides[1]}
+    return w.op("TRANSPOSE_CONV", [sides, filters, x.at, *more], shape, True, **options)
+
+
 def norm_of(node: ir.Node) -> tuple[np.ndarray, np.ndarray]:
     """The factor and the summand a channel that a batch normalisation is."""
     scale, shift, mean, variance = (array_of(value) for value in node.inputs[1:5])

@@ -25,6 +25,7 @@ GRAPHS = (
     "MaxPool 1x4x9x9 kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]; AveragePool $1 kernel_shape=[2,2]; Clip $2 0.1 3.0",
     "Split x:1x4x6x5 axis=1 num_outputs=2; Slice $1 [0] [4] [2] [2]; HardSwish $2; Resize $3 - - [1,2,4,10] mode=linear",
     "ReduceL2 x:1x4x6x5 [2,3]; Div x $1; HardSigmoid $2; Flatten $3; Gemm $4 ~120x3 ~3",
+    "ConvTranspose 1x3x4x5 ~3x4x2x3 ~4 strides=[2,3]; Tile $1 [1,1,2,1]; InstanceNormalization $2 ~4 ~4",
     "LayerNormalization 1x9x8 ~8 ~8 axis=-1; MatMul $1 ~8x4; Expand $2 [2,9,4]; Gather $3 [1,0,3] axis=2",
 )
 
