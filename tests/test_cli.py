@@ -59,7 +59,7 @@ def test_list_shows_what_exists(command):
     for what, words in [
         ("modules", ["se_npu", "reduction=16 (at least 1), minimum=8", "Woo et al."]), ("hosts", ["resnetsan01", "multiples of 32"]),
         ("placements", ["decoder.fusion", "decoder.upconv4 decoder.upconv3", "encoder.layer3"]),
-        ("targets", ["aimotive", "unknown"]),
+        ("targets", ["aimotive", "unknown", "Hailo"]),
     ]:  # fmt: skip
         code, out, _ = command("list", what)
         assert code == 0

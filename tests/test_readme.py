@@ -100,7 +100,7 @@ def test_numbers_of_things_are_those_of_the_registries():
     from attnbench.targets import target_names
 
     assert f"({len(module_names())} of them" in README
-    words = {11: "Eleven"}
+    words = {20: "Twenty"}
     for page in ("README.md", "docs/targets.md"):
         assert f"{words[len(target_names())]} targets come with it" in PAGES[page]
 

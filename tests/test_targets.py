@@ -11,7 +11,9 @@ from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.judge import judge
 from attnbench.npu.rules import PREDICATES, limit_text
 from attnbench.npu.targets import load_target
-from attnbench.targets import target_names
+from attnbench.targets import target_names, without_table
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,28 @@ def test_unknown_targets_files_and_broken_toml_are_one_line(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             load_target(name)
+
+
+def test_the_pages_of_docs_are_those_that_the_files_make(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import target_pages
+
+    made = target_pages.pages()
+    assert set(made) == {path.name for path in (ROOT / "docs" / "targets").iterdir()}
+    for name, text in made.items():
+        assert (ROOT / "docs" / "targets" / name).read_text() == text, "run benchmarks/target_pages.py"
+    for chip in without_table():
+        assert chip.reason in made["README.md"]
+
+
+def test_a_convolution_with_batch_norm_counts_as_one_by_the_document_or_by_an_assumption_that_the_page_states(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import target_pages
+
+    for name in target_names():
+        target = load_target(name)
+        said = target_pages.page(target)
+        assert (target.folding[1:] in said) if target.folding else (target_pages.ASSUMED in said)
 
 
 def test_a_graph_may_be_deep_and_its_constants_shared():

@@ -42,3 +42,5 @@ def list_(
         case _:
             table = getattr(listing, what)()
     show_table(table, everything=all_, most=None)
+    if what == "targets" and not (ops or target):
+        show_table(listing.without_table(), "NPUs without a target", everything=all_, most=None)

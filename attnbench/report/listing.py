@@ -14,6 +14,7 @@ from attnbench.report import FORMATS
 from attnbench.report.table import Table
 from attnbench.study.file import packaged_studies, read_study
 from attnbench.targets import read_target, target_names, target_path
+from attnbench.targets import without_table as untold
 
 
 def modules() -> Table:
@@ -76,6 +77,14 @@ def targets() -> Table:
         }
         for target in map(read_target, map(target_path, target_names()))
     ).keyed("target", minor=("from", "date", "rules"))
+
+
+def without_table() -> Table:
+    """The NPUs that have no target, because no table of what they take can be read in public."""
+    return Table.of(
+        {"no public table": one.chip, "vendor": one.vendor, "why": one.reason, "looked at": one.looked, "date": one.date}
+        for one in untold()
+    ).keyed("no public table", minor=("date", "looked at", "vendor"))
 
 
 def ops(names: Sequence[str]) -> Table:

@@ -40,6 +40,12 @@ class Table:
         """The table with the columns that say which row one is, and those that a narrow screen does without."""
         return replace(self, keys=keys, minor=tuple(minor))
 
+    def without(self, *columns: str) -> Self:
+        """The table less some columns."""
+        kept = [at for at, column in enumerate(self.columns) if column not in columns]
+        rows = tuple(tuple(row[at] for at in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[at] for at in kept), rows=rows)
+
     def __bool__(self) -> bool:
         return bool(self.rows)
 

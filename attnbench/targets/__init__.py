@@ -14,6 +14,9 @@ and what each takes) is validated where a target is loaded for judging, in ``npu
     types                                         the element types that it speaks of; by default those of a network that
                                                   is quantised: float32, float16, int8, uint8
     limits                                        predicates that every node on the NPU must meet, whatever its rule
+    folding                                       where the document says that a sum or a batch normalisation by constants
+                                                  behind a convolution becomes part of it; left out, that is an assumption
+    open                                          what the document leaves open that bears on every verdict, a sentence each
 
     [[rule]]
     id, ops, level                                level: supported, constrained, unknown, refused, fallback:<where>
@@ -85,6 +88,8 @@ class TargetHead(Strict, frozen=True):
     opset: int | None = None
     types: tuple[str, ...] = ("float32", "float16", "int8", "uint8")
     limits: Mapping[str, Any] = field(default_factory=dict)
+    folding: str = ""
+    open: tuple[str, ...] = ()
 
 
 class Target(TargetHead, frozen=True, eq=False):
@@ -106,7 +111,27 @@ class TargetFile(Strict, frozen=True):
 
 def find_targets() -> dict[str, Path | EntryPoint]:
     """By name, each target's file or the entry point that knows it."""
-    return {**entry_points(GROUP), **{path.stem: path for path in FOLDER.glob("*.toml")}}
+    return {**entry_points(GROUP), **{path.stem: path for path in FOLDER.glob("[!_]*.toml")}}
+
+
+class WithoutTable(Strict, frozen=True):
+    """An NPU without a target: what was looked at, when, and why no profile can be made from it."""
+
+    chip: str
+    vendor: str
+    looked: str
+    date: str
+    reason: str
+
+
+class _WithoutTables(Strict, frozen=True):
+    npu: tuple[WithoutTable, ...]
+
+
+def without_table() -> tuple[WithoutTable, ...]:
+    """The NPUs whose vendors' tables cannot be read in public."""
+    path = FOLDER / "_without_table.toml"
+    return validate(tomllib.loads(path.read_text(encoding="utf-8")), _WithoutTables, f"{path}").npu
 
 
 def target_names() -> list[str]:

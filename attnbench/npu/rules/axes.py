@@ -13,6 +13,7 @@ from attnbench.npu.nodes import (
     axes_of,
     constant_of,
     input_shape,
+    text,
 )
 from attnbench.npu.rules.asking import all_in, ask, one_of
 
@@ -49,6 +50,13 @@ positive_steps = ask("a slice in steps above 0", _steps, _steps_text, lambda ste
 indices_rank_in = ask(
     "indices of rank {limit}", lambda node: len(input_shape(node, 1)), "indices of rank {}", one_of, list[int]
 )
+reduced_elements_at_most = ask(
+    "a reduction of at most {limit} elements to one",
+    lambda node: prod(input_shape(node)[axis] for axis in axes_of(node)),
+    "{} elements to one",
+    le,
+    int,
+)
 indices_at_most = ask("at most {limit} indices", lambda node: prod(input_shape(node, 1)), "{} indices", le, int)
 
 
@@ -70,6 +78,27 @@ def last_axis_not_to(node: ir.Node, limit: list[int]) -> Reading:
     """a transposition that does not bring the last axis to {limit}"""
     order = _permutation(node)
     return Reading(order.index(len(order) - 1) not in limit, f"permutation {order}")
+
+
+def plane_beside_axis_at_most(node: ir.Node, limit: int) -> Reading:
+    """last two sides beside the axis that come to at most {limit}"""
+    axes = axes_of(node)
+    sides = [side for axis, side in enumerate(input_shape(node)) if axis not in axes][-2:]
+    return Reading(prod(sides) <= limit, f"sides {sides} beside the axis = {prod(sides)}")
+
+
+def keeps_depth_or_is_thin(node: ir.Node, _limit: bool) -> Reading:
+    """a reduction that keeps the channels (of rank 4 axis 1, else the last), or a side of 1 among the last three"""
+    shape, axes = input_shape(node), axes_of(node)
+    depth = 1 if len(shape) == len("NCHW") else len(shape) - 1
+    within = depth not in axes or 1 in (1, 1, *shape)[-3:]
+    return Reading(within, f"axes {list(axes)} of {text(shape)}")
+
+
+def adds_last_axis(node: ir.Node, _limit: bool) -> Reading:
+    """one new axis, behind all others"""
+    axes, order = axes_of(node), len(input_shape(node))
+    return Reading(list(axes) == [order], f"axes {list(axes)} of rank {order + len(axes)}")
 
 
 def ones_before_axis(node: ir.Node, _limit: bool) -> Reading:

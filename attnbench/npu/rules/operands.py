@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import prod
-from operator import le
+from operator import ge, le
 
 import numpy as np
 import onnx_ir as ir
@@ -50,6 +50,7 @@ constants_at_most = ask(
     "at most {limit} constant operands", lambda node: sum(map(is_constant, node.inputs)), "{} constant operands", le, int
 )
 inputs_at_most = ask("at most {limit} inputs", lambda node: sum(v is not None for v in node.inputs), "{} inputs", le, int)
+inputs_at_least = ask("at least {limit} inputs", lambda node: sum(v is not None for v in node.inputs), "{} inputs", ge, int)
 outputs_at_most = ask("at most {limit} outputs", lambda node: sum(bool(v.name) for v in node.outputs), "{} outputs", le, int)
 
 

@@ -39,6 +39,8 @@ power_of_two_scales = ask(
 scales_not_taller = ask("resizing by no more in height than in width", _scales, _scales_text, not_taller)
 pads_at_most = ask("padding at most {limit} at each end", _pads, "pads {}", lambda pads, limit: max(pads) <= limit, int)
 
+pads_at_least = ask("padding at least {limit} at each end", _pads, "pads {}", lambda pads, limit: min(pads) >= limit, int)
+
 
 def resizes_plane_only(node: ir.Node, _limit: bool) -> Reading:
     """resizing of height and width only"""
@@ -62,10 +64,21 @@ def pads_plane_only(node: ir.Node, _limit: bool) -> Reading:
 
 def pads_axes_within(node: ir.Node, limit: list[int]) -> Reading:
     """padding of axes within {limit}"""
+    padded = _padded_axes(node)
+    return Reading(set(padded) <= set(limit), f"pads axes {padded}")
+
+
+def pads_from_end_within(node: ir.Node, limit: list[int]) -> Reading:
+    """padding of axes, counted from the end, within {limit}"""
+    order = len(input_shape(node))
+    padded = [axis - order for axis in _padded_axes(node)]
+    return Reading(set(padded) <= set(limit), f"pads axes {padded} of rank {order}")
+
+
+def _padded_axes(node: ir.Node) -> list[int]:
     pads = _pads(node)
     order = len(input_shape(node))
     given = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
     axes = range(order) if given is None else [int(axis) % order for axis in given]
     half = len(pads) // 2
-    padded = [axis for axis, low, high in zip(axes, pads[:half], pads[half:], strict=True) if low or high]
-    return Reading(set(padded) <= set(limit), f"pads axes {padded}")
+    return [axis for axis, low, high in zip(axes, pads[:half], pads[half:], strict=True) if low or high]

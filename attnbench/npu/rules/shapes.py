@@ -91,6 +91,13 @@ output_batch_at_most = ask(
 width_by_channels_at_most = ask(
     "width times channels at most {limit}", lambda node: input_shape(node)[-1] * _channels(node), "{} values a row", le, int
 )
+all_but_two_sides_at_most = ask(
+    "sides that come to at most {limit} without any two of them",
+    lambda node: prod(sorted(input_shape(node))[2:]),
+    "{} without the smallest two sides",
+    le,
+    int,
+)
 rank_at_most = ask("tensors of rank {limit} at most", lambda node: max(map(len, _shapes(node))), "rank {}", le, int)
 
 

@@ -82,6 +82,12 @@ def attributes_in(node: ir.Node, limit: dict[str, list[Value]]) -> Reading:
     )
 
 
+def absent_attributes(node: ir.Node, limit: list[str]) -> Reading:
+    """attributes {limit} left out"""
+    given = [name for name in limit if name in node.attributes]
+    return Reading(not given, f"attribute {given[0]} is given" if given else "left out")
+
+
 def clip_in(node: ir.Node, limit: list[Annotated[list[float], Meta(min_length=2, max_length=2)]]) -> Reading:
     """clipping to one of {limit}"""
     low, high = bounds = _bounds(node)

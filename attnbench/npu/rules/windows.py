@@ -51,6 +51,19 @@ stride_not_taller = ask("a stride no larger in height than in width", _strides, 
 stride_at_least = ask(
     "stride at least {limit} in each direction", _strides, "stride {}", lambda s, limit: min(s) >= limit, int
 )
+stride_within_kernel = ask(
+    "strides no larger than the kernel",
+    lambda node: list(zip(_strides(node), kernel_of(node), strict=True)),
+    lambda pairs: f"stride {text([s for s, _ in pairs])}, kernel {text([k for _, k in pairs])}",
+    lambda pairs, _: all(stride <= side for stride, side in pairs),
+)
+kernel_product_at_most = ask(
+    "a kernel of height times width at most {limit}",
+    kernel_of,
+    lambda kernel: f"kernel {text(kernel)} = {prod(kernel)}",
+    lambda kernel, limit: prod(kernel) <= limit,
+    int,
+)
 padding_at_most = ask(
     "padding at most {limit} on each side", _padding, "padding {}", lambda p, limit: max(p, default=0) <= limit, int
 )
