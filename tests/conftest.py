@@ -1,5 +1,6 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -16,6 +17,9 @@ from attnbench.core.records import Case, Check, Failure, Finding, Measurement, N
 from attnbench.measure import builder
 from attnbench.report.charts import drawing
 from attnbench.runs.store import open_run
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""As many processes as cores run tests: threads of one would take the other's."""
 
 BUNDLE = drawing.bundle
 
@@ -91,6 +95,12 @@ not_callable = 3
 def not_a_module(channels):
     return "text"
 '''
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector of garbage takes a third of a second to look through it, and need not."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

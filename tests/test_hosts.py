@@ -2,9 +2,9 @@
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 import torch
+from made import ran
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec, parse_variant
@@ -78,11 +78,6 @@ def outputs(module: torch.nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
-def run(graph: bytes, image: torch.Tensor) -> list[np.ndarray]:
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image.numpy()})
-
-
 @pytest.fixture(scope="module", params=SPECS)
 def host(request):
     """A host, its marked graph, and its name."""
@@ -105,7 +100,7 @@ def test_sites_are_where_the_entry_says(host):
 def test_the_baseline_is_the_host(host):
     _, module, graph = host
     image = torch.randn(1, 3, *SIZE)
-    for mine, theirs in zip(run(serialise(splice(graph, {})), image), outputs(module, image), strict=True):
+    for mine, theirs in zip(ran(serialise(splice(graph, {})), image), outputs(module, image), strict=True):
         assert np.abs(mine - theirs.numpy()).max() < 1e-4 * max(1, float(theirs.abs().max()))
 
 
@@ -134,7 +129,7 @@ def test_a_spliced_variant_computes_what_the_network_does_with_the_modules_insid
     finally:
         for site in sites_of(module).values():
             site.occupant = None
-    for mine, theirs, without in zip(run(spliced, image), occupied, plain, strict=True):
+    for mine, theirs, without in zip(ran(spliced, image), occupied, plain, strict=True):
         scale = max(1.0, float(theirs.abs().max()))
         assert np.abs(mine - theirs.numpy()).max() < 1e-4 * scale
         assert np.abs(mine - without.numpy()).max() > 1e-3 * scale, "the modules change the output at all"
