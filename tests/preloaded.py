@@ -1,4 +1,4 @@
-"""Loaded once by each test process's fork server: torch, and its exporter with the table of ops that it reads at first use."""
+"""Loaded once by each test process's fork server: torch, its exporter with the tables that it makes at first use, the runtime."""
 
 import gc
 
