@@ -102,16 +102,20 @@ class CaseBuilder:
         """The host's graph with markers at its sites, its weights in a file; exported and compared once per size."""
         key = (case.host, case.size, case.batch)
         if key not in self.hosts:
-            question = {
-                "host": {**asdict(reference), "source": self._host_source(reference)},
-                "at": key,
-                "protocol": self._of_protocol("seed", "canonical"),
-            }
-            ours = reference.kind == "registered"
-            part = kept(question, Part, lambda: self._exported_host(case, reference), keep=lambda one: one.lasting and ours)
-            weights = f"{_short(f'{key}')}.weights"
-            self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, weights))
+            part = self.host_part(case, reference)
+            graph = move_weights_out(part.graph, self.folder, f"{_short(f'{key}')}.weights")
+            self.hosts[key] = replace(part, graph=graph)
         return self.hosts[key]
+
+    def host_part(self, case: Case, reference: HostReference) -> Part:
+        """The same with its weights inside, from the cache where it is there."""
+        question = {
+            "host": {**asdict(reference), "source": self._host_source(reference)},
+            "at": (case.host, case.size, case.batch),
+            "protocol": self._of_protocol("seed", "canonical"),
+        }
+        make = partial(self._exported_host, case, reference)
+        return kept(question, Part, make, keep=lambda one: one.lasting and reference.kind == "registered")
 
     def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
         """A module's graph for a plane, exported at the host's opset or its own higher one, counted and compared once."""
