@@ -10,6 +10,7 @@ from torch import nn
 
 from attnbench.core.errors import CaseFailure, InputError, UnknownName
 from attnbench.core.naming import display_name, inserted_module, inserted_site, insertion_prefix, is_inserted
+from attnbench.graph import export
 from attnbench.graph.align import ExecutedNode, align
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import SOFTMAX_STEPS, graph_cost
@@ -410,3 +411,13 @@ def test_allowzero_goes_where_no_shape_holds_a_zero_and_stays_where_one_does():
         model = canonicalise(model_of(nodes, {"x": given}, {"y": tuple(shape)}, {"s": np.array(shape, dtype=np.int64)}))
         (node,) = model.graph
         assert node.attributes.get_int("allowzero", None) == expected
+
+
+def test_an_export_by_tables_that_are_kept_is_the_exporters_own_and_those_are_left_as_they_were(monkeypatch):
+    module = nn.Sequential(nn.Conv2d(4, 4, 1), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Hardswish())
+    tables = [(owner, name, owner.__dict__[name]) for owner, name, _ in export._tables()]
+    given = to_onnx(module, (1, 4, 8, 8), canonical=True)
+    assert [owner.__dict__[name] for owner, name, _ in tables] == [plain for *_, plain in tables]
+    assert len(tables) == 3, "this torch has them where they are looked for"
+    monkeypatch.setattr(export, "_tables", tuple)
+    assert to_onnx(module, (1, 4, 8, 8), canonical=True) == given

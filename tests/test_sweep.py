@@ -18,7 +18,7 @@ from attnbench.report.frame import COLUMNS
 from attnbench.runs.store import RUN_FILE
 from attnbench.study.plan import plan
 
-FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "memory": False}
+FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
 
 
 def study(user_file, modules, places=("body",), **more):
@@ -29,6 +29,7 @@ def study(user_file, modules, places=("body",), **more):
         "hosts": [host],
         "sizes": ["32x48"],
         "matrix": [{"modules": modules, "places": list(places)}],
+        "settings": {"memory": False},
         **more,
     }
 
@@ -264,7 +265,7 @@ def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path
 @pytest.mark.slow
 def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(tmp_path):
     asked = {"name": "big", "case": [{"variant": "decoder.upconv0=self_attention"}]}
-    stored = run_study(asked, out=tmp_path / "out", processes=1, max_processes=1, warmup=1, repeat=3, rounds=0)
+    stored = run_study(asked, out=tmp_path / "out", processes=1, max_processes=1, warmup=1, repeat=1, rounds=0, memory=False)
     frame = stored.to_frame().set_index("variant")
     found = frame.loc["decoder.upconv0=self_attention"]
     assert found["status"] == "skipped"
@@ -309,7 +310,10 @@ def test_an_interrupted_or_terminated_sweep_says_how_to_go_on_and_leaves_nothing
     time.sleep(1)
     children = children_of(child.pid)
     child.send_signal(number)
-    _, stderr = child.communicate(timeout=60)
+    try:
+        _, stderr = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert "the same command goes on from there" in stderr
     assert "Traceback" not in stderr

@@ -84,8 +84,7 @@ class CaseBuilder:
         if not made:
             built = replace(built, seconds={"build": time.perf_counter() - began})
         free = free_memory()
-        skip = _needs(built.peak, built.need, free) if built.need > free else ""
-        return replace(built, skip=skip)
+        return replace(built, skip=_needs(built.peak, built.need, free) if built.need > free else "")
 
     def write(self, cases: Sequence[tuple[Case, HostReference]], name: str) -> Path:
         """The graph of one case, or of several cases of one host at sites that do not touch. Raises ``CaseFailure``."""
@@ -103,8 +102,7 @@ class CaseBuilder:
         key = (case.host, case.size, case.batch)
         if key not in self.hosts:
             part = self.host_part(case, reference)
-            graph = move_weights_out(part.graph, self.folder, f"{_short(f'{key}')}.weights")
-            self.hosts[key] = replace(part, graph=graph)
+            self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, f"{_short(f'{key}')}.weights"))
         return self.hosts[key]
 
     def host_part(self, case: Case, reference: HostReference) -> Part:
@@ -198,12 +196,11 @@ class CaseBuilder:
         judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
         substitutes = {(at, str(s)): partial(self.rewrites, s, *slots[at]) for at, row in occupied.items() for s in row}
-        checks = tuple(deployment_checklist(model))
         path.unlink()
         return Built(
             measurements=(*_measurements(cost, parts, torch_macs, [one.params for one in gone]), *_cuts(checked)),
             findings=with_substitutes(added or judged, substitutes),
-            checks=checks,
+            checks=tuple(deployment_checklist(model)),
             uncounted=tuple(sorted(uncounted)),
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
@@ -241,7 +238,7 @@ class CaseBuilder:
     @staticmethod
     def _is_ours(reference: HostReference, occupied: Occupied) -> bool:
         """Whether no code or file of the user's is in a graph: what else those depend on, no hash here knows."""
-        references = [spec for row in occupied.values() for spec in row if is_reference(spec.name)]
+        references = any(is_reference(spec.name) for row in occupied.values() for spec in row)
         return reference.kind == "registered" and not references
 
     def _of_protocol(self, *names: str) -> dict[str, Any]:
