@@ -172,8 +172,9 @@ def test_macs_of_yolov5s_are_half_of_ultralytics_16_and_a_half_gflops():
     assert counted("yolov5s", "", "640x640") * 2 / 1e9 == pytest.approx(16.5, abs=0.1)
 
 
-def test_macs_of_monodepth2_are_those_of_its_encoder_and_decoder():
+def test_macs_of_monodepth2_are_those_of_its_encoder_and_decoder_and_of_resnetsan01_the_reports():
     assert counted("resnetsan01[block=elu,output=disparity,scales=4]", "", "384x640") == 16_026_992_640
+    assert counted("resnetsan01", "", "384x640") == 16_031_416_320
 
 
 def test_a_replaced_convolution_is_taken_off_and_its_stride_counted():

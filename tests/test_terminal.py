@@ -327,10 +327,13 @@ def test_a_check_of_several_files_answers_for_each(command, refused, tmp_path):
 
 
 def test_what_init_writes_runs_as_written(command, refused, tmp_path):
-    """The study, the module in it, and the steps of the workflow for a pull request that changes nothing."""
+    """The study, the module in it, and the steps of the workflow for a pull request that changes nothing; but for the time."""
     code, _, _ = command("init", tmp_path)
     assert code == 0
     assert "is there already" in refused("init", tmp_path)
+    study = (tmp_path / "study.toml").read_text()
+    assert "max_processes = 4" in study
+    (tmp_path / "study.toml").write_text(study.replace("max_processes = 4", "max_processes = 2\nmemory = false"))
     git = ["git", "-c", "user.name=n", "-c", "user.email=e"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
