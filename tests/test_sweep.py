@@ -287,10 +287,14 @@ def test_an_estimate_says_how_each_case_would_be_measured_and_which_will_not_be(
 
 
 def started_sweep(line, lock):
-    """A sweep that cannot end by itself soon, once its run file is there and its processes are at work."""
+    """A sweep that cannot end by itself soon, once its run file is there and its processes are at work.
+
+    It takes Ctrl-C even where the suite itself was started in the background, where shells have it ignored.
+    """
     many = ("--processes", "50", "--max-processes", "50")
     child = subprocess.Popen(
         [*line, *many], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "ATTNBENCH_LOCK": str(lock)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
     out, deadline = Path(line[line.index("--out") + 1]), time.monotonic() + 60
     while not (out / RUN_FILE).exists() or not children_of(child.pid):
