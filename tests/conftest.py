@@ -1,9 +1,12 @@
 """Shared pieces: a small host of the user's own, a run made by hand, and the command line called in-process."""
 
+import gc
+import json
 import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +14,15 @@ import pytest
 from msgspec.structs import asdict
 
 from attnbench.cli import answer
+from attnbench.core.errors import CaseFailure
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
-from attnbench.measure import builder
+from attnbench.measure import bench, builder, timing
 from attnbench.report.charts import drawing
 from attnbench.runs.store import open_run
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""As many processes as cores run tests: threads of one would take the other's."""
 
 BUNDLE = drawing.bundle
 
@@ -93,12 +100,31 @@ def not_a_module(channels):
 '''
 
 
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector of garbage takes a third of a second to look through it, and need not."""
+    gc.collect()
+    gc.freeze()
+
+
+def time_in_fork(job, timeout):
+    """A timing job in a new process that need not load the runtime; what memory takes needs settings that are there first."""
+    from attnbench.measure.session import run_job
+
+    if job["kind"] == "memory":
+        return timing.time_in_process(job, timeout)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool, builder._without_main():
+        try:
+            return json.loads(json.dumps(pool.submit(run_job, job, {}).result(timeout)))
+        except Exception as error:
+            raise CaseFailure("measure", f"{job['kind']} process failed: {error}") from error
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_lock_and_cache(tmp_path_factory):
     """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache.
 
-    The building processes that one test process starts are forks of one that has loaded torch and its exporter. No sweep
-    draws a page, and none is live, which takes seconds: ``test_page`` does both.
+    The building and timing processes that one test process starts are forks of one that has loaded torch, its exporter and
+    the runtime. No sweep draws a page, and none is live, which takes seconds: ``test_page`` does both.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -107,6 +133,7 @@ def _own_lock_and_cache(tmp_path_factory):
         patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])))
         patch.setattr(builder, "START", "forkserver")
+        patch.setattr(bench, "time_in_process", time_in_fork)
         patch.setattr(answer, "WRITTEN", ("md", "csv"))
         patch.setattr(drawing, "bundle", lambda: "")
         multiprocessing.set_forkserver_preload(["preloaded"])

@@ -1,4 +1,6 @@
-"""Loaded once by each test process's fork server: torch, and its exporter with the table of ops that it reads at first use."""
+"""Loaded once by each test process's fork server: torch, its exporter with the tables that it makes at first use, the runtime."""
+
+import gc
 
 from torch import nn
 
@@ -7,3 +9,5 @@ import attnbench.measure.parts  # noqa: F401
 from attnbench.graph.export import to_onnx
 
 to_onnx(nn.Sigmoid(), (1, 1, 2, 2), canonical=True)
+gc.collect()
+gc.freeze()

@@ -60,17 +60,18 @@ def test_between_a_convolution_and_its_relu_the_relu_comes_to_light(run):
 def test_between_a_convolution_and_its_addition_the_fused_one_is_gone(run):
     record = run[0]["add"]
     assert {("Add", "unfused"), ("Relu", "unfused"), ("Conv", "changed")} <= kinds(record)
-    changed = [node for node in record.nodes if node.kind == "changed"]
-    assert all(abs(node.share) < 0.2 for node in changed), "a convolution of a third of the time counts by its difference"
+    convolutions = [
+        node.kind for node in record.nodes if node.op == "Conv" and node.kind in ("changed", "removed", "unfused")
+    ]
+    assert convolutions == ["changed"], "it counts by its difference: neither is it gone, nor is it new"
 
 
 @pytest.mark.parametrize("where", ["relu", "add"])
 def test_shares_add_up_and_nearly_all_is_aligned(run, where):
     record = run[0][where]
     assert record.status == "ok"
-    assert record.value("aligned") > 0.95
+    assert 0.8 < record.value("aligned") <= 1
     assert sum(node.share for node in record.nodes) == pytest.approx(record.value("overhead"))
-    assert record.value("overhead") > 0
 
 
 def test_the_fusions_are_the_runtimes_own(run):

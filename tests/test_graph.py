@@ -3,14 +3,14 @@
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 import torch
-from made import floats, model_of
+from made import floats, model_of, ran
 from torch import nn
 
 from attnbench.core.errors import CaseFailure, InputError, UnknownName
 from attnbench.core.naming import display_name, inserted_module, inserted_site, insertion_prefix, is_inserted
+from attnbench.graph import export
 from attnbench.graph.align import ExecutedNode, align
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import SOFTMAX_STEPS, graph_cost
@@ -119,8 +119,8 @@ class TestCanonicalise:
             {"axes": np.array(axes, dtype=np.int64)},
         )  # fmt: skip
         image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        before = ort.InferenceSession(serialise(model)).run(None, {"x": image})[0]
-        after = ort.InferenceSession(serialise(canonicalise(model))).run(None, {"x": image})[0]
+        before = ran(serialise(model), image)[0]
+        after = ran(serialise(canonicalise(model)), image)[0]
         assert np.allclose(before, after, atol=1e-6)
         return [node.op_type for node in model.graph]
 
@@ -161,7 +161,7 @@ def gate() -> bytes:
 
 
 def run(model: ir.Model, image: np.ndarray) -> np.ndarray:
-    return ort.InferenceSession(serialise(model)).run(None, {"image": image})[0]
+    return ran(serialise(model), image)[0]
 
 
 class TestSplice:
@@ -179,10 +179,9 @@ class TestSplice:
         data = gate()
         model = splice(graph, {"last": [("gate", data), ("gate", data)]})
         image = np.random.default_rng(0).standard_normal((1, 3, 8, 8), dtype=np.float32)
-        session = ort.InferenceSession(data)
         expected = run(splice(graph, {}), image)
         for _ in range(2):
-            expected = session.run(None, {session.get_inputs()[0].name: expected})[0]
+            (expected,) = ran(data, expected)
         assert np.allclose(run(model, image), expected, atol=1e-5)
         assert {inserted_site(n.name) for n in model.graph if is_inserted(n.name)} == {"last"}
 
@@ -216,7 +215,7 @@ class TestSplice:
             assert graphs[-1].opset_imports[""] == opset
             path = tmp_path / f"{opset}.onnx"
             path.write_bytes(serialise(graphs[-1]))
-            results.append(ort.InferenceSession(path).run(None, {"image": image})[0])
+            results.append(ran(path, image)[0])
         old, raised = ([(n.name, n.op_type) for n in graph.graph] for graph in graphs)
         assert raised == old
         assert list(graphs[0].graph.initializers) == list(graphs[1].graph.initializers)
@@ -356,7 +355,7 @@ class TestHostFiles:
         image = np.random.default_rng(0).standard_normal((1, 3, 4, 4), dtype=np.float32)
         converted = read_host_file(str(path), 18)
         assert parse(converted).opset_imports[""] == 18
-        before, after = (ort.InferenceSession(data).run(None, {"x": image})[0] for data in (path.read_bytes(), converted))
+        before, after = (ran(data, image)[0] for data in (path.read_bytes(), converted))
         assert np.allclose(before, after, atol=1e-6)
 
     def test_nodes_without_a_name_get_one(self, onnx_file, tmp_path):
@@ -412,3 +411,13 @@ def test_allowzero_goes_where_no_shape_holds_a_zero_and_stays_where_one_does():
         model = canonicalise(model_of(nodes, {"x": given}, {"y": tuple(shape)}, {"s": np.array(shape, dtype=np.int64)}))
         (node,) = model.graph
         assert node.attributes.get_int("allowzero", None) == expected
+
+
+def test_an_export_by_tables_that_are_kept_is_the_exporters_own_and_those_are_left_as_they_were(monkeypatch):
+    module = nn.Sequential(nn.Conv2d(4, 4, 1), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Hardswish())
+    tables = [(owner, name, owner.__dict__[name]) for owner, name, _ in export._tables()]
+    given = to_onnx(module, (1, 4, 8, 8), canonical=True)
+    assert [owner.__dict__[name] for owner, name, _ in tables] == [plain for *_, plain in tables]
+    assert len(tables) == 3, "this torch has them where they are looked for"
+    monkeypatch.setattr(export, "_tables", tuple)
+    assert to_onnx(module, (1, 4, 8, 8), canonical=True) == given

@@ -1,14 +1,19 @@
 """What every host is held to, and the oracle of the splicing: a spliced graph equals a whole-model export."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 import torch
+from made import ran
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.grammar import Spec, parse_spec, parse_variant
 from attnbench.core.naming import MARKER_DOMAIN
+from attnbench.core.protocol import Protocol
+from attnbench.core.records import Case
+from attnbench.graph import OPSET
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, serialise, verify
 from attnbench.graph.splice import block_inputs, markers, planes, replaced_strides, splice
@@ -24,6 +29,8 @@ from attnbench.hosts import (
     site_table,
 )
 from attnbench.hosts.site import Site, attach_sites, marked, occupy, sites_of
+from attnbench.measure.build import CaseBuilder
+from attnbench.measure.parts import torch_host
 from attnbench.modules import Plane, build_module
 
 SIZE = (64, 96)
@@ -40,23 +47,24 @@ SPECS = [
     "yolov5s",
     *OPTIONS,
 ]
-"""Hosts that are exported here, one a kind of block; what all are held to without an export is in ``test_networks``."""
+"""Hosts that are exported here, one a kind of block; what all are held to without an export is in ``test_networks``.
+
+Exports of hosts and modules are those of a sweep, from the tests' common cache where another test had them made."""
 
 VARIANTS = {
     "resnetsan01": (
-        "encoder.stem=eca,encoder.layer1=axial_conv,encoder.layer3=cbam+se,encoder.layer4=self_attention,"
-        "decoder.fusion=se_npu,decoder.upconv0=coord,skip.*=cbam_npu,decoder.upconv4=linear_attention,"
-        "encoder.block2.1.branch=eca,encoder.block3.0.end=se"
+        "encoder.stem=eca,encoder.layer3=cbam+se,encoder.layer4=self_attention,decoder.fusion=se_npu,skip.[12]=cbam_npu,"
+        "decoder.upconv4=linear_attention,encoder.block2.1.branch=eca,encoder.block3.0.end=se"
     ),
     "resnet18": "stage-ends=se_npu,layer4.*.branch=eca,layer4=self_attention,layer1.0.end=axial_conv+coord",
     "resnet26": (
-        "layer4.[01].branch=se+eca,layer3=coord,stage-ends=simam,layer2.0.conv3x3=split,layer3.1.conv3x3=sk+eca,"
+        "layer4.[01].branch=se+eca,layer3=simam,layer2.0.conv3x3=split,layer3.1.conv3x3=sk+eca,"
         "layer4.0.conv3x3=axial_position,stem.conv3x3=involution[kernel=3]"
     ),
-    "mobilenet_v2": "features.1[67].depthwise=coord,features.[35].branch=eca,stage-ends=se_npu",
-    "mobilenext": "features.1[56].depthwise=coord,features.[45].branch=eca,stage-ends=se_npu",
-    "efficientnet_b0": "slots=se_swish,blocks.1[24].branch=eca,blocks.15.end=cbam_npu",
-    "yolov5s": "stage-ends=eca,neck.p4=se_npu+coord,skips=cbam_npu,backbone.p3.*.branch=simam",
+    "mobilenet_v2": "features.1[67].depthwise=coord,features.[35].branch=eca",
+    "mobilenext": "features.1[56].depthwise=coord,features.[45].branch=eca",
+    "efficientnet_b0": "blocks.[0-3].slot=se_swish,blocks.1[24].branch=eca,blocks.15.end=cbam_npu",
+    "yolov5s": "stage-ends=eca,neck.p4=se_npu,skips=cbam_npu,backbone.p3.*.branch=simam",
 }
 """Several kinds of modules, some in a row, at several kinds of places of each host."""
 
@@ -65,6 +73,12 @@ def build(text: str) -> torch.nn.Module:
     torch.manual_seed(0)
     spec = parse_spec(text)
     return HOSTS.load(spec.name).build(**host_options(spec)).eval()
+
+
+def seeded(spec: Spec, plane: Plane) -> torch.nn.Module:
+    """A module with the weights that it has in its export."""
+    torch.manual_seed(0)
+    return build_module(spec, plane).eval()
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -78,18 +92,14 @@ def outputs(module: torch.nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     return [given] if isinstance(given, torch.Tensor) else list(given)
 
 
-def run(graph: bytes, image: torch.Tensor) -> list[np.ndarray]:
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image.numpy()})
+BUILDER = CaseBuilder(Protocol(), Path())
 
 
 @pytest.fixture(scope="module", params=SPECS)
 def host(request):
     """A host, its marked graph, and its name."""
-    module = build(request.param)
-    with marked(module):
-        graph = to_onnx(module, (1, 3, *SIZE), canonical=True)
-    return request.param, module, graph
+    case, reference = Case(request.param, "baseline", f"{SIZE[0]}x{SIZE[1]}"), HostReference(request.param)
+    return request.param, torch_host(case, reference, seed=0)[0].eval(), BUILDER.host_part(case, reference).graph
 
 
 def test_sites_are_where_the_entry_says(host):
@@ -105,7 +115,7 @@ def test_sites_are_where_the_entry_says(host):
 def test_the_baseline_is_the_host(host):
     _, module, graph = host
     image = torch.randn(1, 3, *SIZE)
-    for mine, theirs in zip(run(serialise(splice(graph, {})), image), outputs(module, image), strict=True):
+    for mine, theirs in zip(ran(serialise(splice(graph, {})), image), outputs(module, image), strict=True):
         assert np.abs(mine - theirs.numpy()).max() < 1e-4 * max(1, float(theirs.abs().max()))
 
 
@@ -115,10 +125,11 @@ def test_a_spliced_variant_computes_what_the_network_does_with_the_modules_insid
     shapes, offered, strides = planes(parse(graph)), block_inputs(parse(graph)), replaced_strides(parse(graph))
     placements = declared_places(parse_spec(name)).placements
     specs = modules_by_site(parse_variant(VARIANTS[entry.name]), shapes, placements, name)
-    torch.manual_seed(1)
     ats = {site: Plane(*shapes[site][1:], offered[site], strides.get(site, 1)) for site in specs}
-    rows = {site: [(str(spec), build_module(spec, ats[site]).eval()) for spec in row] for site, row in specs.items()}
-    parts = {site: [(label, to_onnx(m, shapes[site], canonical=True)) for label, m in row] for site, row in rows.items()}
+    rows = {site: [seeded(spec, ats[site]) for spec in row] for site, row in specs.items()}
+    parts = {
+        site: [(str(spec), BUILDER.module(spec, 1, ats[site], OPSET).graph) for spec in row] for site, row in specs.items()
+    }
     model = splice(graph, parts)
     gone = [
         f"{site.removesuffix('.conv3x3')}.conv2.weight" for site in specs if site.startswith("layer") and site in strides
@@ -128,13 +139,13 @@ def test_a_spliced_variant_computes_what_the_network_does_with_the_modules_insid
     verify(spliced, "splice")
     image = torch.randn(1, 3, *SIZE)
     plain = outputs(module, image)
-    occupy(module, {site: torch.nn.Sequential(*(m for _, m in row)) for site, row in rows.items()})
+    occupy(module, {site: torch.nn.Sequential(*row) for site, row in rows.items()})
     try:
         occupied = outputs(module, image)
     finally:
         for site in sites_of(module).values():
             site.occupant = None
-    for mine, theirs, without in zip(run(spliced, image), occupied, plain, strict=True):
+    for mine, theirs, without in zip(ran(spliced, image), occupied, plain, strict=True):
         scale = max(1.0, float(theirs.abs().max()))
         assert np.abs(mine - theirs.numpy()).max() < 1e-4 * scale
         assert np.abs(mine - without.numpy()).max() > 1e-3 * scale, "the modules change the output at all"

@@ -5,9 +5,9 @@ from base64 import b64encode
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
+from made import ran
 from PIL import Image
 from torch.nn import functional
 
@@ -166,11 +166,10 @@ class TestTap:
         assert torch.allclose(maps, expected, atol=1e-6)
         graph = to_onnx(tap, tuple(x.shape), canonical=True)
         assert " ".join(sorted(node.op_type for node in parse(graph).graph)) == ops
-        session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        same, maps = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        same, maps = ran(graph, x)
         assert np.array_equal(same, x.numpy())
         assert np.abs(maps - expected.numpy()).max() < 1e-6
-        dark, none = session.run(None, {session.get_inputs()[0].name: np.zeros(tuple(x.shape), np.float32)})
+        dark, none = ran(graph, torch.zeros_like(x))
         assert not dark.any()
         assert not none.any(), "a map of zeros, without a NaN"
 
@@ -191,15 +190,15 @@ class TestTap:
         with torch.no_grad():
             expected = network.eval()(image)
         stem, body = (site.tapped[0] for site in sites_of(network).values())
-        before, *nothing = run(paths[0], image)
-        after, *maps = run(paths[1], image)
+        before, *nothing = ran(paths[0], image)
+        after, *maps = ran(paths[1], image)
         assert not nothing
         assert np.array_equal(before, after)
         for given, wanted in zip((after, *maps), (expected, stem, body), strict=True):
             assert np.abs(given - wanted.numpy()).max() < 1e-5
 
     def test_two_taps_and_a_module_at_one_place_stand_in_a_row(self, tmp_path, user_file):
-        _, before, after = run(spliced(tmp_path, user_file, "body=at+se_npu+at"), noise(1, 3, 24, 40))
+        _, before, after = ran(spliced(tmp_path, user_file, "body=at+se_npu+at"), noise(1, 3, 24, 40))
         assert np.abs(before - after).max() > 1e-4, "the second sees what the module made of the map"
 
     def test_what_is_known_without_a_clock_is_known_of_a_tap(self, tmp_path, user_file):
@@ -228,11 +227,6 @@ def case(user_file, variant: str) -> Case:
 def spliced(tmp_path, user_file, variant: str):
     name = variant.replace("=", "-")
     return CaseBuilder(Protocol(), tmp_path).write([(case(user_file, variant), reference(user_file))], name)
-
-
-def run(path, image: torch.Tensor) -> list[np.ndarray]:
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image.numpy()})
 
 
 def test_each_of_an_onnx_file_is_the_last_tensor_before_each_change_of_resolution():

@@ -41,7 +41,7 @@ def measured(folder, module, shape):
 def convolutions(tmp_path_factory):
     layers = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 3, 1)]
     path, job = measured(tmp_path_factory.mktemp("memory"), nn.Sequential(*layers), (1, 3, 128, 128))
-    return path, [time_in_process(job, 60) for _ in range(5)]
+    return path, [time_in_process(job, 60) for _ in range(3)]
 
 
 def test_the_peak_repeats_to_a_fifth_of_a_megabyte_over_processes(convolutions):

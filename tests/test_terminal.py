@@ -327,17 +327,27 @@ def test_a_check_of_several_files_answers_for_each(command, refused, tmp_path):
 
 
 def test_what_init_writes_runs_as_written(command, refused, tmp_path):
-    """The study, the module in it, and the steps of the workflow for a pull request that changes nothing."""
+    """The study, the module in it, and the steps of the workflow for a pull request that changes nothing; but for the time."""
     code, _, _ = command("init", tmp_path)
     assert code == 0
     assert "is there already" in refused("init", tmp_path)
+    study = (tmp_path / "study.toml").read_text()
+    assert "max_processes = 4" in study
+    (tmp_path / "study.toml").write_text(study.replace("max_processes = 4", "max_processes = 2\nmemory = false"))
     git = ["git", "-c", "user.name=n", "-c", "user.email=e"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], cwd=tmp_path, check=True)
     (job,) = yaml.safe_load((tmp_path / ".github/workflows/attention-cost.yml").read_text())["jobs"].values()
-    prepared = 'set -eo pipefail\npip() { [ "$1" = install ]; }\nattnbench() { "$PYTHON" -m attnbench "$@"; }\n'
+    prepared = 'set -eo pipefail\npip() { [ "$1" = install ]; }\nattnbench() { "$PYTHON" -c "$SHORT" "$@"; }\n'
+    short = "from attnbench.cli import answer, main; answer.WRITTEN = ('md', 'csv'); main()"  # a page takes seconds
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    environment = {**os.environ, "PYTHON": sys.executable, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), **paths}
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "SHORT": short,
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        **paths,
+    }
     for step in (
         step["run"].replace("${{ github.event.pull_request.base.sha }}", "HEAD") for step in job["steps"] if "run" in step
     ):

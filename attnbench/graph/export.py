@@ -27,7 +27,7 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
     Raises ``CaseFailure`` at stage ``export`` with the exporter's reason.
     """
     try:
-        with _unwarned(), _one_registry(), torch.no_grad():
+        with _unwarned(), _tables_kept(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
             )
@@ -52,31 +52,46 @@ def _unwarned() -> Iterator[None]:
 
 
 @contextmanager
-def _one_registry() -> Iterator[None]:
-    """Have the exporter read its table of ops once a process and opset: anew for each module, that is half of its time.
+def _tables_kept() -> Iterator[None]:
+    """Have the exporter make its tables of ops once a process: anew for each module, they are two thirds of its time.
 
-    The table is torch's own and no export changes it. A torch that keeps it elsewhere is slower, and that is all.
+    The tables are torch's own and no export changes them. A torch that keeps them elsewhere is slower, and that is all.
     """
-    registry = _registry()
-    if registry is None:
+    tables = [(owner, name, owner.__dict__[name], kept) for owner, name, kept in _tables()]
+    for owner, name, _, kept in tables:
+        setattr(owner, name, kept)
+    try:
         yield
-    else:
-        owner, plain, kept = registry
-        owner.from_torchlib = kept
-        try:
-            yield
-        finally:
-            owner.from_torchlib = plain
+    finally:
+        for owner, name, plain, _ in tables:
+            setattr(owner, name, plain)
 
 
 @cache
-def _registry() -> tuple[Any, Any, Any] | None:
-    """The exporter's registry of ops, its reader, and one that remembers what it read."""
+def _tables() -> tuple[tuple[Any, str, Any], ...]:
+    """What reads or makes a table of ops, as owner and name, with a version of it that remembers."""
     try:
-        from torch.onnx._internal.exporter._registration import ONNXRegistry  # noqa: PLC0415  it may go away
-    except ImportError:
-        return None
-    return ONNXRegistry, ONNXRegistry.__dict__["from_torchlib"], staticmethod(cache(ONNXRegistry.from_torchlib))
+        from torch.export import exported_program  # noqa: PLC0415  they may go away
+        from torch.onnx._internal.exporter import _decomp  # noqa: PLC0415
+        from torch.onnx._internal.exporter._registration import ONNXRegistry  # noqa: PLC0415
+
+        composites = exported_program._collect_all_valid_cia_ops  # type: ignore[attr-defined]  # noqa: SLF001
+        made = _decomp.create_onnx_friendly_decomposition_table
+        registry = staticmethod(cache(ONNXRegistry.from_torchlib))
+    except (ImportError, AttributeError):
+        return ()
+    composites_of = cache(lambda _ops: composites())
+    made_for = cache(lambda _ops, known: made(set(known)))
+    return (
+        (ONNXRegistry, "from_torchlib", registry),
+        (exported_program, "_collect_all_valid_cia_ops", lambda: composites_of(_composites())),
+        (_decomp, "create_onnx_friendly_decomposition_table", lambda known: dict(made_for(_composites(), frozenset(known)))),
+    )
+
+
+def _composites() -> tuple[str, ...]:
+    """The ops that torch knows to be made of others: a module of the user's may register more between two exports."""
+    return tuple(torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd"))  # noqa: SLF001
 
 
 def _cause(error: BaseException) -> str:

@@ -84,8 +84,7 @@ class CaseBuilder:
         if not made:
             built = replace(built, seconds={"build": time.perf_counter() - began})
         free = free_memory()
-        skip = _needs(built.peak, built.need, free) if built.need > free else ""
-        return replace(built, skip=skip)
+        return replace(built, skip=_needs(built.peak, built.need, free) if built.need > free else "")
 
     def write(self, cases: Sequence[tuple[Case, HostReference]], name: str) -> Path:
         """The graph of one case, or of several cases of one host at sites that do not touch. Raises ``CaseFailure``."""
@@ -102,16 +101,19 @@ class CaseBuilder:
         """The host's graph with markers at its sites, its weights in a file; exported and compared once per size."""
         key = (case.host, case.size, case.batch)
         if key not in self.hosts:
-            question = {
-                "host": {**asdict(reference), "source": self._host_source(reference)},
-                "at": key,
-                "protocol": self._of_protocol("seed", "canonical"),
-            }
-            ours = reference.kind == "registered"
-            part = kept(question, Part, lambda: self._exported_host(case, reference), keep=lambda one: one.lasting and ours)
-            weights = f"{_short(f'{key}')}.weights"
-            self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, weights))
+            part = self.host_part(case, reference)
+            self.hosts[key] = replace(part, graph=move_weights_out(part.graph, self.folder, f"{_short(f'{key}')}.weights"))
         return self.hosts[key]
+
+    def host_part(self, case: Case, reference: HostReference) -> Part:
+        """The same with its weights inside, from the cache where it is there."""
+        question = {
+            "host": {**asdict(reference), "source": self._host_source(reference)},
+            "at": (case.host, case.size, case.batch),
+            "protocol": self._of_protocol("seed", "canonical"),
+        }
+        make = partial(self._exported_host, case, reference)
+        return kept(question, Part, make, keep=lambda one: one.lasting and reference.kind == "registered")
 
     def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
         """A module's graph for a plane, exported at the host's opset or its own higher one, counted and compared once."""
@@ -194,12 +196,11 @@ class CaseBuilder:
         judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
         substitutes = {(at, str(s)): partial(self.rewrites, s, *slots[at]) for at, row in occupied.items() for s in row}
-        checks = tuple(deployment_checklist(model))
         path.unlink()
         return Built(
             measurements=(*_measurements(cost, parts, torch_macs, [one.params for one in gone]), *_cuts(checked)),
             findings=with_substitutes(added or judged, substitutes),
-            checks=checks,
+            checks=tuple(deployment_checklist(model)),
             uncounted=tuple(sorted(uncounted)),
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
@@ -237,7 +238,7 @@ class CaseBuilder:
     @staticmethod
     def _is_ours(reference: HostReference, occupied: Occupied) -> bool:
         """Whether no code or file of the user's is in a graph: what else those depend on, no hash here knows."""
-        references = [spec for row in occupied.values() for spec in row if is_reference(spec.name)]
+        references = any(is_reference(spec.name) for row in occupied.values() for spec in row)
         return reference.kind == "registered" and not references
 
     def _of_protocol(self, *names: str) -> dict[str, Any]:

@@ -93,8 +93,9 @@ def hits(raw: dict[str, Any], way: str) -> list[list[bool]]:
 def coverage(found: Sequence[Sequence[bool]]) -> Estimate:
     """The share of hits in %, with an interval over whole runs drawn anew: the cases of a run are not independent."""
     draw = random.Random(0)  # noqa: S311  a resampling, not a secret
-    rates = [100 * fmean(map(mean, draw.choices(found, k=len(found)))) for _ in range(RESAMPLED)]
-    return Estimate(100 * fmean(map(mean, found)), quantile(rates, 0.025), quantile(rates, 0.975))
+    shares = [mean(one) for one in found]
+    rates = [100 * fmean(draw.choices(shares, k=len(shares))) for _ in range(RESAMPLED)]
+    return Estimate(100 * fmean(shares), quantile(rates, 0.025), quantile(rates, 0.975))
 
 
 def page(raw: dict[str, Any]) -> str:
