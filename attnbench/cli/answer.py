@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.core.records import Run
 from attnbench.report import FORMATS
 from attnbench.report.answer import Answer, sections_text
@@ -94,10 +94,7 @@ def give_sections(
 
 def save_text(path: Path, text: str) -> None:
     """Text to a file; a place that cannot be written is the user's to mend."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, text)
 
 
 def write_reports(run: Run, folder: Path) -> None:

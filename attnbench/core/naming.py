@@ -4,6 +4,7 @@ The name is the one thing that survives ONNX Runtime's optimiser, so it carries 
 """
 
 import re
+import unicodedata
 
 MARKER_DOMAIN, MARKER_OP = "attnbench", "Site"
 """The node that an export leaves at a site, with the attributes ``site``, ``block_input`` and ``stride``, until a module
@@ -44,6 +45,16 @@ def display_name(node: str) -> str:
     """The node as a reader should see it: ``node``, or ``module/node at site`` for an inserted one."""
     match = _INSERTED.match(node)
     return f"{match['module']}/{match['node']} at {match['site']}" if match else node
+
+
+def slug(name: str) -> str:
+    """A name as a folder's name may hold it: letters, digits, ``_``, ``.`` and ``-``, none of the last two at an end."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "study"
+
+
+def steers(text: str) -> bool:
+    """Whether a terminal or a line of text would obey a part of this: control and format characters."""
+    return any(unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") for sign in text)
 
 
 def printable(text: str) -> str:

@@ -4,11 +4,10 @@ The measuring is that of a sweep: one module in the first host at a small size, 
 copy.
 """
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from attnbench.core.records import Run
+from attnbench.core.scratch import scratch
 from attnbench.core.units import percent
 from attnbench.core.variance import critical_value, detection_limit
 from attnbench.measure import machine as environment
@@ -67,8 +66,8 @@ class Diagnosis:
 def examine() -> Diagnosis:
     """Measure this machine's noise floor and look at what disturbs it."""
     before = _environment()
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as folder, Watch() as watch:
-        run, _ = run_plan(plan(TRIAL), Path(folder), Path(folder, "run"), Silent())
+    with scratch() as folder, Watch() as watch:
+        run, _ = run_plan(plan(TRIAL), folder, folder / "run", Silent())
     return diagnose(run, (*before, *standing(), *watch.activity.disturbances()))
 
 
