@@ -252,7 +252,9 @@ def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path
     host = {"spec": f"{user_file}:Raises[channels=3]", "sites": {"a": "head"}}
     stored = run_study({"hosts": [host], "case": [{"variant": "a=se"}], "sizes": ["32x32"]}, out=tmp_path / "out", **FAST)
     reasons = list(stored.to_frame()["reason"])
-    assert re.match(r"build: host .*Raises\[channels=3\]: ValueError: no such luck \(mine.py:\d+: raise ValueError", reasons[0])
+    assert re.match(
+        r"build: host .*Raises\[channels=3\]: ValueError: no such luck \(mine.py:\d+: raise ValueError", reasons[0]
+    )
     assert reasons[1].startswith("baseline: the baseline failed at build: host")
 
 
@@ -269,7 +271,10 @@ def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path
 )
 def test_a_wrong_part_of_the_users_is_known_before_anything_is_measured(user_file, tmp_path, spec, sites, module, message):
     asked = {"hosts": [{"spec": f"{user_file}:{spec}", "sites": sites}], "sizes": ["32x32"]}
-    asked["case"] = [{"variant": "a=se_npu"}, {"variant": f"a='{module.format(user_file)}'" if ":" in module else f"a={module}"}]
+    asked["case"] = [
+        {"variant": "a=se_npu"},
+        {"variant": f"a='{module.format(user_file)}'" if ":" in module else f"a={module}"},
+    ]
     if "[" in module:
         asked["case"][1]["variant"] = f"a={module.format(user_file)}"
     with pytest.raises(InputError, match=re.escape(message)):

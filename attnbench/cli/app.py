@@ -94,7 +94,7 @@ def _run() -> int:
         if not argument.strip():
             raise InputError(f"argument {number} is empty: name something, or leave it out with its option")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="attnbench")
         sys.stdout.flush()
     except OSError:
         _let_go()

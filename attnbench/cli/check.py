@@ -7,6 +7,7 @@ import typer
 from attnbench.cli.answer import AllOption, OutputOption, give, give_sections
 from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError
+from attnbench.core.naming import printable
 from attnbench.core.versions import version
 from attnbench.report.table import Section
 
@@ -77,6 +78,9 @@ def check(
         for path in model or []:
             at(path)
             checked += guarded(lambda path=path: _file(path, targets, sides, shapes), f"model '{path}'")  # type: ignore[misc]
+    for one in (one for one in checked if one.unsearched):
+        line = f"{one.model}: no rewrites were looked for, by a defect of attnbench: {one.unsearched}"
+        typer.echo(f"attnbench: {printable(line)}", err=True)
     found = [one.causes for one in checked]
     if format_ in ("text", "md"):
         sections = _for_readers(checked, found, verbose=verbose)

@@ -4,7 +4,6 @@ The name is the one thing that survives ONNX Runtime's optimiser, so it carries 
 """
 
 import re
-import unicodedata
 
 MARKER_DOMAIN, MARKER_OP = "attnbench", "Site"
 """The node that an export leaves at a site, with the attributes ``site``, ``block_input`` and ``stride``, until a module
@@ -54,7 +53,18 @@ def slug(name: str) -> str:
 
 def steers(text: str) -> bool:
     """Whether a terminal or a line of text would obey a part of this: control and format characters."""
-    return any(unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp") for sign in text)
+    return _STEERING.search(text) is not None or "\n" in text or "\t" in text
+
+
+def shown(text: str) -> str:
+    """Text of many lines as a terminal may have it: the same as ``printable``, but for ends of lines and tabs."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+"""Control and format characters, and halves of characters, which no terminal can show."""
 
 
 def printable(text: str) -> str:

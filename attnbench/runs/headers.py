@@ -86,6 +86,11 @@ class _RunToRunPart(msgspec.Struct, forbid_unknown_fields=True):
     source: str | UnsetType = UNSET
 
 
+class _Limits(msgspec.Struct):
+    cores: Number = UNSET
+    memory_bytes: Number = UNSET
+
+
 class _MachinePart(msgspec.Struct):
     id: Text = UNSET
     cpu: Text = UNSET
@@ -96,7 +101,7 @@ class _MachinePart(msgspec.Struct):
     distribution: Text = UNSET
     architecture: Text = UNSET
     kernel_flags: list[str] | UnsetType = UNSET
-    container: dict[str, Any] | UnsetType | None = UNSET
+    container: _Limits | UnsetType | None = UNSET
     run_to_run: _RunToRunPart | UnsetType = UNSET
 
 

@@ -193,7 +193,6 @@ def _waited(process: int) -> int:
 def _child(arguments: tuple[str, ...], root: Path, out: int, err: int) -> None:
     import torch
 
-    from attnbench.core.guarded import limit_memory
     from attnbench.measure import estimate, export, sweep
 
     os.setsid()
@@ -209,9 +208,11 @@ def _child(arguments: tuple[str, ...], root: Path, out: int, err: int) -> None:
     os.dup2(err, 2)
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    limit_memory(MEMORY)
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
+    taken = next(
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
+    )
+    most = taken * 1024 + MEMORY  # of what is written to: a browser's engine asks for addresses by the terabyte
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     sys.argv = ["attnbench", *arguments]
     code = 0
     try:
