@@ -182,8 +182,8 @@ def sweep(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
         try:
-            again = {"wait": not no_wait, "retry_failed": retry_failed}
-            run, folder = run_plan(plan, results, out, observer, seconds=seconds, **again)
+            wait = not no_wait
+            run, folder = run_plan(plan, results, out, observer, wait=wait, seconds=seconds, retry_failed=retry_failed)
             if lacking := reference.lacking(run) if reference else {}:
                 left = seconds - (time.monotonic() - began)
                 run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, more=lacking)

@@ -140,7 +140,8 @@ def split(text: str, separator: str) -> list[str]:
                 parts.append(text[start:index].strip())
                 start = index + 1
     if quoted or depth:
-        raise InputError(f"'{text}' has an unclosed {'quote' if quoted else 'bracket'}")
+        unclosed = "quote: one within a name is doubled, and the name quoted: 'it''s'" if quoted else "bracket"
+        raise InputError(f"'{text}' has an unclosed {unclosed}")
     parts.append(text[start:].strip())
     return parts if any(parts) else []
 

@@ -160,7 +160,7 @@ class Builder:
         if self._process is not None and not self._process.is_alive():
             self._end(kill=True)
         if self._process is None or self._pipe is None:
-            context = multiprocessing.get_context(START)
+            context: Any = multiprocessing.get_context(START)
             self._pipe, other = context.Pipe()
             self._process = context.Process(target=serve, args=(other, str(self.folder)))
             with _without_main():
@@ -173,14 +173,14 @@ class Builder:
         process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
         if process is None or pipe is None:
             return 0
-        if not kill:
-            with suppress(OSError):
-                pipe.send(None)
-            process.join(END_SECONDS)
-        else:
-            process.join(0.2)  # where it ended by itself, that is its code
-        process.kill()
-        process.join()
+        try:
+            if not kill:
+                with suppress(OSError):
+                    pipe.send(None)
+            process.join(0.2 if kill else END_SECONDS)  # where it ends by itself, that is its code
+        finally:  # a second Ctrl-C comes here, too
+            process.kill()
+            process.join()
         return process.exitcode or 0
 
 

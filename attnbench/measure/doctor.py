@@ -56,7 +56,8 @@ class Diagnosis:
         if self.difference is None:
             return f"not fit to measure: {self.reason}"
         if self.difference <= FIT:
-            return "fit to measure" + (f"; calmer still without {', '.join(found.name for found in bad)}" if bad else "")
+            told = f": the trial told small differences, though {', '.join(found.name for found in bad)} may disturb a long run"
+            return "fit to measure" + (told if bad else "")
         more = "take more replicates (--processes 8 --max-processes 16) or compare only what differs by more than that"
         if self.difference <= USABLE:
             return f"usable: {what or more}"
