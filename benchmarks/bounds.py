@@ -1,8 +1,9 @@
-"""The lowest versions that ``pyproject.toml`` allows, tried: ``python benchmarks/bounds.py [--keep NAME ...] [-- PYTEST ARGUMENTS]``.
+"""The lowest versions that ``pyproject.toml`` allows, tried: ``python benchmarks/bounds.py [--tests PATH ...]``.
 
-Each direct dependency is installed alone, at its lowest version, into a folder that comes before what is installed here; ``--keep``
-names those that stay as they are (torch is 200 MB and more). Then the tests run with that, and ``results/bounds.md`` says which
-versions those were. What has no wheel for this Python is named. The workflow tries the same with uv on other Pythons.
+Each direct dependency is installed alone, at its lowest version, into a folder that comes before what is installed here;
+``--keep`` names those that stay as they are (torch is 200 MB and more). Then the tests run with that, and
+``results/bounds.md`` says which versions those were. What has no wheel for this Python is named. The workflow tries the same
+with uv on other Pythons.
 """
 
 import argparse
@@ -40,11 +41,15 @@ def main() -> None:
                 continue
             words = ["-m", "pip", "install", "-q", "--target", folder, "--upgrade", "--only-binary", ":all:"]
             alone = [] if name == "typer" else ["--no-deps"]  # it needs a command line library that later versions hold
-            done = subprocess.run([sys.executable, *words, *alone, f"{name}=={version}"], check=False, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, *words, *alone, f"{name}=={version}"], check=False, capture_output=True, text=True
+            )
             (missing if done.returncode else rows).append(f"| {name} | {version} |")
         path = os.pathsep.join([folder, str(ROOT)])
         tests = [sys.executable, "-m", "pytest", "-q", "-n0", *asked.tests]
-        done = subprocess.run(tests, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            tests, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=False, capture_output=True, text=True
+        )
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-300:]
     lines = [
         f"# Lowest versions\n\nOn Python {sys.version.split()[0]}, with the lowest versions that `pyproject.toml` allows:\n",

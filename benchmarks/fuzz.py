@@ -1,8 +1,8 @@
-"""Thousands of wrong command lines and files through every command: ``python benchmarks/fuzz.py [COUNT] [--seed N] [--kind KIND]``.
+"""Thousands of wrong command lines and files, through every command: ``python benchmarks/fuzz.py [COUNT] [--seed N]``.
 
-Writes ``results/fuzz.md``, a table by kind: how many of which exit code, and how many tracebacks, hangs, wrong codes, control
-characters and writes outside the output folder. With ``--add`` the counts of earlier runs in ``results/fuzz.json`` stay, so that
-the whole may be taken in parts. The inputs are those of ``tests/fuzz``, where 300 of them are in the suite.
+Writes ``results/fuzz.md``, a table by kind: how many of which exit code, how many tracebacks, hangs, wrong codes, control characters
+and writes outside the output folder. With ``--add`` the counts of earlier runs in ``results/fuzz.json`` stay, so
+that the whole may be taken in parts. The inputs are those of ``tests/fuzz``, where 300 of them are in the suite.
 """
 
 import argparse
@@ -22,8 +22,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 from tabulate import tabulate  # noqa: E402
 
 TALLY, RESULT = ROOT / "results" / "fuzz.json", ROOT / "results" / "fuzz.md"
-SHARES = {"command lines": 30, "study files": 17, "target files": 13, "run files": 25, "baseline files": 3, "accuracy tables": 3,
-          "ONNX files": 9}  # fmt: skip
+SHARES = {
+    "command lines": 30,
+    "study files": 17,
+    "target files": 13,
+    "run files": 25,
+    "baseline files": 3,
+    "accuracy tables": 3,
+    "ONNX files": 9,
+}
+"""How many of a hundred inputs are of a kind."""
 WRONG = ("traceback", "hang", "wrong code", "lines", "control characters", "writes outside")
 HEADS = ("inputs", "tracebacks", "hangs", "wrong codes", "more than a line", "control characters", "writes outside")
 
@@ -70,9 +78,10 @@ def report(tally: dict[str, dict[str, int]], seeds: list[int]) -> str:
     rows.append(["all", *(sum(row[at] for row in rows) for at in range(1, 8)), ""])
     table = tabulate(rows, ("kind", *HEADS, "exit codes"), tablefmt="pipe")
     return (
-        f"# Wrong inputs\n\nWrong and odd inputs by rule, each through the command's own entry (seeds {', '.join(map(str, seeds))}):\n\n"
-        f"{table}\n\nAn input is wrong where its exit code is not one that the command documents, where standard error has more "
-        "than one line, a traceback or a control character, where it takes more than 10 s or 2 GB, or where anything is written "
+        "# Wrong inputs\n\nWrong and odd inputs by rule, each through the command's own entry "
+        f"(seeds {', '.join(map(str, seeds))}):\n\n{table}\n\n"
+        "An input is wrong where its exit code is not one that the command documents, where standard error has more than "
+        "one line, a traceback or a control character, where it takes more than 10 s or 2 GB, or where anything is written "
         "outside the output folder. Sweeps that are planned end where measuring would begin (code 0).\n"
     )
 
@@ -89,17 +98,19 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     prepare()
-    kept = json.loads(TALLY.read_text()) if asked.add and TALLY.exists() else {"seeds": [], "kinds": {}}
+    found: dict[str, Counter[str]] = {}
     kinds = asked.kind or list(KINDS)
     shares, until = sum(SHARES[kind] for kind in kinds), time.monotonic() + asked.seconds
     wrong = []
     for kind in kinds:
         counts, bad = fuzz(kind, -(-asked.count * SHARES[kind] // shares), asked.seed, until)
-        kept["kinds"][kind] = dict(Counter(kept["kinds"].get(kind, {})) + counts)
+        found[kind] = counts
         wrong += bad
         print(f"{kind}: {dict(counts)}", *bad, sep="\n")
-    kept["seeds"].append(asked.seed)
     if not asked.dry:
+        kept = json.loads(TALLY.read_text()) if asked.add and TALLY.exists() else {"seeds": [], "kinds": {}}
+        kept["seeds"].append(asked.seed)
+        kept["kinds"] = {kind: dict(Counter(kept["kinds"].get(kind, {})) + found.get(kind, Counter())) for kind in KINDS}
         TALLY.write_text(json.dumps(kept, indent=1) + "\n")
         RESULT.write_text(report(kept["kinds"], kept["seeds"]))
     if wrong:

@@ -1,9 +1,10 @@
-"""Sweeps that are killed at random moments, and what else may befall one: ``python benchmarks/kills.py [COUNT] [--seed N] [--add]``.
+"""Sweeps that are killed at random moments, and what else may befall one: ``python benchmarks/kills.py [COUNT] [--add]``.
 
-Writes ``results/kills.md``. A sweep of a small host is begun, and its parent, its builder, a timing step or the whole group gets
-``kill -9`` at a random moment; after two of those, the same command runs to its end. Then every case must have its figures, once;
-no fact that was stored may be gone or changed; no process, temporary file or shared memory may be left. The other rows are a full
-disk, a folder that cannot be written, SIGTERM, Ctrl-C twice, too little memory, a clock set back, and two sweeps at once.
+Writes ``results/kills.md``. A sweep of a small host is begun, and its parent, its builder, a timing step or the whole group
+gets ``kill -9`` at a random moment; after four of those, the same command runs to its end. Then every case must have its
+figures, once; no fact that was stored may be gone or changed; no process, temporary file or shared memory may be left. The
+other rows are a full disk, a folder that cannot be written, SIGTERM, Ctrl-C twice, too little memory, a clock set back, and
+two sweeps at once.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -31,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TALLY, RESULT = ROOT / "results" / "kills.json", ROOT / "results" / "kills.md"
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 VICTIMS = ("parent", "builder", "timing step", "group")
-KILLS_A_RUN = 2
+KILLS_A_RUN = 4
+CASES = 2
 END_SECONDS = 120.0
 
 NET = """
@@ -65,18 +68,18 @@ class Place:
         }  # fmt: skip
 
     def command(self, *more: str, own: bool = False, out: Path | None = None) -> list[str]:
-        """A sweep of three cases, as short as one can be; of a registered host, or of a network of the user's own."""
+        """A sweep of two cases, as short as one can be; of a registered host, or of a network of the user's own."""
         what = ["--host", f"{self.base}/net.py:build", "--site", "1=body"] if own else ["--host", "resnet_cifar"]
         place = "body" if own else "stage-ends"
         return [
-            sys.executable, "-c", "from attnbench.cli import main; main()", "sweep", *what, "--module", "se_npu", "--module", "eca",
-            "--place", place, "--size", "32x32", "--processes", "1", "--max-processes", "1", "--repeat", "2", "--warmup", "1",
-            "--crosscheck", "0", "--no-memory", "--alone", "--out", str(out or self.out), *more,
+            sys.executable, "-c", "from attnbench.cli import main; main()", "sweep", *what, "--module", "se_npu",
+            "--place", place, "--size", "32x32", "--processes", "1", "--max-processes", "1", "--repeat", "2",
+            "--warmup", "1", "--crosscheck", "0", "--no-memory", "--alone", "--out", str(out or self.out), *more,
         ]  # fmt: skip
 
     def start(self, command: list[str], **more: object) -> subprocess.Popen[str]:
         """Start a sweep in a group of its own."""
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             command, env=self.environment, cwd=self.base, text=True, start_new_session=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, **more,
         )  # type: ignore[call-overload,no-any-return]  # fmt: skip
@@ -92,7 +95,7 @@ class Place:
         return found
 
     def left(self) -> list[str]:
-        """What is left once nothing runs: processes after 10 s, temporary files but the next one's to remove, shared memory."""
+        """What is left once nothing runs: processes after 10 s, and temporary files."""
         deadline = time.monotonic() + 10
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -145,8 +148,8 @@ def wrong_with(folder: Path, kept: list[bytes]) -> list[str]:
     if lines_of(folder)[: len(kept)] != kept:
         found.append("a stored fact is gone or changed")
     run, file = load_run(folder).run, read_run_file(folder)
-    if len(run.records) != 3 or len({record.case for record in run.records}) != 3:
-        found.append(f"{len(run.records)} records of 3 cases")
+    if len(run.records) != CASES or len({record.case for record in run.records}) != CASES:
+        found.append(f"{len(run.records)} records of {CASES} cases")
     found += [f"{r.case.variant} {r.status}: {r.failure}" for r in run.records if r.status != "ok" or r.pending]
     taken = Counter((f.case, f.number, f.repeat) for f in file.facts if isinstance(f, ProfileFact))
     found += [
@@ -174,10 +177,10 @@ def killed_run(base: Path, cache: Path, dice: random.Random, longest: float) -> 
     kills: Counter[str] = Counter()
     wrong: list[str] = []
     kept: list[bytes] = []
-    for _ in range(KILLS_A_RUN):
+    for number in range(KILLS_A_RUN):
         victim = dice.choice(VICTIMS)
         child = place.start(command)
-        hit = kill_at_random(place, child, victim, dice, longest)
+        hit = kill_at_random(place, child, victim, dice, longest if number == 0 else longest / 2)
         kills[victim] += hit
         try:
             _, err = child.communicate(timeout=END_SECONDS)
@@ -212,7 +215,7 @@ def begun(place: Place, command: list[str]) -> subprocess.Popen[str]:
     """A sweep that has stored something."""
     child = place.start(command)
     deadline = time.monotonic() + 60
-    while len(lines_of(place.out)) < 4 and child.poll() is None and time.monotonic() < deadline:
+    while len(lines_of(place.out)) < 3 and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     return child
 
@@ -238,9 +241,8 @@ def full_disk(place: Place) -> list[str]:
 
 def full_temporary(place: Place) -> list[str]:
     """The temporary folder takes no more: cases fail by the machine, and the same command takes them once there is room."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place.tmp)], check=False, capture_output=True
-    )  # noqa: S607
+    words = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place.tmp)]
+    mounted = subprocess.run(words, check=False, capture_output=True)
     if mounted.returncode:
         return ["not tried: no tmpfs can be mounted here"]
     try:
@@ -289,7 +291,7 @@ def little_memory(place: Place) -> list[str]:
     rows = {record.case.variant: record for record in run.records}
     failed = [record for name, record in rows.items() if "Hungry" in name]
     good = [record.status for name, record in rows.items() if "Hungry" not in name]
-    fine = code == 1 and len(failed) == 1 and failed[0].failure and good == ["ok"] * 3
+    fine = code == 1 and len(failed) == 1 and failed[0].failure and good == ["ok"] * CASES
     return [] if fine else [f"code {code}: {[(r.case.variant, r.status, str(r.failure)) for r in run.records]} {err[-200:]}"]
 
 
@@ -336,14 +338,23 @@ def report(tally: dict[str, dict[str, int]], others: dict[str, str], seeds: list
     """The two tables."""
     rows = [[name, *(tally.get(name, {}).get(key, 0) for key in ("kills", "runs", "wrong"))] for name in (*VICTIMS, "all")]
     kills = tabulate(rows, ("killed with -9", "kills", "runs", "runs with something wrong"), tablefmt="pipe")
+    others_table = tabulate(list(others.items()), ("what befalls a sweep", "what came of it"), tablefmt="pipe")
     return (
-        f"# Kills\n\nSweeps of three cases, killed at random moments (seeds {', '.join(map(str, seeds))}), {KILLS_A_RUN} times each, and "
-        f"then taken to their end by the same command:\n\n{kills}\n\n"
-        "Wrong is a case without its figures or with a replicate taken twice, a stored fact that is gone or changed, a process that "
-        "outlives its sweep by 10 s, a temporary file or shared memory that is left at the end, or a traceback.\n\n"
-        + tabulate(list(others.items()), ("what befalls a sweep", "what came of it"), tablefmt="pipe")
-        + "\n"
+        f"# Kills\n\nSweeps of {CASES} cases, killed at random moments (seeds {', '.join(map(str, seeds))}), up to "
+        f"{KILLS_A_RUN} times each, and then taken to their end by the same command:\n\n{kills}\n\n"
+        "Wrong is a case without its figures or with a replicate taken twice, a stored fact that is gone or changed, a "
+        "process that outlives its sweep by 10 s, a temporary file or shared memory that is left at the end, or a traceback.\n\n"
+        f"{others_table}\n"
     )
+
+
+def together(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    """The counts of two runs of this script."""
+    kills = {
+        name: dict(Counter(one["kills"].get(name, {})) + Counter(two["kills"].get(name, {})))
+        for name in {**one["kills"], **two["kills"]}
+    }
+    return {"seeds": one["seeds"] + two["seeds"], "kills": kills, "others": one["others"] | two["others"]}
 
 
 def with_shared_memory_of_its_own() -> None:
@@ -367,7 +378,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     dice, until = random.Random(asked.seed), time.monotonic() + asked.seconds  # noqa: S311
-    kept = json.loads(TALLY.read_text()) if asked.add and TALLY.exists() else {"seeds": [], "kills": {}, "others": {}}
+    kept: dict[str, Any] = {"seeds": [asked.seed], "kills": {}, "others": {}}
     bad = 0
     with tempfile.TemporaryDirectory(prefix="attnbench-kills-") as folder:
         base, cache = Path(folder), Path(folder, "cache")
@@ -398,9 +409,10 @@ def main() -> None:
             kept["others"][name] = "; ".join(wrong).replace("\n", " ")[:300] or "as it should be"
             bad += bool(wrong) and not wrong[0].startswith("not tried")
             print(f"{name}: {kept['others'][name]}")
-    kept["seeds"].append(asked.seed)
     print(kept["kills"])
     if not asked.dry:
+        if asked.add and TALLY.exists():
+            kept = together(json.loads(TALLY.read_text()), kept)
         TALLY.write_text(json.dumps(kept, indent=1) + "\n")
         RESULT.write_text(report(kept["kills"], kept["others"], kept["seeds"]))
     if bad:
