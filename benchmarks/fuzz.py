@@ -1,7 +1,7 @@
 """Thousands of wrong command lines and files, through every command: ``python benchmarks/fuzz.py [COUNT] [--seed N]``.
 
-Writes ``results/fuzz.md``, a table by kind: how many of which exit code, how many tracebacks, hangs, wrong codes, control characters
-and writes outside the output folder. With ``--add`` the counts of earlier runs in ``results/fuzz.json`` stay, so
+Writes ``results/fuzz.md``, a table by kind: how many of which exit code, how many tracebacks, hangs, wrong codes, control
+characters and writes outside the output folder. With ``--add`` the counts of earlier runs in ``results/fuzz.json`` stay, so
 that the whole may be taken in parts. The inputs are those of ``tests/fuzz``, where 300 of them are in the suite.
 """
 

@@ -343,7 +343,7 @@ def report(tally: dict[str, dict[str, int]], others: dict[str, str], seeds: list
         f"# Kills\n\nSweeps of {CASES} cases, killed at random moments (seeds {', '.join(map(str, seeds))}), up to "
         f"{KILLS_A_RUN} times each, and then taken to their end by the same command:\n\n{kills}\n\n"
         "Wrong is a case without its figures or with a replicate taken twice, a stored fact that is gone or changed, a "
-        "process that outlives its sweep by 10 s, a temporary file or shared memory that is left at the end, or a traceback.\n\n"
+        "process that outlives its sweep by 10 s, a temporary file or shared memory that is left, or a traceback.\n\n"
         f"{others_table}\n"
     )
 

@@ -56,8 +56,9 @@ class Diagnosis:
         if self.difference is None:
             return f"not fit to measure: {self.reason}"
         if self.difference <= FIT:
-            told = f": the trial told small differences, though {', '.join(found.name for found in bad)} may disturb a long run"
-            return "fit to measure" + (told if bad else "")
+            names = ", ".join(found.name for found in bad)
+            told = f": the trial told small differences, though {names} may disturb a long run"
+            return "fit to measure" + told * bool(bad)
         more = "take more replicates (--processes 8 --max-processes 16) or compare only what differs by more than that"
         if self.difference <= USABLE:
             return f"usable: {what or more}"
