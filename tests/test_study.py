@@ -143,7 +143,7 @@ def test_the_report_study_asks_what_the_report_claims():
         ("sizes = []", "sizes must be a list of length >= 1"),
         ("[[matrix]]\nmodules = []\nplaces = []", "matrix 1: modules must be a list of length >= 1"),
         ("[settings]\nprocesses = 10000000000", "processes must be a whole number <= 65536"),
-        ("[settings]\ntimeout_seconds = nan", "timeout_seconds must be a finite number"),
+        ("[settings]\ntimeout_seconds = nan", "timeout_seconds must be a number >= 1.0, not nan"),
     ],
 )
 def test_a_mistake_in_a_study_names_file_and_key(tmp_path, text, message):
