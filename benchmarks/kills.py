@@ -26,7 +26,7 @@ from typing import Any
 from tabulate import tabulate
 
 from attnbench import load_run
-from attnbench.runs.facts import ProfileFact
+from attnbench.runs.facts import MOST_TRIES, ProfileFact
 from attnbench.runs.store import RUN_FILE, read_run_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,7 +178,8 @@ def killed_run(base: Path, cache: Path, dice: random.Random, longest: float) -> 
     wrong: list[str] = []
     kept: list[bytes] = []
     for number in range(KILLS_A_RUN):
-        victim = dice.choice(VICTIMS)
+        within = kills["builder"] + kills["timing step"]  # a case that is killed at work three times is not tried again
+        victim = dice.choice(VICTIMS if within < MOST_TRIES - 1 else ("parent", "group"))
         child = place.start(command)
         hit = kill_at_random(place, child, victim, dice, longest if number == 0 else longest / 2)
         kills[victim] += hit
