@@ -6,6 +6,10 @@
 >>> load_run("results/mine").to_frame()                              # later, without torch
 """
 
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or onnxruntime keeps a database of the device, and sends from it
+
 from attnbench.api import StoredRun, load_run, run_study
 from attnbench.core.versions import version
 

@@ -29,7 +29,8 @@ from attnbench.measure import machine as environment
 from attnbench.measure.disturbance import Watch
 from attnbench.report.table import Table
 from attnbench.runs.facts import AnyFact, BuiltFact, MemoryFact, PairsFact, ProfileFact, encode
-from attnbench.runs.store import SCHEMA, open_run
+from attnbench.runs.headers import SCHEMA
+from attnbench.runs.store import open_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 CASES, TIMES, REPLICATES = 1000, 5, 10

@@ -34,7 +34,12 @@ def trial(run, floor, failure=None) -> Run:
     ("floor", "seen", "fit", "verdict"),
     [
         (0.05, (GOOD,), True, "fit to measure"),
-        (0.05, (BAD,), True, "fit to measure; calmer still without other processes"),
+        (
+            0.05,
+            (BAD,),
+            True,
+            "fit to measure: the trial told small differences, though other processes may disturb a long run",
+        ),
         (0.3, (BAD,), True, "usable: other processes: end them"),
         (0.3, (GOOD,), True, "usable: take more replicates"),
         (0.9, (BAD, GOOD), False, "not fit to measure: other processes: end them"),

@@ -14,7 +14,8 @@ from attnbench.core.errors import InputError
 from attnbench.core.records import Record
 from attnbench.report import FORMATS
 from attnbench.report.frame import COLUMNS, to_frame
-from attnbench.runs.store import SCHEMA, load_run
+from attnbench.runs.headers import SCHEMA
+from attnbench.runs.store import load_run
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("run-*.jsonl"))

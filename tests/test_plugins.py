@@ -122,10 +122,32 @@ def test_an_entry_point_that_is_no_entry_is_named(installed):
         MODULES.load("plug_gate")
 
 
-def test_a_name_that_is_built_in_cannot_be_taken(installed):
-    installed(modules={"se": "plug_in:GATE"})
-    with pytest.raises(InputError, match="module 'se' is built in, and entry point plug_in:GATE registers it, too"):
-        MODULES.describe()
+def test_a_name_that_is_built_in_cannot_be_taken_and_takes_nothing_down(installed, command):
+    installed(modules={"se": "plug_in:GATE"}, targets={"aimotive": "plug_in:TARGET"})
+    code, _, error = command("list", "modules")
+    assert code == 0
+    assert error == ("attnbench: module 'se' is built in: entry point plug_in:GATE of that name is passed over; rename it\n")
+    assert MODULES.find("se").origin == "attnbench.modules.se"
+    code, _, error = command("list", "targets")
+    assert code == 0
+    assert "target 'aimotive' is built in: entry point plug_in:TARGET of that name is passed over" in error
+
+
+def test_a_host_of_another_distribution_has_its_places(installed):
+    from attnbench.study.plan import plan
+
+    installed(hosts={"plug_net": "plug_in:NET"})
+    found = plan({"hosts": ["plug_net"], "sizes": ["32x32"], "matrix": [{"modules": ["se"], "places": "each"}]})
+    assert [planned.case.variant for planned in found.cases] == ["baseline", "body=se"]
+
+
+def test_a_target_of_another_distribution_that_does_not_load_takes_no_other_down(installed, command):
+    installed(targets={"plug_npu": "plug_broken:TARGET"})
+    code, out, error = command("list", "targets")
+    assert code == 0
+    assert "aimotive" in out
+    assert "attnbench: target 'plug_npu' (plug_broken:TARGET) does not load: ModuleNotFoundError" in error
+    assert error.endswith("it is left out\n")
 
 
 FACTORY = """

@@ -138,7 +138,12 @@ def test_the_report_study_asks_what_the_report_claims():
             "unknown size in .*case 1 '64x95': did you mean",
         ),
         ("[[case]]\nvariant = 'a=se'\nsizes = ['64']", "case 1: size '64' is not HEIGHTxWIDTH"),
-        ("name = '../up'", "name must be text matching"),
+        ('name = "a\\u001bb"', "name must be text matching"),
+        ('name = "a\\n"', "name must be text matching"),
+        ("sizes = []", "sizes must be a list of length >= 1"),
+        ("[[matrix]]\nmodules = []\nplaces = []", "matrix 1: modules must be a list of length >= 1"),
+        ("[settings]\nprocesses = 10000000000", "processes must be a whole number <= 65536"),
+        ("[settings]\ntimeout_seconds = nan", "timeout_seconds must be a number >= 1.0, not nan"),
     ],
 )
 def test_a_mistake_in_a_study_names_file_and_key(tmp_path, text, message):
@@ -266,7 +271,7 @@ def test_a_mapping_is_checked_as_a_file_is():
 @pytest.mark.parametrize(
     "data",
     [
-        {}, {"matrix": []}, {"matrix": [{"modules": [], "places": []}]}, {"sizes": ["64x96"], "hosts": ["resnet18"]},
+        {}, {"matrix": []}, {"sizes": ["64x96"], "hosts": ["resnet18"]},
         {"case": [{"variant": "encoder.layer1=se", "sizes": ["64x96"]}]},
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Whole sweeps on a small host: every kind of outcome, resuming, killing, and the user's own parts."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,8 +131,6 @@ def test_the_npu_verdict_is_on_what_the_variant_adds(finished):
 def test_what_goes_wrong_is_a_row_with_stage_and_reason(finished, module, status, reason):
     found = row(finished, module)
     assert found["status"] == status
-    import re
-
     assert re.match(reason, found["reason"])
     assert found.isna()["overhead_pct"]
 
@@ -254,11 +253,37 @@ def test_a_wrong_name_in_the_users_file_is_known_before_anything_is_measured(use
 
 
 def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path):
-    host = {"spec": f"{user_file}:build", "sites": {"a": "head.none"}}
+    host = {"spec": f"{user_file}:Raises[channels=3]", "sites": {"a": "head"}}
     stored = run_study({"hosts": [host], "case": [{"variant": "a=se"}], "sizes": ["32x32"]}, out=tmp_path / "out", **FAST)
     reasons = list(stored.to_frame()["reason"])
-    assert reasons[0].startswith("build: site 'a': the host has no submodule 'head.none'")
-    assert reasons[1].startswith("baseline: the baseline failed at build: site 'a'")
+    assert re.match(
+        r"build: host .*Raises\[channels=3\]: ValueError: no such luck \(mine.py:\d+: raise ValueError", reasons[0]
+    )
+    assert reasons[1].startswith("baseline: the baseline failed at build: host")
+
+
+@pytest.mark.parametrize(
+    ("spec", "sites", "module", "message"),
+    [
+        ("build", {"a": "head.none"}, "se", "site 'a': the host has no submodule 'head.none'"),
+        ("build[wide=3]", {"a": "head"}, "se", "takes no option wide"),
+        ("build", {"a": "head"}, "{}:not_callable", "is a int: it must be a class or a function"),
+        ("build", {"a": "head"}, "{}:Gate[scal=2]", "takes no option scal"),
+        ("build", {"a": "head"}, "os:system", "module 'os:system' takes no argument 'channels'"),
+        ("build", {"a": "head"}, "nowhere.py:Gate", "module: there is no file nowhere.py"),
+    ],
+)
+def test_a_wrong_part_of_the_users_is_known_before_anything_is_measured(user_file, tmp_path, spec, sites, module, message):
+    asked = {"hosts": [{"spec": f"{user_file}:{spec}", "sites": sites}], "sizes": ["32x32"]}
+    asked["case"] = [
+        {"variant": "a=se_npu"},
+        {"variant": f"a='{module.format(user_file)}'" if ":" in module else f"a={module}"},
+    ]
+    if "[" in module:
+        asked["case"][1]["variant"] = f"a={module.format(user_file)}"
+    with pytest.raises(InputError, match=re.escape(message)):
+        run_study(asked, out=tmp_path / "out", **FAST)
+    assert not (tmp_path / "out").exists()
 
 
 def test_attention_at_full_size_is_a_row_that_says_what_it_would_need(user_file, tmp_path):

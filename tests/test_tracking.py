@@ -22,7 +22,8 @@ from attnbench.judge.track import track
 from attnbench.judge.track.gate import NEWEST, read_limit
 from attnbench.judge.track.steps import FEWEST, SHORTEST, find_levels, noise_of
 from attnbench.report.trends import COLUMNS, sparkline
-from attnbench.runs.store import SCHEMA, load_run
+from attnbench.runs.headers import SCHEMA
+from attnbench.runs.store import load_run
 
 BEGIN = datetime(2026, 10, 1, 3, tzinfo=UTC)
 HOST, SIZE = "resnetsan01", "384x640"

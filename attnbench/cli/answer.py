@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
+from attnbench.core.naming import shown
 from attnbench.core.records import Run
 from attnbench.report import FORMATS
 from attnbench.report.answer import Answer, sections_text
@@ -53,7 +54,7 @@ def say(text: str) -> None:
 
         screen.say(text)
     else:
-        typer.echo(text)
+        typer.echo(shown(text))
 
 
 def show_table(
@@ -63,8 +64,8 @@ def show_table(
     if not table:
         return
     if not sys.stdout.isatty():
-        typer.echo(f"\n{title}\n" if title else "", nl=bool(title))
-        typer.echo(table.plain())
+        typer.echo(shown(f"\n{title}\n") if title else "", nl=bool(title))
+        typer.echo(shown(table.plain()))
         return
     from attnbench.cli import screen  # noqa: PLC0415
 
@@ -74,7 +75,7 @@ def show_table(
 def give(text: str, output: Path | None) -> None:
     """Text to a file, or to the screen without one."""
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(shown(text))
     else:
         save_text(output, text)
 
@@ -94,10 +95,7 @@ def give_sections(
 
 def save_text(path: Path, text: str) -> None:
     """Text to a file; a place that cannot be written is the user's to mend."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, text)
 
 
 def write_reports(run: Run, folder: Path) -> None:

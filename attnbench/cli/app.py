@@ -8,12 +8,14 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from attnbench.core.errors import AttnbenchError
+from attnbench.core.catalogue import passed_over
+from attnbench.core.errors import AttnbenchError, InputError
 from attnbench.core.naming import printable
 from attnbench.core.versions import version
 
@@ -29,8 +31,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _let_go()
             raise typer.Exit(UNREAD) from None
+        except SystemExit as end:
+            raise RuntimeError(f"code that is not ours ended the process: sys.exit({end.code!r})") from end
         except EOFError as error:
             raise RuntimeError(f"a process ended without an answer: {error!r}") from error
 
@@ -66,13 +70,62 @@ def attnbench(
 def main() -> None:
     """The console script: one line and the exit code for every error that is the user's to mend, and for a crash."""
     try:
-        app()
+        try:
+            code = _run()
+        finally:
+            for line in passed_over:
+                _tell(line)
+            passed_over.clear()
     except AttnbenchError as error:
-        typer.echo(f"attnbench: {printable(str(error))}", err=True)
-        raise SystemExit(error.exit_code) from None
+        _tell(str(error))
+        code = error.exit_code
+    except OSError as error:
+        _tell(_of_the_system(error))
+        code = AttnbenchError.exit_code
     except Exception as error:  # noqa: BLE001  whatever it is, it must not end with a code that means something
-        typer.echo(f"attnbench: internal error: {_line(error)}: {_kept(traceback.format_exc())}", err=True)
-        raise SystemExit(CRASHED) from None
+        _tell(f"internal error: {_line(error)}: {_kept(error)}")
+        code = CRASHED
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """Run the command, and see that all that it said went out. Raises what it ended in."""
+    for number, argument in enumerate(sys.argv[1:], 1):
+        if not argument.strip():
+            raise InputError(f"argument {number} is empty: name something, or leave it out with its option")
+    try:
+        code = app(standalone_mode=False, prog_name="attnbench")
+        sys.stdout.flush()
+    except OSError:
+        _let_go()
+        raise
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own, for what it cannot parse; its class is not public
+            raise
+        if "Help" in type(error).__name__:
+            error.show()  # type: ignore[attr-defined]
+        else:
+            where = getattr(getattr(error, "ctx", None), "command_path", "attnbench")
+            _tell(f"{error.format_message().rstrip('.')}: {where} --help shows what there is")
+        return int(getattr(error, "exit_code", 2))
+    return code if isinstance(code, int) else 0
+
+
+def _tell(line: str) -> None:
+    """A line on standard error, without what a terminal would obey instead of showing it."""
+    typer.echo(f"attnbench: {printable(' '.join(line.splitlines()))}", err=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system refuses, and of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else f"the answer cannot be written: {reason}"
+
+
+def _let_go() -> None:
+    """Write nothing more to a standard output that takes no more, not at this process's end either."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(error: Exception) -> str:
@@ -80,13 +133,14 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
-def _kept(trace: str) -> str:
+def _kept(error: Exception) -> str:
     """Where the traceback of a crash is kept."""
+    trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="attnbench-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as file:
             file.write(trace)
-    except OSError as error:
-        return f"its traceback could not be kept ({error.strerror})"
+    except OSError as failure:
+        return f"its traceback could not be kept ({failure.strerror})"
     return f"a defect of attnbench, please report it with {file.name}"

@@ -28,5 +28,5 @@ SizeOption = Annotated[
 SiteOption = Annotated[
     list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.", show_default="none")
 ]
-ChannelsOption = Annotated[int, typer.Option(min=1, help="Image channels of a factory's host.")]
+ChannelsOption = Annotated[int, typer.Option(min=1, max=65_536, help="Image channels of a factory's host.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Batch size.", show_default="the study's, or 1")]

@@ -7,6 +7,7 @@ import typer
 from attnbench.cli.answer import AllOption, OutputOption, give, give_sections
 from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError
+from attnbench.core.naming import printable
 from attnbench.core.versions import version
 from attnbench.report.table import Section
 
@@ -65,18 +66,21 @@ def check(
     from attnbench.core.grammar import parse_shape, parse_size  # noqa: PLC0415
     from attnbench.core.guarded import guarded  # noqa: PLC0415
     from attnbench.npu.targets import load_target  # noqa: PLC0415
-    from attnbench.targets import target_names  # noqa: PLC0415
+    from attnbench.targets import target_names, usable  # noqa: PLC0415
 
     if bool(model) == bool(module):
         raise InputError("give an ONNX file, or --module with --channels and --plane; not both")
     names = target or ["aimotive"]
-    targets = [load_target(name) for name in (target_names() if "all" in names else names)]
-    sides, shapes = parse_size(size) if size else None, dict(map(parse_shape, shape or []))
-    checked = [] if module is None else _module(module, targets, channels, plane)
+    targets = usable(target_names(), load_target) if "all" in names else [load_target(name) for name in names]
+    sides, shapes = None if size is None else parse_size(size), dict(map(parse_shape, shape or []))
+    checked = [] if module is None else guarded(lambda: _module(module, targets, channels, plane), f"module '{module}'")
     with counting("checking file", len(model or [])) as at:
         for path in model or []:
             at(path)
             checked += guarded(lambda path=path: _file(path, targets, sides, shapes), f"model '{path}'")  # type: ignore[misc]
+    for one in (one for one in checked if one.unsearched):
+        line = f"{one.model}: no rewrites were looked for, by a defect of attnbench: {one.unsearched}"
+        typer.echo(f"attnbench: {printable(line)}", err=True)
     found = [one.causes for one in checked]
     if format_ in ("text", "md"):
         sections = _for_readers(checked, found, verbose=verbose)

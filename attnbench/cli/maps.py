@@ -1,7 +1,6 @@
 """The command that shows where a network looks: ``maps``. It runs the network on images, and no clock."""
 
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +10,7 @@ from attnbench.cli.answer import save_text, show_table
 from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import quote, split, unquote
+from attnbench.core.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def maps(
     taps_from_flags([tap])
     pairs = [_sides(text) for text in pair or []]
     hosts = [host_from_flags(spec, site or [] if ".py" in spec else [], input_channels) for spec in (model, student) if spec]
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         networks = []
         for index, host in enumerate(hosts):
             (own := Path(folder, str(index))).mkdir()

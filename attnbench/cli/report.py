@@ -44,8 +44,7 @@ def _show(run: Run, *, everything: bool) -> None:
     """The report's tables, fitted to the terminal."""
     from attnbench.report import markdown, trust  # noqa: PLC0415
 
-    study = run.header.study
-    say(study.get("title") or study["name"])
+    say(run.header.title)
     say(markdown.machine_text(run))
     first = Section("What this run resolves", "", trust.floors(run))
     second = Section("Many cases in one graph, on the clock", "", trust.crosschecks(run))

@@ -1,5 +1,6 @@
 """The command that measures: ``sweep``."""
 
+import os
 import signal
 import sys
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import named_run, say, show_table, write_reports
+from attnbench.cli.answer import named_run, save_text, say, show_table, write_reports
 from attnbench.cli.app import app, example
 from attnbench.cli.asking import (
     BatchOption,
@@ -26,6 +27,7 @@ from attnbench.core.errors import InputError
 from attnbench.core.protocol import settings
 from attnbench.core.records import Case, Run
 from attnbench.core.units import counted
+from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
@@ -128,6 +130,12 @@ def sweep(
     ] = None,
     results: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases and their estimated time.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Measure again what failed or was skipped in the run that is continued.")
+    ] = False,
+    debug: Annotated[
+        Path | None, typer.Option(help="A file for the whole traceback of each case that fails.", show_default="none")
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="End at once where another sweep measures here.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -178,13 +186,18 @@ def sweep(
         title = f"{len(plan.cases)} cases; times are estimates from a short run of each baseline"
         show_table(Table.of(rows), title, most=None)
         return
+    if debug is not None:
+        save_text(debug, "")
+        os.environ[DEBUG] = str(debug.resolve())  # the processes that build inherit it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     with _observer(quiet) as observer:
         try:
-            run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds, on=there)
+            wait = not no_wait
+            run, folder = run_plan(
+                plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed
+            )
             if lacking := reference.lacking(run) if reference else {}:
                 left = seconds - (time.monotonic() - began)
-                wait = not no_wait
                 run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
         except KeyboardInterrupt:
             typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
@@ -244,7 +257,7 @@ def _threads(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(int(part.encode("ascii")) for part in text.split(","))
     except ValueError:
         raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import OptionValue, Spec
+from attnbench.core.users import users_code
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,22 @@ class Catalogue:
     def describe(self) -> Mapping[str, Description]:
         """Every entry's description by name, built in and from entry points, without importing any of them.
 
-        It is read once a process. Raises ``InputError`` where another distribution registers a name that is built in.
+        It is read once a process. A name that is built in stays what it is where another distribution registers it, too;
+        ``passed_over`` says so.
         """
         own = _described(self.package)
         others = {
-            name: Description(name, {"summary": f"from {point.value}"}, f"entry point {point.value}")
+            name: Description(name, {"summary": f"from {point.value}"}, f"{_POINT}{point.value}")
             for name, point in entry_points(self.group).items()
         }
-        for name in own.keys() & others.keys():
-            raise InputError(
-                f"{self.kind} '{name}' is built in, and {others[name].origin} registers it, too: rename that one"
-            )
-        return MappingProxyType({**own, **others})
+        for name in sorted(own.keys() & others.keys()):
+            pass_over(f"{self.kind} '{name}' is built in: {others[name].origin} of that name is passed over; rename it")
+        return MappingProxyType({**others, **own})
+
+    def fields(self, name: str) -> Mapping[str, Any]:
+        """What an entry says of itself: as written in its file or, of another distribution's, as it is once loaded."""
+        found = self.find(name)
+        return vars(self.load(name)) if found.origin.startswith(_POINT) else found.fields
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
@@ -81,9 +86,21 @@ class Catalogue:
     def load(self, name: str) -> Any:
         """The entry itself; its file is imported now. Raises ``UnknownName`` with the nearest names."""
         origin = self.find(name).origin
-        if origin.startswith("entry point "):
+        if origin.startswith(_POINT):
             return _load_entry_point(self.group, name, self.kind)
         return next(entry for entry in importlib.import_module(origin).ENTRIES if entry.name == name)
+
+
+_POINT = "entry point "
+
+passed_over: list[str] = []
+"""What other distributions add and cannot be used, a line each, for the user to hear of once."""
+
+
+def pass_over(line: str) -> None:
+    """Note what cannot be used and is left out."""
+    if line not in passed_over:
+        passed_over.append(line)
 
 
 @cache
@@ -101,21 +118,50 @@ def forget() -> None:
 def load_object(reference: str, kind: str) -> Any:
     """What ``path/to/file.py:name`` or ``package.module:name`` points at.
 
-    Raises ``InputError`` naming the file or package, and the names it does hold, where that fails.
+    Raises ``InputError`` for a file, a package or a name that is not there, with the names that are, and ``CaseFailure`` at
+    stage ``load`` where it does not import.
     """
-    location, _, attribute = reference.rpartition(":")
-    if not location or not attribute:
-        raise InputError(f"{kind} '{reference}' is not FILE.py:NAME or PACKAGE.MODULE:NAME")
-    try:
-        module = _import_file(Path(location), kind) if location.endswith(".py") else importlib.import_module(location)
-    except InputError:
-        raise
-    except Exception as error:  # the user's own code may raise anything at import
-        raise InputError(f"{kind} '{reference}': importing {location} failed: {type(error).__name__}: {error}") from error
+    location, attribute = parts_of(reference, kind)
+    with users_code(f"{kind} '{reference}': importing {location} failed", "load"):
+        try:
+            module = _import_file(Path(location), kind) if location.endswith(".py") else importlib.import_module(location)
+        except ModuleNotFoundError as error:
+            if error.name and f"{location}.".startswith(f"{error.name}."):
+                raise InputError(f"{kind} '{reference}': importing {location} failed: {error}") from error
+            raise
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(f"{kind} in {location}", attribute, public)
     return getattr(module, attribute)
+
+
+def parts_of(reference: str, kind: str) -> tuple[str, str]:
+    """The file or package of a reference, and the name in it. Raises ``InputError`` for what is no such thing."""
+    location, _, attribute = reference.rpartition(":")
+    if not location or not attribute or "\0" in location:
+        raise InputError(f"{kind} {reference!r} is not FILE.py:NAME or PACKAGE.MODULE:NAME")
+    if location.endswith(".py") and not Path(location).is_file():
+        raise InputError(f"{kind}: there is no file {location}")
+    if not location.endswith(".py") and not all(map(str.isidentifier, location.split("."))):
+        raise InputError(f"{kind} {reference!r} is not FILE.py:NAME or PACKAGE.MODULE:NAME")
+    return location, attribute
+
+
+def check_factory(kind: str, spec: Spec, factory: Any) -> None:
+    """Raise ``InputError`` for an object of the user's that gives no module or host when it is called with these options."""
+    name = spec.name
+    if not callable(factory):
+        must = "a class or a function" if kind == "module" else "a function that builds a module"
+        raise InputError(f"{kind} '{name}' is a {type(factory).__name__}: it must be {must}")
+    try:
+        takes_channels = "channels" in accepted(factory, {"channels": 0})
+    except (TypeError, ValueError):  # what has no signature is C code, and builds nothing
+        takes_channels = False
+        if kind == "host":
+            raise InputError(f"host '{name}' cannot be called: it must be a function that builds a module") from None
+    if kind == "module" and not takes_channels:
+        raise InputError(f"module '{name}' takes no argument 'channels': it must take channels [, height, width]")
+    refuse_unknown_options(kind, spec, factory)
 
 
 def is_reference(name: str) -> bool:
@@ -217,10 +263,8 @@ def _describe_call(call: ast.expr, origin: str, path: Path) -> Description:
 
 def _load_entry_point(group: str, name: str, kind: str) -> Any:
     point = entry_points(group)[name]
-    try:
+    with users_code(f"{kind} '{name}' ({point.value}) does not load"):
         entry = point.load()
-    except Exception as error:  # a plugin may raise anything; it must not take the rest down
-        raise InputError(f"{kind} '{name}' ({point.value}) does not load: {type(error).__name__}: {error}") from error
     if getattr(entry, "name", None) != name or not callable(getattr(entry, "build", None)):
         raise InputError(f"{kind} '{name}' ({point.value}) is a {type(entry).__name__}: it must be an entry of that name")
     return entry

@@ -4,6 +4,7 @@
     ├── InputError            the user's input is at fault: says what, where, what to do
     │   └── UnknownName       a name that no registry holds, with the nearest ones
     └── CaseFailure           one case cannot be had; becomes a row with a stage and a reason
+        ├── MachineFailure    the machine's doing (no memory, no room, killed): the same command tries the case again
         ├── CaseRefused       the module cannot stand there (a shape it does not accept)
         └── CaseSkipped       not run on purpose (it would need more memory than there is)
 
@@ -56,6 +57,10 @@ class CaseFailure(AttnbenchError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.stage, self.reason)
+
+
+class MachineFailure(CaseFailure):
+    """A case failed by what the machine was short of at that time; a resumed sweep tries it again."""
 
 
 class CaseRefused(CaseFailure):

@@ -69,7 +69,7 @@ class Variant:
 def parse_spec(text: str) -> Spec:
     """Read ``name[option=value,...]``. Values are integers, floats, true, false, or text."""
     match = _SPEC.fullmatch(text.strip())
-    if not match or not match["name"].strip():
+    if not match or not match["name"].strip() or match["options"] == "":
         raise InputError(f"'{text}' is not a name with options: write it like se or se[reduction=8]")
     options: dict[str, OptionValue] = {}
     for part in split(match["options"] or "", ","):
@@ -110,11 +110,14 @@ def normal_size(text: str) -> str:
 
 
 def parse_variant(text: str) -> Variant:
-    """Read a variant; ``baseline`` or nothing is the empty one."""
-    if text.strip() in ("", BASELINE):
+    """Read a variant; ``baseline`` is the empty one."""
+    if text.strip() == BASELINE:
         return Variant()
     assignments = []
-    for part in split(text, ","):
+    parts = split(text, ",")
+    if not parts:
+        raise InputError(f"{text!r} is not a variant: write it like encoder.layer3=cbam, or baseline")
+    for part in parts:
         sides = split(part, "=")
         if len(sides) != 2:
             raise InputError(f"'{part}' in variant '{text}' is not PLACE=MODULE: write it like encoder.layer3=cbam")
@@ -137,7 +140,8 @@ def split(text: str, separator: str) -> list[str]:
                 parts.append(text[start:index].strip())
                 start = index + 1
     if quoted or depth:
-        raise InputError(f"'{text}' has an unclosed {'quote' if quoted else 'bracket'}")
+        unclosed = "quote: one within a name is doubled, and the name quoted: 'it''s'" if quoted else "bracket"
+        raise InputError(f"'{text}' has an unclosed {unclosed}")
     parts.append(text[start:].strip())
     return parts if any(parts) else []
 

@@ -46,6 +46,27 @@ def display_name(node: str) -> str:
     return f"{match['module']}/{match['node']} at {match['site']}" if match else node
 
 
+def slug(name: str) -> str:
+    """A name as a folder's name may hold it: letters, digits, ``_``, ``.`` and ``-``, none of the last two at an end."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "study"
+
+
+def steers(text: str) -> bool:
+    """Whether a terminal or a line of text would obey a part of this: control and format characters."""
+    return _STEERING.search(text) is not None or "\n" in text or "\t" in text
+
+
+def shown(text: str) -> str:
+    """Text of many lines as a terminal may have it: the same as ``printable``, but for ends of lines and tabs."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+"""Control and format characters, and halves of characters, which no terminal can show."""
+
+
 def printable(text: str) -> str:
     """Text as a terminal may have it: what it would obey instead of showing is written out as an escape."""
     if text.isprintable():

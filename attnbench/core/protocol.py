@@ -11,8 +11,10 @@ from msgspec import Meta
 
 from attnbench.core.validation import Strict
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
-AtLeastZero = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1, le=65_536)]
+Times = Annotated[int, Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Meta(ge=1, le=604_800)]
+"""A week at most: more is a slip of the pen, and would be waited for."""
 
 
 class Protocol(Strict, frozen=True):
@@ -23,11 +25,11 @@ class Protocol(Strict, frozen=True):
     orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
     """
 
-    warmup: AtLeastOne = 3
+    warmup: Times = 3
     threads: Annotated[tuple[AtLeastOne, ...], Meta(min_length=1)] = (1,)
     provider: str = "cpu"
     optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
-    seed: AtLeastZero = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     canonical: bool = True
 
 
@@ -46,14 +48,14 @@ class Effort(Strict, frozen=True):
     processes: AtLeastOne = 5
     max_processes: AtLeastOne = 10
     precision: str = "0.05,5%"
-    repeat: AtLeastOne = 10
+    repeat: Times = 10
     alone: bool = False
     screen: bool = False
-    crosscheck: AtLeastZero = 100
-    rounds: AtLeastZero = 0
+    crosscheck: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     memory: bool | Literal["changed"] = "changed"
-    step_seconds: Annotated[float, Meta(ge=1)] = 60.0
-    timeout_seconds: Annotated[float, Meta(ge=1)] = 600.0
+    step_seconds: Seconds = 60.0
+    timeout_seconds: Seconds = 600.0
 
 
 MEANINGS = {

@@ -71,7 +71,7 @@ _DURATION_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 def parse_duration(text: str) -> float:
     """Seconds of a time to spend, like ``90s``, ``3min`` or ``1.5 h``. Raises ``InputError`` for anything else."""
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)\s*", text)
-    if found is None or not float(found[1]):
+    if found is None or not 0 < float(found[1]) < 1e9:
         raise InputError(f"time '{text}' is not understood: write it like 90s, 3min or 1h")
     return float(found[1]) * _DURATION_UNITS[found[2]]
 

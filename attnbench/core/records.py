@@ -233,6 +233,11 @@ class RunHeader:
         return {self.cases[int(place)]: _effort({**self.effort, **own}) for place, own in self.efforts.items()}
 
     @property
+    def title(self) -> str:
+        """What the study is called: by its title, or else by its name."""
+        return str(self.study.get("title") or self.study.get("name") or "a run")
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Protocol and effort together, as they were asked for."""
         return {**self.protocol, **self.effort}

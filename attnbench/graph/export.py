@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from attnbench.core.errors import CaseFailure
+from attnbench.core.users import told
 from attnbench.graph import OPSET
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.load import serialise
@@ -31,8 +32,10 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
             program = torch.onnx.export(
                 module.eval(), (torch.empty(shape),), dynamo=True, opset_version=opset, verbose=False
             )
-    except Exception as error:  # the exporter wraps whatever the module raises in one of several types
-        raise CaseFailure("export", _cause(error)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the exporter wraps whatever the module raises in one of several types
+        raise CaseFailure("export", told(_cause(error))) from error
     if program is None:
         raise CaseFailure("export", "the exporter returned nothing")
     model = program.model
@@ -94,8 +97,7 @@ def _composites() -> tuple[str, ...]:
     return tuple(torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd"))  # noqa: SLF001
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    return error

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from attnbench.core.errors import CaseFailure
+from attnbench.core.users import users_code
 from attnbench.graph.part import Parity
 
 RELATIVE_TOLERANCE = 1e-4
@@ -15,7 +16,7 @@ RELATIVE_TOLERANCE = 1e-4
 def compare(module: nn.Module, graph: bytes, shape: tuple[int, ...], seed: int, what: str) -> Parity:
     """Run both on the same seeded noise; raises ``CaseFailure`` at stage ``parity`` beyond tolerance or on a NaN."""
     image = _noise(shape, seed)
-    with torch.no_grad():
+    with torch.no_grad(), users_code(f"{what}: its forward", "parity"):
         expected = _tensors(module.eval()(image))
     return _hold(expected, _run(graph, image.numpy(), what), what)
 
@@ -44,6 +45,9 @@ def _run(graph: bytes, image: np.ndarray, what: str) -> list[np.ndarray]:
 def _hold(expected: list[np.ndarray], given: list[np.ndarray], what: str) -> Parity:
     if [e.shape for e in expected] != [g.shape for g in given]:
         raise CaseFailure("parity", f"{what}: torch gives {[e.shape for e in expected]}, ONNX {[g.shape for g in given]}")
+    for who, outputs in (("torch", expected), ("ONNX Runtime", given)):
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise CaseFailure("parity", f"{what}: what {who} gives on normal noise holds NaN or infinity")
     error = max(float(np.max(np.abs(e - g))) for e, g in zip(expected, given, strict=True))
     tolerance = RELATIVE_TOLERANCE * max(1.0, *(float(np.max(np.abs(e))) for e in expected))
     if not error <= tolerance:

@@ -90,7 +90,7 @@ class Places(NamedTuple):
 
 def declared_places(spec: Spec) -> Places:
     """Where modules can stand in a registered host with these options; imports no torch."""
-    entry = HOSTS.find(spec.name)
+    entry = HOSTS.fields(spec.name)
     if layout := entry.get("layout"):
         function, *arguments = layout
         return Places(*load_object(function, "layout")(*arguments, **host_options(spec)))
@@ -144,9 +144,10 @@ def check_host(reference: HostReference) -> None:
 
 def host_options(spec: Spec) -> dict[str, OptionValue]:
     """A registered host's options with the spec's own in place. Raises ``InputError`` for one that is no choice."""
-    description = HOSTS.find(spec.name, "your own: path/to/file.py:factory or path/to/model.onnx")
-    options = merge_options("host", spec, description.get("options") or {})
-    check_ranges("host", spec, options, {}, description.get("choices") or {})
+    HOSTS.find(spec.name, "your own: path/to/file.py:factory or path/to/model.onnx")
+    told = HOSTS.fields(spec.name)
+    options = merge_options("host", spec, told.get("options") or {})
+    check_ranges("host", spec, options, {}, told.get("choices") or {})
     return options
 
 
@@ -154,7 +155,7 @@ def check_size(reference: HostReference, height: int, width: int) -> None:
     """Raise ``InputError`` for a size that a registered host cannot take; imports no torch."""
     if reference.kind != "registered":
         return
-    multiple = HOSTS.find(parse_spec(reference.spec).name).get("multiple", 1)
+    multiple = HOSTS.fields(parse_spec(reference.spec).name).get("multiple", 1)
     if height % multiple or width % multiple:
         near = f"{max(1, round(height / multiple)) * multiple}x{max(1, round(width / multiple)) * multiple}"
         raise InputError(

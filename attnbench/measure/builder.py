@@ -12,22 +12,29 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attnbench.core.catalogue import is_reference, load_object
-from attnbench.core.errors import AttnbenchError, CaseFailure, CaseRefused, CaseSkipped, InputError
+from attnbench.core.catalogue import is_reference
+from attnbench.core.errors import CaseFailure, CaseRefused, CaseSkipped, InputError, MachineFailure
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Check, Finding, Measurement
+from attnbench.measure.serving import Refusal, do, load, serve, write_chain
 from attnbench.study.plan import PlannedCase
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
 PREFLIGHT_SECONDS = 300.0
+END_SECONDS = 5.0
+"""What a builder that has nothing to do is given to end by itself."""
+
 START: Literal["spawn", "forkserver"] = "spawn"
 
 
@@ -56,23 +63,16 @@ class Built:
     lasting: bool = True
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """An error on its way out of the child, as text; exceptions of other libraries may not survive pickling."""
-
-    kind: str
-    stage: str
-    message: str
-
-
 class Builder:
-    """A context that owns one builder process."""
+    """A context that owns one builder process, which does one task at a time; it is replaced where it is gone."""
 
     def __init__(self, folder: Path, targets: tuple[str, ...], protocol: Protocol) -> None:
         self.folder = folder
         self.targets = targets
         self.protocol = protocol
-        self._pool: ProcessPoolExecutor | None = None
+        self.broken: dict[str, str] = {}
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
         self._chain: str | None = None
 
     def __enter__(self) -> Self:
@@ -81,21 +81,36 @@ class Builder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end(kill=error is not None)
 
-    def preflight(self, planned: Iterable[PlannedCase]) -> None:
-        """Load the user's own hosts and modules once, so that a wrong name is one error before anything is measured."""
-        references: dict[str, str] = {}
-        for one in planned:
+    def preflight(self, planned: Iterable[PlannedCase]) -> dict[str, str]:
+        """Load the user's own hosts and modules once, so that a wrong name is one error before anything is measured.
+
+        Raises ``InputError`` for a file, a name, a kind or an option that is wrong. What does not import, or not in time, is
+        each of its cases' failure: the reason by reference.
+        """
+        asked = list(planned)
+        references: dict[str, PlannedCase | None] = {}
+        for one in asked:
             if one.host.kind == "factory":
-                references[parse_spec(one.host.spec).name] = "host"
+                references[one.host.spec] = one
             for assignment in parse_variant(one.case.variant).assignments:
-                references |= {spec.name: "module" for spec in assignment.modules if is_reference(spec.name)}
-        if references:
-            refusal = self._wait(self._submit(_load_all, references), PREFLIGHT_SECONDS)
-            if refusal is not None:
+                references |= {str(spec): None for spec in assignment.modules if is_reference(spec.name)}
+        timeout = max((one.effort.timeout_seconds for one in asked), default=PREFLIGHT_SECONDS)
+        for spec, host in references.items():
+            name = parse_spec(spec).name
+            if name in self.broken:
+                continue
+            try:
+                refusal = self._ask(min(timeout, PREFLIGHT_SECONDS), load, spec, host)
+            except CaseFailure as failure:
+                self.broken[name] = f"importing {name}: {failure.reason}"
+                continue
+            if refusal is not None and refusal.kind == "InputError":
                 raise InputError(refusal.message)
+        return self.broken
 
     def describe(self, planned: PlannedCase) -> Built:
         """What is known of a case without a clock. Raises ``CaseFailure`` with the reason, also for a crash or a hang."""
+        self._refuse_broken(planned)
         return self._answer(planned.effort.timeout_seconds, "describe", planned.case, planned.host, self.targets)
 
     def write(self, together: Sequence[PlannedCase]) -> str:
@@ -105,41 +120,73 @@ class Builder:
         timeout = max(planned.effort.timeout_seconds for planned in together)
         return str(self._answer(timeout, "write", cases, name))
 
+    def _refuse_broken(self, planned: PlannedCase) -> None:
+        """Raise ``CaseFailure`` for code that did not import before: each case of it would wait as long again."""
+        specs = [spec for part in parse_variant(planned.case.variant).assignments for spec in part.modules]
+        names = [*(spec.name for spec in specs), *([parse_spec(planned.host.spec).name] * (planned.host.kind == "factory"))]
+        for name in names:
+            if name in self.broken:
+                raise CaseFailure("load", self.broken[name])
+
     def _answer(self, timeout: float, task: str, *arguments: Any) -> Any:
-        result = self._wait(self._submit(_do, task, arguments, self.protocol, str(self.folder)), timeout)
-        if isinstance(result, _Refusal):
+        result = self._ask(timeout, do, task, arguments, self.protocol, str(self.folder))
+        if isinstance(result, Refusal):
             raise _failure(result)
         return result
 
     def chain(self) -> str:
         """The path of a chain of near-empty nodes, on which a timing process measures what profiling costs."""
         if self._chain is None:
-            self._chain = self._wait(self._submit(_write_chain, str(self.folder)), PREFLIGHT_SECONDS)
+            self._chain = self._ask(PREFLIGHT_SECONDS, write_chain, str(self.folder))
         return self._chain
 
-    def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context(START), _start)
-        with _without_main():
-            return self._pool.submit(function, *arguments)
-
-    def _wait(self, future: Future[Any], timeout: float) -> Any:
+    def _ask(self, timeout: float, function: Any, *arguments: Any) -> Any:
+        """What the process answers. Raises ``CaseFailure`` where it crashes, ``MachineFailure`` where it is killed."""
+        pipe = self._ready()
         try:
-            return future.result(timeout)
-        except TimeoutError as error:
-            self._end(kill=True)
-            raise CaseFailure("build", f"building did not end within {timeout:.0f} s and was killed") from error
-        except BrokenProcessPool as error:
-            self._end(kill=True)
-            raise CaseFailure("build", "the building process crashed (an exporter fault, or out of memory)") from error
+            pipe.send((function, arguments))
+            if not pipe.poll(timeout):
+                self._end(kill=True)
+                raise CaseFailure("build", f"building did not end within {timeout:.0f} s and was killed")
+            return pipe.recv()
+        except (EOFError, ConnectionError):
+            code = self._end(kill=True)
+        if code == -signal.SIGKILL:
+            raise MachineFailure("build", "the building process was killed (out of memory, most likely)")
+        raise CaseFailure("build", f"the building process crashed ({_ended(code)})")
 
-    def _end(self, *, kill: bool) -> None:
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            children = list((pool._processes or {}).values())  # noqa: SLF001  the executor itself cannot kill its child
-            for process in children if kill else ():
-                process.kill()
-            pool.shutdown(wait=True, cancel_futures=True)
+    def _ready(self) -> "Connection":
+        """The pipe to a process that lives: one that was killed while it had nothing to do is replaced."""
+        if self._process is not None and not self._process.is_alive():
+            self._end(kill=True)
+        if self._process is None or self._pipe is None:
+            context: Any = multiprocessing.get_context(START)
+            self._pipe, other = context.Pipe()
+            self._process = context.Process(target=serve, args=(other, str(self.folder)))
+            with _without_main():
+                self._process.start()
+            other.close()
+        return self._pipe
+
+    def _end(self, *, kill: bool) -> int:
+        """End the process, by force where it does not end by itself; its exit code, or minus the signal's number."""
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        if process is None or pipe is None:
+            return 0
+        try:
+            if not kill:
+                with suppress(OSError):
+                    pipe.send(None)
+            process.join(0.2 if kill else END_SECONDS)  # where it ends by itself, that is its code
+        finally:  # a second Ctrl-C comes here, too
+            process.kill()
+            process.join()
+        return process.exitcode or 0
+
+
+def _ended(code: int) -> str:
+    """How a process ended, in words."""
+    return f"{signal.Signals(-code).name}, a fault of an exporter's" if code < 0 else f"exit code {code}"
 
 
 def describe_all(
@@ -168,68 +215,28 @@ def describe_all(
 
 
 _STARTING = threading.Lock()
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the caller's script: a spawned process would run it again, and with it the study that it asks for."""
+    """Hide the caller's script: a spawned process would run it again, and with it the study that it asks for.
+
+    Hide the working folder, too: a ``random.py`` there would be imported for Python's own.
+    """
     with _STARTING:
         main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        safe, os.environ[SAFE_PATH] = os.environ.get(SAFE_PATH), "1"
         try:
             yield
         finally:
             sys.modules["__main__"] = main
+            if safe is None:
+                del os.environ[SAFE_PATH]
+            else:
+                os.environ[SAFE_PATH] = safe
 
 
-def _start() -> None:
-    """In the child, first of all: leave Ctrl-C to the parent, and do not outlive it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _load_all(references: dict[str, str]) -> _Refusal | None:
-    for name, kind in references.items():
-        try:
-            load_object(name, kind)
-        except AttnbenchError as error:
-            return _Refusal("InputError", "load", str(error))
-    return None
-
-
-def _write_chain(folder: str) -> str:
-    from attnbench.graph.chain import chain  # noqa: PLC0415  onnx belongs to the child
-    from attnbench.graph.load import serialise  # noqa: PLC0415
-
-    path = Path(folder, "chain.onnx")
-    path.write_bytes(serialise(chain()))
-    return str(path)
-
-
-_builders: dict[str, Any] = {}
-
-
-def _do(task: str, arguments: tuple[Any, ...], protocol: Protocol, folder: str) -> Any:
-    """In the child: have the one builder that fits the settings do a task, and turn every error into text."""
-    from attnbench.measure.build import CaseBuilder  # noqa: PLC0415  onnx belongs to the child alone
-
-    builder = _builders.setdefault(f"{protocol} {folder}", CaseBuilder(protocol, Path(folder)))
-    try:
-        return getattr(builder, task)(*arguments)
-    except CaseFailure as failure:
-        return _Refusal(type(failure).__name__, failure.stage, failure.reason)
-    except AttnbenchError as error:
-        return _Refusal("CaseFailure", "build", str(error))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this case's and not the sweep's
-        return _Refusal("CaseFailure", "build", f"{type(error).__name__}: {error}")
-
-
-def _failure(refusal: _Refusal) -> CaseFailure:
-    kinds = {kind.__name__: kind for kind in (CaseFailure, CaseRefused, CaseSkipped)}
+def _failure(refusal: Refusal) -> CaseFailure:
+    kinds = {kind.__name__: kind for kind in (CaseFailure, CaseRefused, CaseSkipped, MachineFailure)}
     return kinds.get(refusal.kind, CaseFailure)(refusal.stage, refusal.message)

@@ -7,8 +7,9 @@ for it where it would not. Whatever keeps a case from being counted is its own r
 same.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -20,9 +21,11 @@ from attnbench.core.catalogue import is_reference
 from attnbench.core.columns import COUNTS
 from attnbench.core.errors import AttnbenchError, CaseFailure
 from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
+from attnbench.core.guarded import RESERVED, limited
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Failure, Record, Run, RunHeader
 from attnbench.core.sources import source_hash
+from attnbench.core.users import told
 from attnbench.core.versions import version
 from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
@@ -31,6 +34,7 @@ from attnbench.graph.torch_counts import CountStep
 from attnbench.hosts import HOSTS, REPLACED, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.cache import kept
+from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
 from attnbench.measure.parts import replaced_layers, torch_host
 from attnbench.measure.readings import readings
@@ -91,7 +95,8 @@ def _counted(
     for case, count in cases:
         at(case.label)
         try:
-            parts = count()
+            with limited(free_memory() + RESERVED), redirect_stdout(sys.stderr):  # a user's code may ask for all, and print
+                parts = count()
         except CaseFailure as failure:
             why = Failure(failure.stage, type(failure).__name__, failure.reason)
             records.append(Record(case, failure.status, failure=why))
@@ -224,8 +229,10 @@ def _failing(stage: str, what: str) -> Iterator[None]:
         raise
     except AttnbenchError as error:
         raise CaseFailure(stage, str(error)) from error
-    except Exception as error:
-        raise CaseFailure(stage, f"{what}{type(error).__name__}: {error}") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise CaseFailure(stage, f"{what}{told(error)}") from error
 
 
 def _derived(case: Case, parts: _Parts) -> Iterator[dict[str, Any]]:

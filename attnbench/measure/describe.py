@@ -3,7 +3,6 @@
 Graphs are built here as for a sweep, and kept across runs as those are (``cache``).
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from attnbench.core.errors import CaseFailure
 from attnbench.core.grammar import parse_spec
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Failure, Record
+from attnbench.core.scratch import scratch
 from attnbench.graph import OPSET
 from attnbench.graph.load import parse
 from attnbench.graph.part import TorchCounts
@@ -63,8 +63,8 @@ class Describer:
 @contextmanager
 def describing() -> Iterator[Describer]:
     """A describer for as long as its folder is there."""
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
-        yield Describer(CaseBuilder(Protocol(), Path(folder)))
+    with scratch() as folder:
+        yield Describer(CaseBuilder(Protocol(), folder))
 
 
 def lone_module(text: str, channels: int, height: int, width: int) -> tuple[ir.Model, Rewrites]:

@@ -4,11 +4,10 @@ The measuring is that of a sweep: one module in the first host at a small size, 
 copy.
 """
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from attnbench.core.records import Run
+from attnbench.core.scratch import scratch
 from attnbench.core.units import percent
 from attnbench.core.variance import critical_value, detection_limit
 from attnbench.measure import machine as environment
@@ -57,7 +56,9 @@ class Diagnosis:
         if self.difference is None:
             return f"not fit to measure: {self.reason}"
         if self.difference <= FIT:
-            return "fit to measure" + (f"; calmer still without {', '.join(found.name for found in bad)}" if bad else "")
+            names = ", ".join(found.name for found in bad)
+            told = f": the trial told small differences, though {names} may disturb a long run"
+            return "fit to measure" + told * bool(bad)
         more = "take more replicates (--processes 8 --max-processes 16) or compare only what differs by more than that"
         if self.difference <= USABLE:
             return f"usable: {what or more}"
@@ -67,8 +68,8 @@ class Diagnosis:
 def examine() -> Diagnosis:
     """Measure this machine's noise floor and look at what disturbs it."""
     before = _environment()
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as folder, Watch() as watch:
-        run, _ = run_plan(plan(TRIAL), Path(folder), Path(folder, "run"), Silent())
+    with scratch() as folder, Watch() as watch:
+        run, _ = run_plan(plan(TRIAL), folder, folder / "run", Silent())
     return diagnose(run, (*before, *standing(), *watch.activity.disturbances()))
 
 

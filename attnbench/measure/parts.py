@@ -4,15 +4,16 @@ The one place where torch is loaded for a sweep; what it gives is kept (``cache`
 """
 
 import math
-from collections.abc import Callable
 
+import onnx_ir as ir
 import torch
 from torch import nn
 
-from attnbench.core.catalogue import accepted, is_reference, load_object, refuse_unknown_options
+from attnbench.core.catalogue import accepted, check_factory, is_reference, load_object
 from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.grammar import Spec, parse_size, parse_spec
 from attnbench.core.records import Case
+from attnbench.core.users import users_code
 from attnbench.graph import OPSET
 from attnbench.graph.canonicalise import canonicalise
 from attnbench.graph.cost import activation_peak
@@ -40,6 +41,8 @@ def host_part(case: Case, reference: HostReference, seed: int, *, canonical: boo
     if missing:
         raise CaseFailure("export", f"the host's output does not depend on site {', '.join(sorted(missing))}")
     plain = serialise(splice(graph, {}))
+    if not _fits(parse(plain)):
+        return Part(graph, TorchCounts(parameters_of(host), None), None, (*subnormal, _not_run("the host")), lasting=False)
     shapes = planes(parse(graph))
     replaced = {site: count_torch(layers, shapes[site]) for site, layers in replaced_layers(host).items()}
     return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal, replaced=replaced)
@@ -54,7 +57,8 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     """A module for a plane, at an opset or its own higher one. Raises ``CaseFailure``, ``InputError``."""
     torch.manual_seed(seed)
     shape = (batch, plane.channels, plane.height, plane.width)
-    module = _guarded(lambda: build_module(spec, plane), f"module {spec}").eval()
+    with users_code(f"module {spec}", "build"):
+        module = build_module(spec, plane).eval()
     needed = opset if is_reference(spec.name) else max(opset, MODULES.load(spec.name).opset)
     raised = f"opset {needed}, where the baseline has {opset}: {spec.name} has an op that opset {opset} lacks"
     notes = (raised,) if needed > opset else ()
@@ -66,10 +70,11 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
         found = " and ".join(str(list(g)) for g in given)
         must = "keep the shape" if wanted == shape else f"give {list(wanted)}"
         raise CaseFailure("build", f"module {spec} turns {list(shape)} into {found}: it must {must}")
-    peak = math.ceil(activation_peak(model) * MEMORY_FACTOR)
-    if peak > free_memory() / 2:
-        note = f"{spec}: not run against torch, which would need more memory than is free"
-        return Part(graph, TorchCounts(parameters_of(module), None), None, (*notes, note), lasting=False)
+    if model.graph.outputs[0].dtype != model.graph.inputs[0].dtype:
+        kind = str(model.graph.outputs[0].dtype).lower()
+        raise CaseFailure("build", f"module {spec} gives {kind}: it must give float, as it takes")
+    if not _fits(model):
+        return Part(graph, TorchCounts(parameters_of(module), None), None, (*notes, _not_run(str(spec))), lasting=False)
     counts = count_torch(module, shape)
     return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
 
@@ -94,10 +99,9 @@ def torch_host(case: Case, reference: HostReference, seed: int, device: str = "c
 
 def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> nn.Module:
     factory = load_object(spec.name, "host")
-    if not callable(factory):
-        raise InputError(f"host '{spec.name}' is a {type(factory).__name__}: it must be a function that builds a module")
-    refuse_unknown_options("host", spec, factory)
-    host = factory(**accepted(factory, {"image_size": size}), **spec.options)
+    check_factory("host", spec, factory)
+    with users_code(f"host {spec}", "build"):
+        host = factory(**accepted(factory, {"image_size": size}), **spec.options)
     if not isinstance(host, nn.Module):
         raise InputError(f"host '{spec.name}' gave a {type(host).__name__}: it must give a torch.nn.Module")
     return attach_sites(host.eval(), reference.sites)
@@ -109,20 +113,21 @@ def _onnx_host(case: Case, reference: HostReference, seed: int, *, canonical: bo
     shape = input_shape(model)
     if shape[2:] != parse_size(case.size) or shape[0] != case.batch:
         raise InputError(f"host '{reference.spec}' is made for input {list(shape)}, not {case.size} with batch {case.batch}")
-    opset = model.opset_imports.get("", OPSET)
+    opset, fits = model.opset_imports.get("", OPSET), _fits(model)
     graph = serialise(canonicalise(model)) if canonical else data
-    parity = compare_graphs(read_host_file(reference.spec), graph, shape, seed)
-    notes = (f"host from an ONNX file, opset {opset}: counted on the graph alone",)
+    parity = compare_graphs(read_host_file(reference.spec), graph, shape, seed) if fits else None
+    counted = f"host from an ONNX file, opset {opset}: counted on the graph alone"
+    notes = (counted,) if fits else (counted, _not_run("the host"))
     return Part(graph, None, parity, notes, lasting=False)  # its weights may lie in other files
 
 
-def _guarded(build: Callable[[], nn.Module], what: str) -> nn.Module:
-    try:
-        return build()
-    except (CaseFailure, InputError):
-        raise
-    except Exception as error:  # the user's own code may raise anything
-        raise CaseFailure("build", f"{what}: {type(error).__name__}: {error}") from error
+def _fits(model: ir.Model) -> bool:
+    """Whether a graph can be run beside what it is compared with, in the memory that is free."""
+    return math.ceil(activation_peak(model) * MEMORY_FACTOR) <= free_memory() / 2
+
+
+def _not_run(what: str) -> str:
+    return f"{what}: not run against torch, which would need more memory than is free"
 
 
 def _subnormals(module: nn.Module) -> tuple[str, ...]:

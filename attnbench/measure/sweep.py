@@ -6,8 +6,8 @@ one measurement; nothing of ours runs beside it, and no other sweep on this mach
 """
 
 import hashlib
+import itertools
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,9 @@ from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.naming import slug
 from attnbench.core.records import Case, Run, RunHeader
+from attnbench.core.scratch import scratch
 from attnbench.core.sources import source_hash
 from attnbench.core.versions import version
 from attnbench.hosts import HOSTS
@@ -33,8 +35,9 @@ from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
 from attnbench.modules import MODULES
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
-from attnbench.runs.fold import replicates, summarise
-from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
+from attnbench.runs.fold import replicates, summarise, untried
+from attnbench.runs.headers import SCHEMA, could_begin
+from attnbench.runs.store import RUN_FILE, RunFile, RunWriter, find_unfinished, load_run, open_run, read_run_file
 from attnbench.runs.uncertainty import RUN_TO_RUN
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -57,55 +60,77 @@ def run_plan(
     seconds: float = float("inf"),
     more: Mapping[Case, int] = MappingProxyType({}),
     on: Executor | None = None,
+    retry_failed: bool = False,
 ) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
 
     Without ``out``, an unfinished run of the same study, settings, machine and software below ``results`` is continued, or a
     new folder ``<study>-<time>`` is made. Where another sweep measures on this machine, this waits for its end, or raises
     ``InputError`` without ``wait``. After so many ``seconds`` no further step is begun. Of a finished run, so many ``more``
-    replicates are taken of these cases. Timing steps are done ``on`` this machine, or elsewhere.
+    replicates are taken of these cases. Timing steps are done ``on`` this machine, or elsewhere. What failed by the machine
+    is tried again, and with ``retry_failed`` whatever failed or was skipped.
     """
     began = time.monotonic()
     there = on or ThisMachine()
     _check_threads(plan, there)
     _check_provider(plan, there)
-    header = make_header(plan, on)
-    folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
+    asked = make_header(plan, on)
+    known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = {case: _short_hash(own) for case, own in hashes.items()}
-    stored = _recorded(folder, header)
-    ledger = Ledger(stored.facts, sources)
-    header = asking_more(stored.header, ledger, more)
-    if next(schedule(plan, header, ledger), None) is None:
-        return load_run(folder), folder
-    waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
-    with (
-        there.held(f"sweep of {folder}", wait=wait, waiting=observer.waiting),
-        open_run(folder, header) as writer,
-        open_builders(plan, len(waiting)) as builders,
-    ):
+
+    def so_far(folder: Path | None) -> tuple[RunHeader, Ledger]:
+        stored = _recorded(folder, asked) if folder else RunFile(asked)
+        ledger = Ledger(untried(stored.facts, everything=retry_failed), sources)
+        return asking_more(stored.header, ledger, more), ledger
+
+    if known and next(schedule(plan, *so_far(known)), None) is None:
+        return load_run(known), known
+    with ExitStack() as held:
+        held.enter_context(there.held(f"sweep of {known or plan.name}", wait=wait, waiting=observer.waiting))
+        # whoever measured until now may have finished this run, or begun it
+        folder = out or find_unfinished(results, plan.name, asked.study["fingerprint"]) or new_folder(results, plan.name)
+        header, ledger = so_far(folder)
+        waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
+        builders = held.enter_context(open_builders(plan, len(waiting)))
+        broken = builders[0].preflight(waiting)
+        for builder in builders:
+            builder.broken = broken
+        writer = held.enter_context(open_run(folder, asked))
+        header, ledger = so_far(folder)  # with the file locked, nobody adds to it
         observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), work_left(plan, header, ledger))
-        builders[0].preflight(waiting)
-        bench = Bench(builders, plan, sources, hashes, on)
-        for step in schedule(plan, header, ledger):
-            if time.monotonic() - began > seconds:
-                break
-            observer.at(step.cases, step.number + 1, step.kind)
-            shown: list[Case] = []
-            for number, fact in enumerate(bench.take(step), start=1):
-                writer.append(fact)
-                ledger.add(fact)
-                if step.kind == "build":
-                    observer.described(number, len(step.cases))
-                if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
-                    shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
-            if shown:
-                left = work_left(plan, header, ledger)
-                observer.replicates(*replicates(header, ledger))
-            for case in shown:
-                observer.recorded(summarise(header, ledger, case), left)
+        _take_steps(plan, Bench(builders, plan, sources, hashes, on), header, ledger, writer, observer, began + seconds)
     cache.clear(cache.SIZE_LIMIT)
     return load_run(folder), folder
+
+
+def _take_steps(
+    plan: Plan,
+    bench: Bench,
+    header: RunHeader,
+    ledger: Ledger,
+    writer: RunWriter,
+    observer: Observer,
+    until: float,
+) -> None:
+    """Take one step after the other, and write down what each saw as soon as it is known; none after that time."""
+    for step in schedule(plan, header, ledger):
+        if time.monotonic() > until:
+            break
+        observer.at(step.cases, step.number + 1, step.kind)
+        shown: list[Case] = []
+        for number, fact in enumerate(bench.take(step), start=1):
+            writer.append(fact)
+            ledger.add(fact)
+            if step.kind == "build":
+                observer.described(number, len(step.cases))
+            if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
+                shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
+        if shown:
+            left = work_left(plan, header, ledger)
+            observer.replicates(*replicates(header, ledger))
+        for case in shown:
+            observer.recorded(summarise(header, ledger, case), left)
 
 
 def asking_more(header: RunHeader, ledger: Ledger, more: Mapping[Case, int]) -> RunHeader:
@@ -130,8 +155,8 @@ def asking_more(header: RunHeader, ledger: Ledger, more: Mapping[Case, int]) -> 
 def open_builders(plan: Plan, cases: int) -> Iterator[list[Builder]]:
     """The building processes: one a core, and no more than the cases are worth the start of."""
     number = min(machine.granted_cores(), 1 + cases // CASES_A_BUILDER)
-    with tempfile.TemporaryDirectory(prefix="attnbench-") as scratch, ExitStack() as stack:
-        folders = [Path(scratch, str(index)) for index in range(number)]
+    with scratch() as base, ExitStack() as stack:
+        folders = [base / str(index) for index in range(number)]
         for folder in folders:
             folder.mkdir()
         yield [stack.enter_context(Builder(folder, plan.targets, plan.protocol)) for folder in folders]
@@ -218,15 +243,24 @@ def _check_provider(plan: Plan, there: Executor) -> None:
         raise UnknownName("execution provider of the installed onnxruntime", asked, installed, hint)
 
 
-def _new_folder(results: Path, name: str) -> Path:
+def new_folder(results: Path, name: str) -> Path:
+    """A folder that is not there yet, for a study of that name: as much of it as a folder's name may hold, and the time."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return results / f"{name}-{stamp}"
+    plain = results / f"{slug(name)}-{stamp}"
+    named = itertools.chain([plain], (Path(f"{plain}-{number}") for number in itertools.count(2)))
+    return next(folder for folder in named if not folder.exists())
 
 
 def _recorded(folder: Path, header: RunHeader) -> RunFile:
     """What a run's folder holds already; the header alone where there is no run yet."""
     path = folder / RUN_FILE
-    if not path.exists() or path.read_bytes().count(b"\n") == 0:
+    try:
+        begun = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"run {path}: cannot be read: {error.strerror}") from error
+    if b"\n" not in begun:
+        if not could_begin(begun):
+            raise InputError(f"{path} is no run: choose another folder with --out")
         return RunFile(header)  # new, or torn within the header: nothing was recorded
     stored = read_run_file(folder)
     if stored.header.study.get("fingerprint") != header.study["fingerprint"]:

@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
+import sysconfig
 from pathlib import Path
 from typing import Any
 
-from attnbench.core.errors import CaseFailure
+from attnbench.core.errors import CaseFailure, MachineFailure
+from attnbench.core.scratch import scratch
 
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 """For glibc, in a process whose memory is measured: every block of 64 KiB or more is its own mapping, and freed memory
@@ -17,30 +18,40 @@ goes back to the system at once."""
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+_ROOT = Path(__file__).parents[2]
+_PATH = (
+    {}
+    if Path(sysconfig.get_path("purelib")) == _ROOT
+    else {"PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))}
+)
+"""For the child to run this very package where it is not an installed one."""
+
 
 def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Do a job in a fresh process and return its result.
 
     Raises ``CaseFailure`` at stage ``measure`` where the process crashes (naming the signal), fails (with its last line)
-    or does not end within the timeout, after which it is killed.
+    or does not end within the timeout, after which it is killed. It ends with this process, and what it writes on the way
+    lies in a folder of this one. A ``random.py`` in the working folder is none of its business (``-P``).
     """
     environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **(MALLOC_ENVIRONMENT if job["kind"] == "memory" else {})}
-    with tempfile.TemporaryDirectory() as folder:
-        job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
-        job_file.write_text(json.dumps(job))
+    with scratch() as folder:
+        job_file, result_file = folder / "job.json", folder / "result.json"
+        job_file.write_text(json.dumps({**job, "parent": os.getpid()}))
         try:
             done = subprocess.run(  # noqa: S603  our own module
-                [sys.executable, "-m", "attnbench.measure", str(job_file), str(result_file)],
+                [sys.executable, "-P", "-m", "attnbench.measure", str(job_file), str(result_file)],
                 capture_output=True,
                 text=True,
                 timeout=timeout,
-                env=environment,
+                env={**environment, **_PATH, "TMPDIR": str(folder)},
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise CaseFailure("measure", f"{job['kind']} did not end within {timeout:.0f} s and was killed") from error
         if done.returncode != 0:
-            raise CaseFailure("measure", f"{job['kind']} process {_ending(done.returncode, done.stderr)}")
+            kind = MachineFailure if done.returncode == -signal.SIGKILL else CaseFailure
+            raise kind("measure", f"{job['kind']} process {_ending(done.returncode, done.stderr)}")
         return json.loads(result_file.read_text())
 
 

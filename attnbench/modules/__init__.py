@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from attnbench.core.catalogue import (
     Catalogue,
     accepted,
+    check_factory,
     check_ranges,
     is_reference,
     load_object,
     merge_options,
-    refuse_unknown_options,
+    parts_of,
 )
 from attnbench.core.errors import CaseRefused, InputError
 from attnbench.core.grammar import OptionValue, Spec
+from attnbench.core.users import users_code
 
 if TYPE_CHECKING:
     from torch import nn
@@ -161,14 +163,15 @@ def rewrites_of(spec: Spec) -> list[Spec]:
 
 def check_spec(spec: Spec) -> None:
     """Raise ``InputError`` where a spec names no module or an option it does not have; imports no torch."""
-    if not is_reference(spec.name) and not MODULES.find(spec.name).origin.startswith("entry point "):
+    if is_reference(spec.name):
+        parts_of(spec.name, "module")
+    else:
         module_options(spec)
 
 
 def module_options(spec: Spec) -> dict[str, OptionValue]:
     """A registered module's options with the spec's own in place. Raises ``InputError`` for one out of its range."""
-    entry = MODULES.find(spec.name)
-    told = vars(MODULES.load(spec.name)) if entry.origin.startswith("entry point ") else entry.fields
+    told = MODULES.fields(spec.name)
     options = merge_options("module", spec, told.get("options") or {})
     check_ranges("module", spec, options, told.get("least") or {}, told.get("choices") or {})
     return options
@@ -178,15 +181,12 @@ def _build_user_module(spec: Spec, size: dict[str, int], where: str) -> "nn.Modu
     from torch import nn  # noqa: PLC0415  this package's root is listed without torch
 
     factory = load_object(spec.name, "module")
-    if not callable(factory):
-        raise InputError(f"module '{spec.name}' is a {type(factory).__name__}: it must be a class or a function")
+    check_factory("module", spec, factory)
     taken = accepted(factory, size)
-    if "channels" not in taken:
-        raise InputError(f"module '{spec.name}' takes no argument 'channels': it must take channels [, height, width]")
     if "stride" in size.keys() - taken.keys():
         raise CaseRefused("build", f"{where}: {_KEEPS_SIZE}")
-    refuse_unknown_options("module", spec, factory)
-    built: Any = factory(**taken, **spec.options)
+    with users_code(f"module {spec}", "build"):
+        built: Any = factory(**taken, **spec.options)
     if not isinstance(built, nn.Module):
         raise InputError(f"module '{spec.name}' gave a {type(built).__name__}: it must give a torch.nn.Module")
     return built

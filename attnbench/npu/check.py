@@ -46,7 +46,7 @@ class Cut:
 class Checked:
     """A model against a target. ``cut`` takes unknown nodes for elsewhere, ``cut_if_unknown_runs`` for the NPU's.
 
-    ``whole`` are findings on the model as such.
+    ``whole`` are findings on the model as such. ``unsearched`` says why no rewrites were looked for, where that failed.
     """
 
     model: str
@@ -55,6 +55,7 @@ class Checked:
     cut: Cut
     cut_if_unknown_runs: Cut
     whole: tuple[Finding, ...] = ()
+    unsearched: str = ""
 
     @property
     def findings(self) -> list[Finding]:

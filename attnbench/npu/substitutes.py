@@ -53,8 +53,8 @@ def check_with_rewrites(checked: Checked, model: ir.Model) -> Checked:
         return checked
     try:
         known = cures(model, checked.target)
-    except Exception:  # noqa: BLE001  a search that fails must not take the verdict away
-        return checked
+    except Exception as error:  # noqa: BLE001  a search that fails must not take the verdict away, and must be told
+        return replace(checked, unsearched=f"{type(error).__name__}: {error}")
 
     def named(finding: Finding) -> Finding:
         cured = finding.node in known and finding.level not in ON_NPU

@@ -13,7 +13,7 @@ from attnbench.profiles import PROFILES
 from attnbench.report import FORMATS
 from attnbench.report.table import Table
 from attnbench.study.file import packaged_studies, read_study
-from attnbench.targets import read_target, target_names, target_path
+from attnbench.targets import read_target, target_names, target_path, usable
 from attnbench.targets import without_table as untold
 
 
@@ -75,7 +75,7 @@ def targets() -> Table:
             "unlisted ops": target.unlisted,
             "from": target.document,
         }
-        for target in map(read_target, map(target_path, target_names()))
+        for target in usable(target_names(), lambda name: read_target(target_path(name)))
     ).keyed("target", minor=("from", "date", "rules"))
 
 
@@ -108,7 +108,7 @@ def ops(names: Sequence[str]) -> Table:
             "section": rule.section,
             "reason": rule.reason,
         }
-        for target in map(load_target, names)
+        for target in usable(names, load_target)
         for rule in target.rules
     ).keyed("target", "ops", "level", minor=("section", "evidence"))
 

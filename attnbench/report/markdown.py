@@ -1,5 +1,6 @@
 """The report a person reads: the machine, the baseline, the claims beside what was measured, and everything behind them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,8 +37,7 @@ def render(run: Run) -> str:
 
 
 def _sections(run: Run) -> Iterator[str]:
-    study = run.header.study
-    yield f"# {markdown_text(study.get('title') or study['name'])}"
+    yield f"# {markdown_text(run.header.title)}"
     yield machine_text(run)
     if floors := trust.floors(run):
         yield f"## What this run tells apart\n\n{floors.markdown()}"
@@ -82,19 +82,19 @@ def tables_of(run: Run) -> Iterator[Section]:
 def machine_text(run: Run) -> str:
     """The run, its machine, software, settings and time, as a list."""
     header = run.header
-    machine, software = header.machine, header.software
+    machine, software = (_told(part) for part in (header.machine, header.software))
+    memory = MISSING if header.machine.get("memory_bytes") is None else bytes_text(header.machine["memory_bytes"])
     spent = {stage: sum(record.seconds.get(stage, 0.0) for record in run.records) for stage in ("build", "lint", "ort")}
     rest = sum(record.seconds.get("total", 0.0) for record in run.records) - sum(spent.values())
     protocol, effort = (
         ", ".join(f"{key} {value}" for key, value in asked.items()) for asked in (header.protocol, header.effort)
     )
-    cores, load = (MISSING if machine[key] is None else machine[key] for key in ("cores", "load"))
-    commit = f", commit {software['commit']}" if software.get("commit") else ""
+    commit = f", commit {header.software['commit']}" if header.software.get("commit") else ""
     lines = (
         f"Run of {header.started} with attnbench {header.attnbench}{commit};",
         f"{len(run.records)} of {len(header.cases)} cases",
-        f"\n- Machine: {machine['cpu']}, {cores} cores granted, {bytes_text(machine['memory_bytes'])},",
-        f"{machine['system']}, load {load} at the start (id {machine['id']}){_limits(machine)}",
+        f"\n- Machine: {machine['cpu']}, {machine['cores']} cores granted, {memory},",
+        f"{machine['system']}, load {machine['load']} at the start (id {machine['id']}){_limits(header.machine)}",
         f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
         f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
         f"canonical pass {software['canonical_pass']}, protocol {software.get('protocol', 1)} (id {software['id']})",
@@ -104,6 +104,11 @@ def machine_text(run: Run) -> str:
         f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
     )
     return ("- " + " ".join(lines)).replace(" \n", "\n")
+
+
+def _told(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Facts of a header; what an older or a mended one lacks is missing."""
+    return defaultdict(lambda: MISSING, {key: value for key, value in facts.items() if value is not None})
 
 
 def _limits(machine: Mapping[str, Any]) -> str:

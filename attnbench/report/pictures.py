@@ -102,7 +102,7 @@ def glance(run: Run) -> str:
     header = run.header
     cases = f"{counted(len(run.records), 'case')} of {len(header.cases)}"
     told = f"{cases} on {header.machine.get('cpu', MISSING)}, {header.started}"
-    head = Markup("<p><strong>{}</strong><br>{}</p>").format(header.study.get("title") or header.study["name"], told)
+    head = Markup("<p><strong>{}</strong><br>{}</p>").format(header.title, told)
     shown = []
     for group in dict.fromkeys((case.host, case.size) for case in header.cases):
         specs = (draw(run, *group) for draw in (heatmap.heatmap, bars.overheads))

@@ -11,12 +11,13 @@ other code, and each reader had to trust it.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from attnbench.core.errors import MachineFailure
 from attnbench.core.records import Case, Check, Finding, Measurement, Status
 
 NodeRow = tuple[str, str, str, str, float, float]
@@ -138,6 +139,9 @@ class FailedFact(Fact, frozen=True, kw_only=True, tag="failed"):
 
 AnyFact = BuiltFact | ProfileFact | ApartFact | PairsFact | LatencyFact | MemoryFact | FailedFact
 
+MOST_TRIES = 3
+"""How often a case is measured that the machine makes fail, before that is taken for the case's own doing."""
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyFact)
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
@@ -166,7 +170,8 @@ def decode(line: bytes) -> AnyFact:
 class CaseFacts:
     """The facts of one case that count, by what they are of.
 
-    ``together`` are a baseline's pairs with panels. ``failed`` is the failure that ended the case.
+    ``together`` are a baseline's pairs with panels. ``failed`` is the failure that ended the case, ``tries`` how often the
+    machine made it fail.
     """
 
     built: BuiltFact | None
@@ -180,6 +185,7 @@ class CaseFacts:
     failed: FailedFact | None
     repeat_failed: FailedFact | None
     crosscheck_failed: FailedFact | None
+    tries: int = 0
 
     @classmethod
     def of(cls, facts: Iterable[AnyFact]) -> "CaseFacts":
@@ -187,6 +193,7 @@ class CaseFacts:
         found = list(facts)
         profiles = [fact for fact in found if isinstance(fact, ProfileFact)]
         failures = [fact for fact in found if isinstance(fact, FailedFact)]
+        ended = _ending(found)
         return cls(
             built=next((fact for fact in reversed(found) if isinstance(fact, BuiltFact)), None),
             replicates=tuple(fact for fact in profiles if not fact.repeat),
@@ -196,10 +203,16 @@ class CaseFacts:
             together=tuple(fact for fact in found if isinstance(fact, PairsFact) and fact.together),
             latencies=tuple(fact for fact in found if isinstance(fact, LatencyFact)),
             memory=next((fact for fact in reversed(found) if isinstance(fact, MemoryFact)), None),
-            failed=next((fact for fact in failures if not fact.aside), None),
+            failed=ended,
+            tries=sum(fact.kind == MachineFailure.__name__ and not fact.aside for fact in failures),
             repeat_failed=next((fact for fact in failures if fact.step == "repeat"), None),
             crosscheck_failed=next((fact for fact in failures if fact.step == "crosscheck"), None),
         )
+
+    @property
+    def tried_again(self) -> bool:
+        """Whether it failed by what the machine was short of, so that a resumed sweep tries it again; not for ever."""
+        return self.failed is not None and self.failed.kind == MachineFailure.__name__ and self.tries < MOST_TRIES
 
     @property
     def ended(self) -> bool:
@@ -211,6 +224,17 @@ class CaseFacts:
         """The overhead of each replicate, where all of them could be attributed; else nothing."""
         found = [fact.overhead for fact in self.replicates if not fact.reason and fact.overhead is not None]
         return tuple(found) if len(found) == len(self.replicates) else ()
+
+
+def _ending(facts: Sequence[AnyFact]) -> FailedFact | None:
+    """The last failure that ended a case; none where something was had after it, for then it was tried again."""
+    for fact in reversed(facts):
+        if isinstance(fact, FailedFact) and not fact.aside:
+            return fact
+        beside = isinstance(fact, ApartFact | FailedFact) or (isinstance(fact, PairsFact) and fact.together)
+        if not beside and not (isinstance(fact, ProfileFact) and fact.repeat):
+            return None
+    return None
 
 
 class Ledger:

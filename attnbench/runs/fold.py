@@ -13,7 +13,7 @@ from attnbench.core.records import Case, Failure, Measurement, Record, Run, RunH
 from attnbench.core.statistics import Estimate, noise_floor
 from attnbench.core.variance import Moderated, moderated
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, Ledger
+from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, FailedFact, Ledger
 from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
 from attnbench.runs.screen import SCREENED, decides
 from attnbench.runs.uncertainty import means, run_to_run_of
@@ -39,7 +39,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
     measured += clock_figures(facts.pairs, facts.latencies, "" if brief else provider)
     if facts.memory is not None:
         measured += memory_figures(facts.memory)
-    pending = max(0, replicates_wanted(header, ledger, case) - len(facts.replicates))
+    pending = max(int(facts.tried_again), replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
         repeated = repeated_variant(header, ledger, case)
         measured += [] if brief else crosscheck(header, ledger, case).measurements()
@@ -60,6 +60,17 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
         pending=pending,
         sources=built.hashes,
     )
+
+
+def untried(facts: Iterable[AnyFact], *, everything: bool = False) -> Iterator[AnyFact]:
+    """The facts that a resumed sweep goes by: without what it tries again, which may be ``everything`` that failed."""
+    listed = list(facts)
+    ledger = Ledger(listed)
+    for fact in listed:
+        failed = isinstance(fact, FailedFact) and not fact.aside
+        again = failed and (everything or ledger.known(fact.case).tried_again)
+        if not again and not (everything and isinstance(fact, BuiltFact) and fact.skip):
+            yield fact
 
 
 def replicates_wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:

@@ -12,6 +12,7 @@ Rejected: pooling the samples of two records (they come from two machines, and a
 """
 
 import hashlib
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,8 @@ def merge(runs: Sequence[str | Path]) -> RunFile:
         places |= shard.places
         for record in shard.run.records:
             found[record.case].append((shard, record))
+    if not found:
+        raise InputError(f"nothing was measured in {', '.join(shard.name for shard in shards)}: there is nothing to merge")
     cases = tuple(sorted(places, key=lambda case: places[case]))
     lines = [line for case in cases if case in found for line in _kept(found[case]).file.lines_of(case)]
     records = {line.case: line for line in lines if isinstance(line, Record)}
@@ -77,12 +80,18 @@ def merge(runs: Sequence[str | Path]) -> RunFile:
 
 
 def keep(merged: RunFile, folder: Path) -> None:
-    """Write a merged run to a folder that holds none yet."""
+    """Write a merged run to a folder that holds none yet, in one step: a full disk leaves none there."""
     if (folder / RUN_FILE).exists():
         raise InputError(f"{folder} holds a run already: choose another folder with --output")
-    with open_run(folder, merged.header) as writer:
-        for line in (*merged.records.values(), *merged.facts):
-            writer.append(line)
+    part = folder / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with open_run(part, merged.header) as writer:
+            for line in (*merged.records.values(), *merged.facts):
+                writer.append(line)
+        writer.path.replace(folder / RUN_FILE)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _read(where: str | Path) -> Shard:

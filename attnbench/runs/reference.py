@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.core.records import Run
 from attnbench.runs.store import run_path
 
@@ -36,10 +37,7 @@ def pin(where: Path, run: Run, results: Path) -> Pinned:
     path = run_path(where)
     relative = Path(os.path.relpath(path.resolve(), results.resolve())).as_posix()
     pinned = Pinned(relative, run.header.started, run.header.software.get("commit") or "", _hash(path))
-    try:
-        (results / BASELINE_FILE).write_text(_toml(pinned), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {results / BASELINE_FILE}: {error.strerror}") from error
+    write_whole(results / BASELINE_FILE, _toml(pinned))
     return pinned
 
 

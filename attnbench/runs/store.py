@@ -9,30 +9,29 @@ Schema history, newest first:
 """
 
 import fcntl
+import glob
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.naming import slug
 from attnbench.core.records import Case, Record, Run, RunHeader
 from attnbench.runs.brief import decode_brief
-from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode, unicode_json
+from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode
 from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
+from attnbench.runs.headers import MISFITS, could_begin, json_value, read_header
 
-SCHEMA = 2
 RUN_FILE = "run.jsonl"
 READ_BYTES = 1 << 20
-MISFITS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What lines of another shape end in."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,14 @@ def _read(path: Path, decoded: Callable[[bytes], AnyFact]) -> RunFile:
     _, first = next(lines, (0, None))
     if first is None:
         raise InputError(f"run {path}: the file is empty")
-    header = _header(first, path)
+    header = read_header(first, path)
     facts, records = [], {}
     for number, line in lines:
         try:
             if line.startswith(FACT):
                 facts.append(decoded(line))
             else:
-                record = Record.from_json(_loaded(line))
+                record = Record.from_json(json_value(line))
                 records[record.case] = record
         except MISFITS as error:
             what = "fact" if line.startswith(FACT) else "record"
@@ -162,6 +161,8 @@ def open_run(folder: Path, header: RunHeader) -> Iterator[RunWriter]:
         writer = RunWriter(file, path)
         content = file.read()
         whole = content.rfind(b"\n") + 1
+        if not whole and not could_begin(content):
+            raise InputError(f"{path} is no run: choose another folder")
         _cut(file, whole)
         if not whole:
             writer.append(header)
@@ -194,7 +195,7 @@ def _study_of(path: Path) -> str:
     """The name of a run's study; empty for a file that is no run."""
     try:
         with path.open("rb") as file:
-            return str(_header(file.readline(), path).study.get("name", ""))
+            return str(read_header(file.readline(), path).study.get("name", ""))
     except (InputError, OSError):
         return ""
 
@@ -205,7 +206,7 @@ def runs_of_study(results: Path, study: str) -> list[tuple[Path, Run]]:
     for path in results.glob(f"*/{RUN_FILE}"):
         try:
             with path.open("rb") as file:
-                header = _header(file.readline(), path)
+                header = read_header(file.readline(), path)
             if header.study.get("name") == study:
                 found.append((path.parent, load_run(path)))
         except (InputError, OSError):
@@ -239,41 +240,14 @@ def finished(run: Run) -> bool:
 
 def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None:
     """The newest run folder of the same study, settings, machine and software that is not finished."""
-    for folder in sorted(results.glob(f"{prefix}-*"), reverse=True):
+    for folder in sorted(results.glob(f"{glob.escape(slug(prefix))}-*"), reverse=True):
         try:
             run = load_run(folder)
-        except InputError:
+        except (InputError, OSError):
             continue
         if run.header.study.get("fingerprint") == fingerprint and not finished(run):
             return folder
     return None
-
-
-def _header(line: bytes, path: Path) -> RunHeader:
-    try:
-        header = RunHeader.from_json(_loaded(line))
-    except MISFITS as error:
-        raise InputError(f"run {path}: line 1 is not the header of a run: {error}") from error
-    if header.schema > SCHEMA:
-        raise InputError(f"run {path}: written with schema {header.schema}; this attnbench reads up to {SCHEMA}: upgrade it")
-    return header
-
-
-def _loaded(line: bytes) -> Any:
-    """The JSON value of a line, all of it valid Unicode. Raises ``ValueError`` for NaN and infinity."""
-    value = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
-    return value if line.isascii() and b"\\u" not in line else json.loads(unicode_json(value))
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is not a finite number")
-    return number
-
-
-def _whole(text: str) -> int:
-    _finite(text)
-    return int(text)
 
 
 def _complete_lines(path: Path) -> Iterator[bytes]:

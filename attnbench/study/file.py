@@ -29,9 +29,11 @@ from attnbench.core.quantities import parse_precision
 from attnbench.core.validation import Strict, validate
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
-_PLAIN_NAME = r"^[^/\\\x00-\x1f]{1,100}$"
+_PLAIN_NAME = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}\Z"
 
 Names = tuple[str, ...]
+Named = Annotated[Names, Meta(min_length=1)]
+Word = Annotated[str, Meta(min_length=1)]
 
 
 def is_number(value: float | str) -> bool:
@@ -79,8 +81,8 @@ class _WithSettings(Strict, frozen=True, kw_only=True):
 class Matrix(_WithSettings, frozen=True, kw_only=True):
     """Every module at every place."""
 
-    modules: Names | str | UnsetType = UNSET
-    places: Names | str | UnsetType = UNSET
+    modules: Named | Word | UnsetType = UNSET
+    places: Named | Word | UnsetType = UNSET
 
 
 class StudyCase(_WithSettings, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ class StudyCase(_WithSettings, frozen=True, kw_only=True):
 
     variant: str
     host: str | UnsetType = UNSET
-    sizes: Names | UnsetType = UNSET
+    sizes: Named | UnsetType = UNSET
     priority: int | UnsetType = UNSET
     place: str | UnsetType = UNSET
     module: str | UnsetType = UNSET
@@ -120,7 +122,7 @@ class Study(Strict, frozen=True):
     name: Annotated[str, Meta(pattern=_PLAIN_NAME)] = "study"
     title: str = ""
     hosts: Annotated[tuple[str | StudyHost, ...], Meta(min_length=1)] = ("resnetsan01",)
-    sizes: Names = ()
+    sizes: Named = ()
     batch: AtLeastOne = 1
     targets: Names = ("aimotive",)
     settings: dict[str, Any] = field(default_factory=dict)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 from msgspec.structs import replace
 
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import normal_size, parse_spec
+from attnbench.core.validation import validate
 from attnbench.modules import module_names
 from attnbench.study.file import Matrix, Study, StudyCase, StudyHost, find_study, read_study
 from attnbench.study.plan import ALL
@@ -69,13 +70,15 @@ def from_flags(
     if sizes:
         found = replace(found, case=tuple(_at(found.case, set(map(normal_size, sizes)))))
     given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
-    return replace(found, **{key: value for key, value in given.items() if value})
+    chosen = replace(found, **{key: value for key, value in given.items() if value is not None and value != ()})
+    plain = {key: value for key, value in to_builtins(chosen).items() if value != () or key == "targets"}
+    return validate(plain, Study, f"study '{chosen.name}'")
 
 
 def _at(cases: Iterable[StudyCase], sizes: set[str]) -> Iterator[StudyCase]:
     """The cases that are asked for at any of these sizes, at those alone."""
     for case in cases:
-        if case.sizes is UNSET or not case.sizes:
+        if case.sizes is UNSET:
             yield case
         elif left := tuple(size for size in case.sizes if normal_size(size) in sizes):
             yield replace(case, sizes=left)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType, to_builtins
 
+from attnbench.core.catalogue import parts_of
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_variant, quote
+from attnbench.core.naming import steers
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
 from attnbench.hosts import (
@@ -100,12 +102,14 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
 
 
 def _check_unicode(cases: Iterable[Case]) -> None:
-    """Raise ``InputError`` for a name that no file can hold: a path may be of bytes that are no text."""
+    """Raise ``InputError`` for a name that no file can hold or no line: a path may be of bytes that are no text."""
     for case in cases:
         try:
             case.label.encode()
         except UnicodeEncodeError:
             raise InputError(f"{case.label!r} is no valid Unicode: rename the file that it names") from None
+        if steers(case.label):
+            raise InputError(f"{case.label!r} holds a control character: rename what it names")
 
 
 def _check_case_sizes(study: Study, known: Iterable[str], where: str) -> None:
@@ -123,7 +127,7 @@ def shard(whole: Plan, part: str) -> Plan:
     A plan is always split the same way. What is no part, or a part with no case, is an ``InputError``.
     """
     number, _, parts = part.partition("/")
-    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+    if not (_whole(number) and _whole(parts) and 1 <= int(number) <= int(parts)):
         raise InputError(f"--shard '{part}' is not PART/PARTS: write it like 1/4")
     counted_from = {planned.case.baseline for planned in whole.cases if not planned.case.is_baseline}
     dealt = [planned.case for planned in whole.cases if planned.case not in counted_from]
@@ -134,6 +138,10 @@ def shard(whole: Plan, part: str) -> Plan:
     return dataclasses.replace(whole, cases=tuple(p for p in whole.cases if p.case in kept), shard=part, whole=whole.cases)
 
 
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 6
+
+
 def _hosts(study: Study) -> list[HostReference]:
     references = []
     for entry in study.hosts:
@@ -142,15 +150,20 @@ def _hosts(study: Study) -> list[HostReference]:
         check_host(reference)
         if reference.kind == "factory" and not reference.sites:
             raise InputError(f"host '{reference.spec}' has no sites: name some with --site submodule.path=name")
+        if reference.kind == "factory":
+            parts_of(parse_spec(reference.spec).name, "host")
         references.append(reference)
     return references
 
 
 def _sizes(study: Study, host: HostReference) -> list[str]:
-    if host.kind == "onnx" and not study.sizes:
+    if host.kind == "onnx":
         from attnbench.graph.load import file_size  # noqa: PLC0415  onnx is slow to import and mostly not needed here
 
-        return ["x".join(map(str, file_size(host.spec)))]
+        own = "x".join(map(str, file_size(host.spec)))
+        if other := [size for size in map(normal_size, study.sizes) if size != own]:
+            raise InputError(f"host '{host.spec}' is made for {own}, not {other[0]}: leave the size out, or export it anew")
+        return [own]
     return [normal_size(size) for size in study.sizes or (DEFAULT_SIZE,)]
 
 
@@ -190,7 +203,10 @@ def _places(places: Names | str | UnsetType, host: HostReference) -> list[str]:
         if place != EACH:
             found.append(place)
             continue
-        found += map(quote, (site for site in _sites(host) if not site.endswith(REPLACED)))
+        sites = [site for site in _sites(host) if not site.endswith(REPLACED)]
+        if not sites:
+            raise InputError(f"place '{EACH}': host '{host.spec}' has no sites")
+        found += map(quote, sites)
     return found
 
 

@@ -32,7 +32,7 @@ their parts are judged carry ONNX's names too: ``HardSwish``, ``Gelu``, ``LayerN
 
 import datetime as dt
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -41,8 +41,9 @@ from typing import Any, Literal
 from msgspec import field
 from msgspec.structs import asdict
 
-from attnbench.core.catalogue import entry_points
+from attnbench.core.catalogue import entry_points, pass_over
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.users import users_code
 from attnbench.core.validation import Strict, validate
 
 LEVELS = ("supported", "constrained", "unknown", "refused", "fallback:<where>")
@@ -111,7 +112,10 @@ class TargetFile(Strict, frozen=True):
 
 def find_targets() -> dict[str, Path | EntryPoint]:
     """By name, each target's file or the entry point that knows it."""
-    return {**entry_points(GROUP), **{path.stem: path for path in FOLDER.glob("[!_]*.toml")}}
+    own, others = {path.stem: path for path in FOLDER.glob("[!_]*.toml")}, entry_points(GROUP)
+    for name in sorted(own.keys() & others.keys()):
+        pass_over(f"target '{name}' is built in: entry point {others[name].value} of that name is passed over; rename it")
+    return {**others, **own}
 
 
 class WithoutTable(Strict, frozen=True):
@@ -134,6 +138,19 @@ def without_table() -> tuple[WithoutTable, ...]:
     return validate(tomllib.loads(path.read_text(encoding="utf-8")), _WithoutTables, f"{path}").npu
 
 
+def usable(names: Iterable[str], load: Callable[[str], Target]) -> list[Target]:
+    """The targets of these names; another distribution's that does not load is noted and left out."""
+    found = []
+    for name in names:
+        try:
+            found.append(load(name))
+        except InputError as error:
+            if name not in entry_points(GROUP):
+                raise
+            pass_over(f"{error}: it is left out")
+    return found
+
+
 def target_names() -> list[str]:
     """The built-in targets and those of other distributions."""
     return sorted(find_targets())
@@ -151,11 +168,9 @@ def target_path(name: str) -> Path:
     place = find_targets()[name]
     if isinstance(place, Path):
         return place
-    try:
+    with users_code(f"target '{name}' ({place.value}) does not load"):
         found = place.load()
         return Path(found() if callable(found) else found)
-    except Exception as error:  # a plugin may raise anything; it must not take the rest down
-        raise InputError(f"target '{name}' ({place.value}) does not load: {type(error).__name__}: {error}") from error
 
 
 def read_target(path: Path) -> Target:

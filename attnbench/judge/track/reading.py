@@ -22,7 +22,8 @@ from attnbench.core.statistics import variance_of_mean
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.compare.match import PROTOCOL_FIELDS
 from attnbench.judge.verdicts import npu_verdict, own_findings
-from attnbench.runs.store import SCHEMA, load_run
+from attnbench.runs.headers import SCHEMA
+from attnbench.runs.store import load_run
 
 MAJORS = ("attnbench", "torch", "onnx", "onnxruntime")
 """Software of whose major versions no two are compared; what changes within one is a cause that a step is given."""

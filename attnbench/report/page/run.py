@@ -34,7 +34,7 @@ DETAILS = (("What the overhead is made of", tables.explanation), ("What the targ
 
 def page_of(run: Run) -> Page:
     """The page of a run."""
-    study, rows = run.header.study, rows_of(run)
+    _study, rows = run.header.study, rows_of(run)
     anchors = {record.case: f"case-{at}" for at, record in enumerate(run.records)}
     details = {
         anchors[record.case]: (
@@ -48,9 +48,7 @@ def page_of(run: Run) -> Page:
     machine, software = run.header.machine, run.header.software
     where = f"{machine.get('cpu', 'an unknown CPU')}, one thread, ONNX Runtime {software.get('onnxruntime', MISSING)}"
     line = f"{counted(len(run.records), 'case')} of {len(run.header.cases)} on {where}; {run.header.started[:10]}."
-    return Page(
-        study.get("title") or study["name"], [line], list(_tiles(run, rows)), list(_parts(run, rows, anchors)), details
-    )
+    return Page(run.header.title, [line], list(_tiles(run, rows)), list(_parts(run, rows, anchors)), details)
 
 
 def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterator[PagePart]:
