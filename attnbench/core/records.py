@@ -18,6 +18,9 @@ from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
 
+DEFAULT_RUNTIME = "onnxruntime"
+"""What ran the cases of files that do not say."""
+
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]

@@ -10,7 +10,6 @@ configuration, and would then be out of date without a word.
 
 import hashlib
 import math
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -38,13 +37,14 @@ from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_b
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import kept
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
-from attnbench.measure.optimised import OptimisedNode, kinds_added, optimised_graph, write_optimised
-from attnbench.measure.session import open_session, session_options
+from attnbench.measure.optimised import kinds_added
+from attnbench.measure.session import opened
 from attnbench.modules import MODULES, Plane, rewrites_of, row_stride
 from attnbench.npu.check import Checked, check
 from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import with_substitutes
 from attnbench.npu.targets import load_target
+from attnbench.runtimes import OptimisedNode
 
 Occupied = Mapping[str, tuple[Spec, ...]]
 """The modules at each occupied site, in a row."""
@@ -225,14 +225,10 @@ class CaseBuilder:
     def _optimised(self, path: Path) -> list[OptimisedNode]:
         """The runtime's own graph of a model, from a session that is not run."""
         job = self._of_protocol("provider", "optimization")
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            options = session_options(job)
-            write_optimised(options, written := Path(folder, "optimised.onnx"))
-            try:
-                open_session(job, str(path), options)
-            except Exception as error:  # onnxruntime raises types of its own, none public
-                raise CaseFailure("session", f"ONNX Runtime does not open it: {str(error).splitlines()[0]}") from error
-            return optimised_graph(written)
+        try:
+            return opened(job, str(path), keep="graph", scratch=str(self.folder)).graph()
+        except Exception as error:  # runtimes raise types of their own, none public
+            raise CaseFailure("session", f"ONNX Runtime does not open it: {str(error).splitlines()[0]}") from error
 
     @staticmethod
     def _is_ours(reference: HostReference, occupied: Occupied) -> bool:

@@ -88,7 +88,7 @@ def _code_hash() -> str:
     """A hash of what exports, splices, times and attributes: two states of this package under one version are told apart."""
     package = Path(__file__).parents[1]
     found = hashlib.sha256()
-    for path in sorted(path for part in ("core", "graph", "measure") for path in (package / part).glob("*.py")):
+    for path in sorted(path for part in ("core", "runtimes", "graph", "measure") for path in (package / part).glob("*.py")):
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:12]
 

@@ -39,7 +39,7 @@ from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, loa
 from attnbench.runs.uncertainty import RUN_TO_RUN
 from attnbench.study.plan import Plan, PlannedCase
 
-PROVIDERS_SECONDS = 60.0
+DEVICES_SECONDS = 60.0
 
 CASES_A_BUILDER = 6
 """Cases that are worth the start of one more building process, which loads torch."""
@@ -210,7 +210,7 @@ def _check_provider(plan: Plan) -> None:
     asked = plan.protocol.provider
     if asked == "cpu":
         return
-    installed = time_in_process({"kind": "providers"}, PROVIDERS_SECONDS)["providers"]
+    installed = time_in_process({"kind": "devices"}, DEVICES_SECONDS)["devices"]
     if asked not in installed:
         hint = "another build of onnxruntime may have it"
         raise UnknownName("execution provider of the installed onnxruntime", asked, installed, hint)
