@@ -7,7 +7,7 @@ import typer
 from attnbench.cli.answer import AllOption, show_table
 from attnbench.cli.app import app, example
 
-Listing = Literal["modules", "hosts", "placements", "targets", "predicates", "studies", "settings", "formats"]
+Listing = Literal["modules", "hosts", "placements", "runtimes", "targets", "predicates", "studies", "settings", "formats"]
 """What ``list`` can list."""
 
 
@@ -30,7 +30,7 @@ def list_(
     ] = None,
     all_: AllOption = False,
 ) -> None:
-    """List what exists: modules, hosts, a host's places, NPU targets, what their rules ask, studies, settings, formats."""
+    """List what exists: modules, hosts, places, runtimes, NPU targets, what their rules ask, studies, settings, formats."""
     from attnbench.report import listing  # noqa: PLC0415
     from attnbench.targets import target_names  # noqa: PLC0415
 

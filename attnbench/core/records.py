@@ -43,6 +43,7 @@ class Case:
     variant: str
     size: str
     batch: int = 1
+    runtime: str = DEFAULT_RUNTIME
 
     @property
     def is_baseline(self) -> bool:
@@ -52,13 +53,19 @@ class Case:
     @property
     def baseline(self) -> "Case":
         """The case that this one's overhead is counted from."""
-        return Case(self.host, BASELINE, self.size, self.batch)
+        return Case(self.host, BASELINE, self.size, self.batch, self.runtime)
 
     @property
     def label(self) -> str:
         """The case in one line, as the tables and ``explain`` name it."""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
-        return f"{self.host} {self.size}{batch} {self.variant}"
+        runtime = f" {self.runtime}" if self.runtime != DEFAULT_RUNTIME else ""
+        return f"{self.host} {self.size}{batch}{runtime} {self.variant}"
+
+    @property
+    def where(self) -> str:
+        """What all cases of one baseline are about, for headings."""
+        return f"{self.host} at {self.size}" + (f" on {self.runtime}" if self.runtime != DEFAULT_RUNTIME else "")
 
 
 @dataclass(frozen=True, slots=True)

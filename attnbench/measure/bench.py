@@ -20,6 +20,7 @@ from attnbench.measure.builder import Builder, Built, describe_all
 from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
+from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
 
 
@@ -38,6 +39,7 @@ class Bench:
     ) -> None:
         self.builders = builders
         self.protocol = plan.protocol
+        self.inputs = plan.inputs
         self.planned: dict[Case, PlannedCase] = {planned.case: planned for planned in plan.cases}
         self.sources = sources
         self.hashes = hashes
@@ -221,7 +223,8 @@ class Bench:
     def _latency(self, step: TimingStep) -> Iterator[AnyFact]:
         effort = self._effort(step.case)
         job = {"kind": "latency", "model": self.graph(step.cases), "threads": step.threads}
-        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat))["wall"]
+        tail = -(-TAIL // effort.processes) if effort.deadline else 0
+        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat, tail))["wall"]
         yield LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
     def _memory(self, step: TimingStep) -> Iterator[AnyFact]:
@@ -240,7 +243,8 @@ class Bench:
     def _timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
         """Do a timing job; its own seconds are the runtime's."""
         effort = self._effort(cases[0])
-        result = time_in_process(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
+        asked = {**job, **more, "runtime": cases[0].runtime, "inputs": self.inputs}
+        result = time_in_process(timing_job(asked, self.protocol, effort), effort.timeout_seconds)
         self.in_runtime += result["seconds"]
         return result
 

@@ -44,7 +44,7 @@ from attnbench.npu.check import Checked, check
 from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import with_substitutes
 from attnbench.npu.targets import load_target
-from attnbench.runtimes import OptimisedNode
+from attnbench.runtimes import CPU, OptimisedNode, device_of, runtime_version
 
 Occupied = Mapping[str, tuple[Spec, ...]]
 """The modules at each occupied site, in a row."""
@@ -62,7 +62,7 @@ class CaseBuilder:
     hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
     sites: dict[tuple[str, str, int], Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane, int], Part] = field(default_factory=dict)
-    plain_graphs: dict[tuple[str, str, int], list[OptimisedNode]] = field(default_factory=dict)
+    plain_graphs: dict[Case, list[OptimisedNode]] = field(default_factory=dict)
 
     def describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         """All that is known of a case without a clock. Raises ``CaseFailure``."""
@@ -73,6 +73,7 @@ class CaseBuilder:
             "modules": {str(spec): source_hash(MODULES, spec.name) for spec in specs},
             "targets": {name: hash_of_files(name) if name.endswith(".toml") else "" for name in targets},
             "protocol": self._of_protocol("seed", "canonical", "provider", "optimization"),
+            "runtime": runtime_version(parse_spec(case.runtime).name),
         }
         began, made = time.perf_counter(), list[Built]()
 
@@ -204,7 +205,7 @@ class CaseBuilder:
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
             # where the runtime's own graph cannot be had, or layers are gone from it, a case shares none
-            regions=regions(graph, occupied) if self.protocol.provider == "cpu" and not gone else (),
+            regions=regions(graph, occupied) if self._on_cpu(case) and not gone else (),
             kinds=kinds,
             peak=cost.activation_peak,
             need=need,
@@ -214,21 +215,23 @@ class CaseBuilder:
 
     def _kinds(self, case: Case, reference: HostReference, path: Path) -> dict[str, int]:
         """The kinds of nodes that the runtime's graph of a variant has more of than its baseline's, or fewer."""
-        if case.is_baseline or self.protocol.provider != "cpu":
+        if case.is_baseline or not self._on_cpu(case):
             return {}
-        key = (case.host, case.size, case.batch)
-        if key not in self.plain_graphs:
+        if case.baseline not in self.plain_graphs:
             baseline = self.write([(case.baseline, reference)], _short(case.baseline.label))
-            self.plain_graphs[key] = self._optimised(baseline)
-        return kinds_added(self.plain_graphs[key], self._optimised(path))
+            self.plain_graphs[case.baseline] = self._optimised(baseline, case.runtime)
+        return kinds_added(self.plain_graphs[case.baseline], self._optimised(path, case.runtime))
 
-    def _optimised(self, path: Path) -> list[OptimisedNode]:
+    def _on_cpu(self, case: Case) -> bool:
+        return device_of(case.runtime, self.protocol.provider) == CPU
+
+    def _optimised(self, path: Path, runtime: str) -> list[OptimisedNode]:
         """The runtime's own graph of a model, from a session that is not run."""
-        job = self._of_protocol("provider", "optimization")
+        job = {**self._of_protocol("provider", "optimization"), "runtime": runtime}
         try:
             return opened(job, str(path), keep="graph", scratch=str(self.folder)).graph()
         except Exception as error:  # runtimes raise types of their own, none public
-            raise CaseFailure("session", f"ONNX Runtime does not open it: {str(error).splitlines()[0]}") from error
+            raise CaseFailure("session", f"{runtime} does not open it: {str(error).splitlines()[0]}") from error
 
     @staticmethod
     def _is_ours(reference: HostReference, occupied: Occupied) -> bool:

@@ -51,6 +51,6 @@ def _seconds(plan: Plan, bench: Bench, header: RunHeader, ledger: Ledger, baseli
     if ledger.known(baseline).ended:
         return 0.0
     effort = bench.planned[baseline].effort
-    job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1}
+    job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1, "runtime": baseline.runtime}
     wall = time_in_process(timing_job(job, plan.protocol, effort), effort.timeout_seconds)["wall"]
     return work_of(plan, header, ledger, baseline) * median(wall)

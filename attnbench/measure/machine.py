@@ -7,12 +7,15 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from attnbench.core.records import DEFAULT_RUNTIME
 from attnbench.core.versions import version
 from attnbench.graph import CANONICAL_PASS, EXPORTER, OPSET
 from attnbench.measure import container
+from attnbench.runtimes import runtime_version
 
 KERNEL_FLAGS = (
     "avx",
@@ -43,7 +46,7 @@ PROTOCOL = 3
 MEMORY_FACTOR = 1.35
 """Planned memory over the static peak: ONNX Runtime's planner was seen to need 60 MB where the peak is 45.6 MB."""
 
-DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "fvcore", "numpy")
+DISTRIBUTIONS = ("torch", "onnx", DEFAULT_RUNTIME, "onnxscript", "onnx-ir", "fvcore", "numpy")
 
 
 def machine() -> dict[str, Any]:
@@ -72,10 +75,14 @@ def granted_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def software() -> dict[str, Any]:
-    """Versions that decide what is exported and run; a short id of them; and the commit they ran from."""
+def software(runtimes: Iterable[str] = ()) -> dict[str, Any]:
+    """Versions that decide what is exported and run; a short id of them; and the commit they ran from.
+
+    ``runtimes`` are those that run something: each one's version stands under its name.
+    """
     versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
     versions |= {name: version(name) for name in DISTRIBUTIONS}
+    versions |= {name: runtime_version(name) for name in sorted({DEFAULT_RUNTIME, *runtimes})}
     versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
     versions["code"] = _code_hash()
     versions["id"] = _short_hash(versions)

@@ -6,15 +6,18 @@ The process is pinned before a graph is opened. Each function takes and gives pl
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 
+from attnbench.core.errors import InputError
 from attnbench.core.grammar import parse_spec
+from attnbench.core.inputs import read_inputs
 from attnbench.core.records import DEFAULT_RUNTIME
 from attnbench.measure.optimised import edges_of, with_kinds
 from attnbench.runtimes import CPU, RUNTIMES, Runtime, RuntimeSession, SessionSettings, device_of, open_graph
@@ -50,6 +53,18 @@ def feed(session: RuntimeSession, seed: int) -> dict[str, np.ndarray]:
     return {one.name: generator.standard_normal(one.shape, dtype=np.float32) for one in session.inputs}
 
 
+def given(session: RuntimeSession, job: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
+    """What the runs are fed, one after the other, for ever: the job's own inputs in turn, or the same noise.
+
+    Raises ``InputError`` where its inputs do not fit the graph.
+    """
+    if not job.get("inputs"):
+        return cycle([feed(session, job["seed"])])
+    if len(session.inputs) != 1:
+        raise InputError(f"inputs: the graph has {len(session.inputs)} inputs, and a folder is for one")
+    return cycle([{session.inputs[0].name: array} for array in read_inputs(job["inputs"], session.inputs[0].shape)])
+
+
 def profile(job: dict[str, Any]) -> dict[str, Any]:
     """Times of each node in each run, after the warm-ups: nodes in executed order, and one row of seconds a run.
 
@@ -59,12 +74,12 @@ def profile(job: dict[str, Any]) -> dict[str, Any]:
     cost = profiling_cost({**job, "provider": CPU}) if job.get("chain") else 0.0
     session = opened(job, job["model"], keep="profile")
     graph = session.graph()
-    inputs = feed(session, job["seed"])
-    outputs = session.run(inputs)
-    _repeat(lambda: session.run(inputs), job["warmup"] - 1, None)
+    inputs = given(session, job)
+    outputs = session.run(next(inputs))
+    _repeat(lambda: session.run(next(inputs)), job["warmup"] - 1, None)
     session.warm()
     spent: list[tuple[float, float]] = []
-    _repeat(lambda: spent.append(_timed(lambda: session.run(inputs))), job["repeat"], job["step_seconds"])
+    _repeat(lambda: spent.append(_timed(partial(session.run, next(inputs)))), job["repeat"], job["step_seconds"])
     nodes, runs = session.profiled()
     return {
         "nodes": with_kinds(nodes, graph),
@@ -106,12 +121,13 @@ def pairs(job: dict[str, Any]) -> dict[str, Any]:
     draw = random.Random(f"{case} {job['number']}")  # noqa: S311
     created = {side: opened(job, job["models"][side]) for side in (turn % 2, 1 - turn % 2)}
     sessions = [created[side] for side in (0, 1)]
-    sides = [partial(session.run, feed(session, job["seed"])) for session in sessions]
+    inputs = given(sessions[0], job)
     wall: list[tuple[float, float]] = []
     cpu: list[tuple[float, float]] = []
 
     def one_round() -> None:
-        seen = {side: _timed(sides[side]) for side in draw.sample((0, 1), 2)}
+        own = next(inputs)
+        seen = {side: _timed(partial(sessions[side].run, own)) for side in draw.sample((0, 1), 2)}
         wall.append((seen[0][0], seen[1][0]))
         cpu.append((seen[0][1], seen[1][1]))
 
@@ -125,10 +141,10 @@ def pairs(job: dict[str, Any]) -> dict[str, Any]:
 def latency(job: dict[str, Any]) -> dict[str, Any]:
     """Wall seconds of plain runs at a number of threads."""
     session = opened(job, job["model"], threads=job["threads"])
-    inputs = feed(session, job["seed"])
-    _repeat(lambda: session.run(inputs), job["warmup"], None)
+    inputs = given(session, job)
+    _repeat(lambda: session.run(next(inputs)), job["warmup"], None)
     wall: list[float] = []
-    _repeat(lambda: wall.append(_timed(lambda: session.run(inputs))[0]), job["repeat"], job["step_seconds"])
+    _repeat(lambda: wall.append(_timed(partial(session.run, next(inputs)))[0]), job["repeat"], job["step_seconds"])
     return {"wall": wall}
 
 

@@ -20,9 +20,9 @@ from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec, parse_variant
-from attnbench.core.records import Case, Run, RunHeader
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run, RunHeader
 from attnbench.core.sources import source_hash
-from attnbench.core.versions import version
+from attnbench.core.versions import NOT_INSTALLED, version
 from attnbench.hosts import HOSTS
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
@@ -37,6 +37,7 @@ from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import replicates, summarise
 from attnbench.runs.store import RUN_FILE, SCHEMA, RunFile, find_unfinished, load_run, open_run, read_run_file
 from attnbench.runs.uncertainty import RUN_TO_RUN
+from attnbench.runtimes import CPU, device_of, runtime_version
 from attnbench.study.plan import Plan, PlannedCase
 
 DEVICES_SECONDS = 60.0
@@ -67,7 +68,7 @@ def run_plan(
     """
     began = time.monotonic()
     _check_threads(plan)
-    _check_provider(plan)
+    _check_runtimes(plan)
     header = make_header(plan)
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
@@ -154,7 +155,7 @@ def make_header(plan: Plan) -> RunHeader:
 
     The study's fingerprint is that of all its cases: shards that have it in common may be merged.
     """
-    here, software = machine.machine(), machine.software()
+    here, software = machine.machine(), machine.software(parse_spec(one.case.runtime).name for one in plan.cases)
     ids = {"machine": here["id"], "software": software["id"]}
     whole = plan.whole or plan.cases
     study = {
@@ -205,15 +206,20 @@ def _check_threads(plan: Plan) -> None:
         )
 
 
-def _check_provider(plan: Plan) -> None:
-    """Raise ``UnknownName`` for an execution provider that the installed runtime lacks, before anything is measured."""
-    asked = plan.protocol.provider
-    if asked == "cpu":
-        return
-    installed = time_in_process({"kind": "devices"}, DEVICES_SECONDS)["devices"]
-    if asked not in installed:
-        hint = "another build of onnxruntime may have it"
-        raise UnknownName("execution provider of the installed onnxruntime", asked, installed, hint)
+def _check_runtimes(plan: Plan) -> None:
+    """Raise ``InputError`` for a runtime, or a device of one, that is not installed, before anything is measured."""
+    for runtime in dict.fromkeys(planned.case.runtime for planned in plan.cases):
+        name, device = parse_spec(runtime).name, device_of(runtime, plan.protocol.provider)
+        if runtime_version(name) == NOT_INSTALLED:
+            raise InputError(f"runtime '{name}' is not installed: pip install 'attnbench[{name}]'")
+        if device == CPU:
+            continue
+        found = time_in_process({"kind": "devices", "runtime": name}, DEVICES_SECONDS)["devices"]
+        if name == DEFAULT_RUNTIME and device not in found:
+            hint = "another build of onnxruntime may have it"
+            raise UnknownName("execution provider of the installed onnxruntime", device, found, hint)
+        if device not in {*found, *(one.partition(".")[0] for one in found)}:
+            raise UnknownName(f"device of {name} on this machine", device, found)
 
 
 def _new_folder(results: Path, name: str) -> Path:

@@ -76,8 +76,13 @@ class SessionSettings:
 class RuntimeSession(Protocol):
     """A graph, open in a runtime."""
 
-    inputs: Sequence[InputTensor]
-    outputs: Sequence[str]
+    @property
+    def inputs(self) -> Sequence[InputTensor]:
+        """The inputs that a run wants."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The names of what a run gives, in its order."""
 
     def run(self, inputs: "Mapping[str, np.ndarray]") -> "Sequence[np.ndarray]":
         """One run, from its start to its end: the outputs."""
@@ -112,19 +117,28 @@ class Runtime:
     memory: bool = False
 
 
+def told(name: str, field_: str) -> Any:
+    """A field of a runtime's entry; only that of another distribution is imported for it. Raises ``UnknownName``."""
+    found = RUNTIMES.find(name)
+    if field_ in found.fields:
+        return found.fields[field_]
+    if found.origin.startswith("entry point "):
+        return getattr(RUNTIMES.load(name), field_)
+    return {"options": {}, "memory": False}[field_]
+
+
 def check_runtime(text: str) -> Spec:
-    """A runtime with its options as it is written. Raises ``UnknownName`` with the nearest, ``InputError``."""
+    """A runtime with its options, those left out that are the default. Raises ``UnknownName``, ``InputError``."""
     spec = parse_spec(text)
-    found = RUNTIMES.find(spec.name)
-    options = merge_options("runtime", spec, found.get("options", {}))
+    known = told(spec.name, "options")
+    options = merge_options("runtime", spec, known)
     check_ranges("runtime", spec, options, {}, {})
-    own = {key: value for key, value in options.items() if value != found.get("options", {}).get(key)}
-    return Spec(spec.name, own)
+    return Spec(spec.name, {key: value for key, value in options.items() if value != known[key]})
 
 
 def runtime_version(name: str) -> str:
     """The version of a runtime's installed distribution, with its name where it is not the usual one."""
-    names = RUNTIMES.find(name).get("distributions", (name,))
+    names = told(name, "distributions")
     found = [(one, version(one)) for one in names]
     one, installed = next((pair for pair in found if pair[1] != NOT_INSTALLED), found[0])
     return installed if one == names[0] or installed == NOT_INSTALLED else f"{installed} ({one})"
