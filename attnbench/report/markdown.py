@@ -11,7 +11,7 @@ from attnbench.judge.rows import Row, rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
 from attnbench.report.answer import sections_text
-from attnbench.report.parts import SIDE_BY_SIDE, by_runtime, runtimes_of
+from attnbench.report.parts import SIDE_BY_SIDE, by_runtime, of_runtime, runtimes_of
 from attnbench.report.table import Section, markdown_text
 
 HOW_TO_READ = " ".join(
@@ -65,13 +65,16 @@ def tables_of(run: Run) -> Iterator[Section]:
     parts: dict[Case, list[Row]] = {}
     for row in rows:
         parts.setdefault(row.case.baseline, []).append(row)
+    once = runtimes_of(run)[:1]  # what is read off a graph does not ask what runs it
+    first = of_runtime(run, *once) if once else run
     for baseline, part in parts.items():
         yield Section(f"Overhead in % of {baseline.where}", table=tables.matrix(run, part))
-        yield Section(f"NPU verdicts, {baseline.where}", table=tables.npu_matrix(run, part))
-    yield Section("Modules by NPU target, in cases", table=npu.by_target(run))
-    yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(run))
-    yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(run))
-    yield Section("Deployment checklist", table=tables.checklist(run))
+        if [baseline.runtime] == once:
+            yield Section(f"NPU verdicts, {baseline.where}", table=tables.npu_matrix(run, part))
+    yield Section("Modules by NPU target, in cases", table=npu.by_target(first))
+    yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(first))
+    yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(first))
+    yield Section("Deployment checklist", table=tables.checklist(first))
     yield Section("Cases whose interval is wider than asked", table=trust.imprecise(rows))
     yield Section("Cases whose two clocks disagree", table=trust.disagreements(rows))
     if pooled := trust.pooled(rows):

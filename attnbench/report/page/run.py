@@ -75,7 +75,7 @@ def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterat
         points = Listing("The same in points, by op", behind["Where the time goes"].table, closed=True)
         yield PagePart("Where the time goes", figures=_drawn(bars.decomposition, groups), listings=[points])
         yield _take(chosen, groups)
-        yield _npu(run, groups, behind)
+        yield _npu(run, [group for group in groups if group.runtime == groups[0].runtime], behind)
         yield _all(rows, anchors, behind)
     yield _how(run, behind)
 
