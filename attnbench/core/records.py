@@ -62,6 +62,10 @@ class Case:
         runtime = f" {self.runtime}" if self.runtime != DEFAULT_RUNTIME else ""
         return f"{self.host} {self.size}{batch}{runtime} {self.variant}"
 
+    def to_json(self) -> dict[str, Any]:
+        """The case as JSON values; the runtime is left out where it is the one of files that do not say."""
+        return {key: value for key, value in asdict(self).items() if key != "runtime" or value != DEFAULT_RUNTIME}
+
     @property
     def where(self) -> str:
         """What all cases of one baseline are about, for headings."""
@@ -192,7 +196,8 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values; fields that hold nothing are left out."""
-        return {name: value for name, value in asdict(self).items() if value not in ((), {}, None, 0)}
+        values = {**asdict(self), "case": self.case.to_json()}
+        return {name: value for name, value in values.items() if value not in ((), {}, None, 0)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -249,7 +254,7 @@ class RunHeader:
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "cases": [case.to_json() for case in self.cases]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
