@@ -347,7 +347,7 @@ def test_what_was_really_measured_twice_raises_no_alarm():
 # --- what compares at all
 
 
-UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False}
+UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False, "inputs": "mine abc"}
 """Another value of each field of the protocol that must be alike."""
 
 
@@ -520,6 +520,22 @@ def test_rows_come_in_the_order_of_the_new_run(make):
     assert list(dict.fromkeys(r.case.variant for r in found.rows)) == ["baseline", "a", "b", "gone"]
 
 
+def test_figures_of_another_version_of_the_runtime_are_not_compared_unasked(make):
+    base, new = make(variant()), make(variant(pct=4.0, figures={"params": 1001}), software={"onnxruntime": "2"})
+    found = row(compare(base, new), "overhead")
+    assert (found.verdict, found.why) == ("incomparable", "run by another onnxruntime (1, 2)")
+    assert row(compare(base, new), "params").verdict == "worse", "what is read off the graph does not ask what runs it"
+    assert row(compare(base, new, across_runtimes=True), "overhead").verdict == "worse"
+
+
+def test_a_case_of_another_runtime_is_another_case(make):
+    one = make(variant())
+    two = make(replace(variant(), case=replace(variant().case, runtime="openvino")))
+    assert {(r.case.runtime, r.verdict) for r in compare(one, two).rows if r.metric == "case" and not r.case.is_baseline} == {
+        ("onnxruntime", "removed"), ("openvino", "added"),
+    }  # fmt: skip
+
+
 # --- causes
 
 
@@ -540,7 +556,8 @@ def causes(found, metric="overhead"):
     ],
 )
 def test_the_cause_is_what_differs_and_can_move_the_figure(make, software, of_overhead, of_params):
-    found = compare(make(variant()), make(variant(pct=4.0, figures={"params": 1001}), software=software))
+    base, new = make(variant()), make(variant(pct=4.0, figures={"params": 1001}), software=software)
+    found = compare(base, new, across_runtimes=True)
     assert causes(found) == of_overhead
     assert causes(found, "params") == of_params
     assert not any(r.causes for r in compare(make(variant()), make(variant(), software=software)).rows)
@@ -569,7 +586,7 @@ OLD_MODULE = {"sources": {**HASHES, "se_npu": "old"}}
 )
 def test_causes_come_with_the_most_direct_first(make, before, header, metrics, named):
     after = variant(pct=4.0, figures={"params": 1, "macs": 7}, findings=(ours("Mul", "refused"),))
-    found = compare(make(variant(**before)), make(after, **header))
+    found = compare(make(variant(**before)), make(after, **header), across_runtimes=True)
     assert [causes(found, metric) for metric in metrics] == [named] * len(metrics)
 
 
@@ -722,7 +739,7 @@ def pair(make, store):
     )  # fmt: skip
     after = make(
         variant("better", 1.0), variant("new"), variant("noisy", 1.5, scatter=3.0), variant("same"), variant("worse", 4.0),
-        failed("lost"), variant("big", figures={"weights": 5000}), software={"onnxruntime": "2"},
+        failed("lost"), variant("big", figures={"weights": 5000}), software={"torch": "3"},
     )  # fmt: skip
     return store(before, "one"), store(after, "two")
 
@@ -742,7 +759,7 @@ def test_the_command_says_first_what_was_compared_and_what_came_of_it(command, p
     assert [out.index(title) for title in titles] == sorted(out.index(title) for title in titles)
     assert "Every figure" not in out
     assert "+3.000 [2.904, 3.096] points" in out
-    assert "onnxruntime: 1 → 2" in out
+    assert "torch: 2 → 3" in out
     assert "+1,000 (+25 %)" in out
 
 
@@ -801,7 +818,7 @@ def test_csv_holds_every_row_unrounded(command, pair, tmp_path):
         "worse",
         "%",
         "overhead:1%:10%",
-        "onnxruntime: 1 → 2",
+        "torch: 2 → 3",
     )
     assert (float(one["before"]), float(one["after"]), float(one["delta"])) == pytest.approx((1.0, 4.0, 3.0))
     assert float(one["delta_low"]) < 3 < float(one["delta_high"])
@@ -815,7 +832,7 @@ def test_json_holds_runs_question_outcome_and_every_row(command, pair):
     assert (code, answer["exit_code"], answer["schema"]) == (1, 1, 1)
     assert (answer["fail_on"], answer["threshold_points"], answer["figures"]["worse"]) == ("overhead:0.5%", 0.5, 3)
     assert answer["base"]["machine"] == {"id": "m", "cpu": "a CPU"}
-    assert answer["new"]["software"]["onnxruntime"] == "2"
+    assert answer["new"]["software"]["torch"] == "3"
     assert set(answer["rows"][0]) == set(COLUMNS)
     (told,) = (r for r in answer["rows"] if r["metric"] == "latency" and r["variant"] == "baseline")
     assert (told["verdict"], told["unit"], told["before"]) == (None, "ms", 100.0)

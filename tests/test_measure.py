@@ -77,10 +77,8 @@ def test_the_session_that_is_created_first_changes_from_process_to_process(graph
     from attnbench.measure import session
 
     created = []
-    real = session.open_session
-    monkeypatch.setattr(
-        session, "open_session", lambda job, model, options: created.append(model) or real(job, model, options)
-    )
+    real = session.opened
+    monkeypatch.setattr(session, "opened", lambda job, model: created.append(model) or real(job, model))
     other = str(Path(graph).with_name("other.onnx"))
     Path(other).write_bytes(Path(graph).read_bytes())
     for number in range(4):
@@ -97,7 +95,7 @@ def test_the_level_of_optimisation_is_the_jobs(graph, level):
 
 
 def test_a_provider_is_found_by_its_short_name_and_a_missing_one_is_an_error(graph):
-    installed = time_in_process({"kind": "providers"}, 60)["providers"]
+    installed = time_in_process({"kind": "devices"}, 60)["devices"]
     assert "cpu" in installed
     assert len(time_in_process(job("latency", model=graph, repeat=3, threads=1, provider="cpu"), 60)["wall"]) == 3
     for name in installed:

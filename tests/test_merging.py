@@ -47,7 +47,7 @@ def facts_of(case, replicates=5, *, notes=(), sources=None, floor=None, failed=F
 def _machine(monkeypatch):
     """Machine and software are looked at once, not for every header."""
     monkeypatch.setattr(environment, "machine", lambda: dict(MACHINE))
-    monkeypatch.setattr(environment, "software", lambda: dict(SOFTWARE))
+    monkeypatch.setattr(environment, "software", lambda _runtimes: dict(SOFTWARE))
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, HostReference, check_host
 from attnbench.modules import MODULES, Plane, build_module
 from attnbench.npu.targets import load_target
+from attnbench.report import listing
+from attnbench.runtimes import RUNTIMES, SessionSettings, check_runtime, open_graph, runtime_version
 from attnbench.targets import target_names
 
 CODE = """
@@ -18,6 +20,7 @@ from torch import nn
 from attnbench.hosts import Host
 from attnbench.hosts.site import Site
 from attnbench.modules import AttentionModule
+from attnbench.runtimes import Runtime
 
 class Gate(nn.Module):
     def __init__(self, channels, power=1):
@@ -41,6 +44,10 @@ GATE = AttentionModule(
     params=lambda p, power: p.channels, macs=lambda p, power: p.channels * p.positions,
 )
 NET = Host(name="plug_net", build=Net, summary="a net", source="here", sites={"body": (8, 2)}, placements={})
+RUNTIME = Runtime(
+    name="plug_runtime", summary="a runtime", build=lambda model, settings: settings, devices=lambda: ["cpu"],
+    distributions=("plug",), rows="a row", options={"cores": 2},
+)
 TARGET = Path(__file__).with_name("npu.toml")
 NUMBER = 3
 """
@@ -186,3 +193,12 @@ def test_a_host_with_the_call_shape_of_torchvision_and_timm_is_measured_through_
     run = run_study(data, out=tmp_path / "run", quick=True, **quick)
     assert {record.status for record in run.records} == {"ok"}
     assert run.to_frame()["params_delta"].tolist() == [0, 2 * 32 * 2 + 2 + 32, 3]
+
+
+def test_a_runtime_comes_by_entry_point(installed):
+    installed(runtimes={"plug_runtime": "plug_in:RUNTIME"})
+    assert "plug_runtime" in RUNTIMES.names()
+    assert runtime_version("plug_runtime") == "1.0"
+    assert str(check_runtime("plug_runtime[cores=2]")) == "plug_runtime"
+    assert open_graph("plug_runtime[cores=3]", "", SessionSettings()).options == {"cores": 3}
+    assert "a row" in listing.runtimes().plain()

@@ -35,6 +35,10 @@ def compare(
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Compare overheads of unlike machines; it says what that assumes.")
     ] = False,
+    across_runtimes: Annotated[
+        bool,
+        typer.Option("--across-runtimes", help="Compare figures of one runtime in two versions; the change is a cause."),
+    ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every figure, also those that are the same.")] = False,
     format_: FormatOption = "table",
     output: OutputOption = None,
@@ -57,6 +61,7 @@ def compare(
             after,
             gates,
             across_machines=across_machines,
+            across_runtimes=across_runtimes,
             allow_unresolved=allow_unresolved,
             names=(base, new),
         )

@@ -7,7 +7,9 @@ import typer
 from attnbench.cli.answer import AllOption, show_table
 from attnbench.cli.app import app, example
 
-Listing = Literal["modules", "hosts", "placements", "targets", "predicates", "studies", "settings", "formats", "profiles"]
+Listing = Literal[
+    "modules", "hosts", "placements", "runtimes", "targets", "predicates", "studies", "settings", "formats", "profiles"
+]
 """What ``list`` can list."""
 
 
@@ -30,7 +32,7 @@ def list_(
     ] = None,
     all_: AllOption = False,
 ) -> None:
-    """List what exists: modules, hosts and their places, NPU targets and rules, studies, settings, formats, profiles."""
+    """List what exists: modules, hosts, places, runtimes, NPU targets and rules, studies, settings, formats, profiles."""
     from attnbench.report import listing  # noqa: PLC0415
     from attnbench.targets import target_names  # noqa: PLC0415
 

@@ -25,6 +25,7 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file: its name ends in .svg, .png or .pdf.")],
     host: Annotated[str | None, typer.Option(help="Of this host.", show_default="the only one")] = None,
     size: Annotated[str | None, typer.Option(help="At this input size HEIGHTxWIDTH.", show_default="the only one")] = None,
+    runtime: Annotated[str | None, typer.Option(help="As this runtime ran it.", show_default="the only one")] = None,
     place: Annotated[list[str] | None, typer.Option(help="Only these places: names or globs.", show_default="all")] = None,
     module: Annotated[list[str] | None, typer.Option(help="Only these modules: names or globs.", show_default="all")] = None,
     variant: Annotated[str | None, typer.Option(help="The variant of a trend.", show_default="all")] = None,
@@ -42,6 +43,7 @@ def plot(
     if kind == "trend":
         drawn = trend_picture(Path(run), metric, host=host, size=size, variant=variant)
     else:
-        drawn = picture(stored_run(run, results), kind, host=host, size=size, place=place or (), module=module or ())
+        where = {"host": host, "size": size, "runtime": runtime}
+        drawn = picture(stored_run(run, results), kind, **where, place=place or (), module=module or ())
     drawn.save(output)
     typer.echo(f"wrote {output}")

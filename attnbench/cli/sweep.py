@@ -62,6 +62,7 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
         "attnbench sweep --module se --module cbam --place encoder.layer3 --size 384x640",
         "attnbench sweep --host resnet50 --module all --place stage-ends --size 224x224 --quick --dry-run",
         "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
+        "attnbench sweep quick --runtime onnxruntime,openvino",
     ),
 )
 def sweep(
@@ -104,14 +105,20 @@ def sweep(
         typer.Option(metavar="METRIC:THRESHOLD,...", help="By which --resolve compares.", show_default="that of compare"),
     ] = None,
     threads: Annotated[str | None, setting("threads", "Absolute latency also at these thread counts: 1,2.")] = None,
+    deadline: Annotated[str | None, setting("deadline", "Share of runs within a latency like 33ms.", default="none")] = None,
     memory: Annotated[
         bool | None, setting("memory", "Measure the peak of memory.", default="where the static one changes")
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(help="What runs it, of: attnbench list runtimes.", show_default="the study's, or onnxruntime"),
     ] = None,
     provider: Annotated[str | None, setting("provider")] = None,
     optimization: Annotated[
         str | None, setting("optimization", "Graph optimisation: all, layout, extended, basic, none.")
     ] = None,
     seed: Annotated[int | None, setting("seed")] = None,
+    inputs: Annotated[str | None, setting("inputs", default="normal noise")] = None,
     timeout: Annotated[float | None, setting("timeout_seconds", "Seconds after which a step is killed.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the exporter's graph as it is.")] = False,
     on: Annotated[
@@ -163,15 +170,17 @@ def sweep(
         "screen": True if screen or budget is not None else None,
         "threads": _threads(threads),
         "memory": memory,
+        "deadline": deadline,
         "provider": provider,
         "optimization": optimization,
         "seed": seed,
+        "inputs": inputs,
         "timeout_seconds": timeout,
         "canonical": False if raw else None,
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
-    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch)
+    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch, runtime)
     asked = {**usual_settings(on or ""), **{k: v for k, v in overrides.items() if v is not None}}
     plan = planning.plan(data, quick=quick, overrides=asked)
     if shard is not None:

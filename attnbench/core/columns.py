@@ -7,6 +7,7 @@ FACTS = (
     Column("variant", "modules by place; baseline is the host alone", "fact"),
     Column("size", "input height x width in pixels", "fact"),
     Column("batch", "batch size", "fact", whole=True),
+    Column("runtime", "what ran it", "fact"),
     Column("status", "ok, refused (the module cannot stand there), skipped (not run on purpose) or failed", "fact"),
     Column("reason", "why a case is not ok: stage and message", "fact"),
     Column("uncounted_ops", "ops that no counter knows, by name", "fact"),

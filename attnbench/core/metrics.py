@@ -13,7 +13,7 @@ from typing import Literal
 from attnbench.core.records import Measurement
 from attnbench.core.statistics import Estimate
 
-BASELINE_TIME, CORE = "the baseline's time", "a core's time"
+BASELINE_TIME, CORE, RUNS = "the baseline's time", "a core's time", "all runs"
 """What shares are shares of."""
 
 Part = Literal["value", "low", "high", "delta", "delta_pct", "of_baseline", "samples", "note", "derived", "fact"]
@@ -100,6 +100,12 @@ _TABLE = (
     )),
     Metric("latency_p90", "s", label="latency p90", summary_of="latency", per="threads", series=True, columns=(
         Column("latency_p90_ms", "90th percentile of the same runs"),
+    )),
+    Metric("latency_p99", "s", label="latency p99", summary_of="latency", per="threads", columns=(
+        Column("latency_p99_ms", "99th percentile of the same runs, where there are 100 or more"),
+    )),
+    Metric("within_deadline", better="higher", label="within the deadline", share_of=RUNS, columns=(
+        Column("within_deadline_pct", "share of the same runs that ended within the study's deadline"),
     )),
     Metric("params", exact=True, label="params", gate=True, series=True, drawn="log", columns=(
         Column("params", "parameters", claim="params", whole=True),

@@ -22,7 +22,8 @@ class Protocol(Strict, frozen=True):
 
     ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
     level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
-    orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
+    orders. ``inputs`` is a folder of the user's own inputs; a run's header has its name and a hash of what it holds.
+    ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
     """
 
     warmup: Times = 3
@@ -31,6 +32,7 @@ class Protocol(Strict, frozen=True):
     optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     canonical: bool = True
+    inputs: str = ""
 
 
 class Effort(Strict, frozen=True):
@@ -41,8 +43,9 @@ class Effort(Strict, frozen=True):
     unless it is asked for ``alone``. ``crosscheck`` interleaved pairs at most, of a baseline and one such graph, are held
     against the sum of its cases' overheads. ``rounds`` pairs are taken of a case alone, spread over its first ``processes``
     replicates. With ``screen`` each case gets two replicates, and the others only where they may change a decision.
-    ``memory`` has the peak of one inference measured, or only where the static one has changed from the baseline's. One
-    timing step stops early after ``step_seconds`` once it has its smallest sample, and is killed after ``timeout_seconds``.
+    ``memory`` has the peak of one inference measured, or only where the static one has changed from the baseline's. With a
+    ``deadline`` each case has absolute latencies of its own. One timing step stops early after ``step_seconds`` once it has
+    its smallest sample, and is killed after ``timeout_seconds``.
     """
 
     processes: AtLeastOne = 5
@@ -54,6 +57,7 @@ class Effort(Strict, frozen=True):
     crosscheck: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     memory: bool | Literal["changed"] = "changed"
+    deadline: str = ""
     step_seconds: Seconds = 60.0
     timeout_seconds: Seconds = 600.0
 
@@ -65,6 +69,7 @@ MEANINGS = {
     "optimization": "its level of graph optimisation: all, layout, extended, basic, none",
     "seed": "of weights, inputs and orders",
     "canonical": "the canonicalising pass over the exporter's graph",
+    "inputs": "a folder of .npy files or images that the runs are fed in turn; normal noise without",
     "processes": "fresh timing processes a case (replicates), at least",
     "max_processes": "the same at most: the budget for the precision",
     "precision": "wanted half width of the interval: points, % of the figure, or the larger of both",
@@ -74,6 +79,7 @@ MEANINGS = {
     "crosscheck": "pairs at most of the baseline and a graph with many cases, on the clock",
     "rounds": "interleaved pairs of the case itself and its baseline",
     "memory": "measure the peak of memory: always, never, or where the static peak changed",
+    "deadline": "a latency like 33ms: the share of runs within it is told, of each case from runs of its own",
     "step_seconds": "a timing step stops early after this long, once it has its smallest sample",
     "timeout_seconds": "a timing step is killed after this long",
 }

@@ -76,6 +76,16 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * _DURATION_UNITS[found[2]]
 
 
+@cache
+def parse_deadline(text: str) -> float:
+    """Seconds of a latency that is allowed, like ``33ms``; infinite for nothing. Raises ``InputError`` for anything else."""
+    message = f"deadline '{text}' is not understood: write it like 33ms or 0.1s"
+    found = parse_quantity(text, "time", otherwise=message).value if text else math.inf
+    if not found:
+        raise InputError(message)
+    return found
+
+
 class Precision(NamedTuple):
     """How narrow an overhead's interval is wanted: half a width in percentage points, and as a share of the overhead."""
 

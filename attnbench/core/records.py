@@ -18,6 +18,9 @@ from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
 
+DEFAULT_RUNTIME = "onnxruntime"
+"""What ran the cases of files that do not say."""
+
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
 Level = Literal["supported", "constrained", "efficiency", "fallback", "unknown", "refused"]
@@ -40,6 +43,7 @@ class Case:
     variant: str
     size: str
     batch: int = 1
+    runtime: str = DEFAULT_RUNTIME
 
     @property
     def is_baseline(self) -> bool:
@@ -49,13 +53,23 @@ class Case:
     @property
     def baseline(self) -> "Case":
         """The case that this one's overhead is counted from."""
-        return Case(self.host, BASELINE, self.size, self.batch)
+        return Case(self.host, BASELINE, self.size, self.batch, self.runtime)
 
     @property
     def label(self) -> str:
         """The case in one line, as the tables and ``explain`` name it."""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
-        return f"{self.host} {self.size}{batch} {self.variant}"
+        runtime = f" {self.runtime}" if self.runtime != DEFAULT_RUNTIME else ""
+        return f"{self.host} {self.size}{batch}{runtime} {self.variant}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The case as JSON values; the runtime is left out where it is the one of files that do not say."""
+        return {key: value for key, value in asdict(self).items() if key != "runtime" or value != DEFAULT_RUNTIME}
+
+    @property
+    def where(self) -> str:
+        """What all cases of one baseline are about, for headings."""
+        return f"{self.host} at {self.size}" + (f" on {self.runtime}" if self.runtime != DEFAULT_RUNTIME else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +196,8 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values; fields that hold nothing are left out."""
-        return {name: value for name, value in asdict(self).items() if value not in ((), {}, None, 0)}
+        values = {**asdict(self), "case": self.case.to_json()}
+        return {name: value for name, value in values.items() if value not in ((), {}, None, 0)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -244,7 +259,7 @@ class RunHeader:
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "cases": [case.to_json() for case in self.cases]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

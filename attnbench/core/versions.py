@@ -2,10 +2,12 @@
 
 import importlib.metadata
 
+NOT_INSTALLED = "not installed"
+
 
 def version(distribution: str) -> str:
     """An installed distribution's version, or ``not installed``."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED

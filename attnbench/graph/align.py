@@ -1,4 +1,4 @@
-"""Which executed nodes two graphs share, from the node sequences that ONNX Runtime reports of their runs.
+"""Which executed nodes two graphs share, from the node sequences that a runtime reports of their runs.
 
 The runtime fuses, renames and renumbers nodes, runs independent ones in another order, and surrounds blocked kernels with
 layout reorders that carry no prefix of ours, so names do not hold across graphs. What a node *is* (op, shapes, parameter
@@ -10,21 +10,24 @@ bytes) does, in three steps:
    activation fused into it in one graph and not in the other. They are *changed*: shared in meaning, not in time.
 
 What the variant has beside these was added, what the baseline has beside them was removed. Inserted nodes are known by
-their prefix and are never shared, whatever they look like.
+their prefix and are never shared, whatever they look like. A runtime may fold an inserted node into one of the host's, and
+say so (``originals``): that one is changed if it kept its weights and output, and else added, the host's being removed. So
+is a node of the host that stands for other nodes of the file than in the baseline.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attnbench.core.naming import is_inserted
+from attnbench.core.naming import inserted_site
 
 
 @dataclass(frozen=True)
 class ExecutedNode:
     """A node as the runtime ran it. ``inputs`` and ``outputs`` are its tensors' types and shapes, as text.
 
-    ``kind`` is its op and the shapes of its weights: what is known of it without a run.
+    ``kind`` is its op and the shapes of its weights: what is known of it without a run. ``originals`` are the nodes of the
+    file that it stands for, where the runtime tells.
     """
 
     name: str
@@ -33,6 +36,12 @@ class ExecutedNode:
     outputs: str
     parameter_bytes: int
     kind: str = ""
+    originals: tuple[str, ...] = ()
+
+    @property
+    def site(self) -> str:
+        """The site that it, or a node that it stands for, was inserted at; empty for a node of the host alone."""
+        return next(filter(None, map(inserted_site, (self.name, *self.originals))), "")
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -58,16 +67,22 @@ class Alignment:
 def align(baseline: Sequence[ExecutedNode], variant: Sequence[ExecutedNode]) -> Alignment:
     """Align two executed sequences."""
     left = list(range(len(baseline)))
-    right = [i for i, node in enumerate(variant) if not is_inserted(node.name)]
-    in_order = _longest_common([baseline[i].key for i in left], [variant[i].key for i in right])
+    hosts = {name for node in baseline for name in node.originals}
+    stands_for = hosts.intersection(name for node in variant for name in node.originals)
+    inserted = {j for j, node in enumerate(variant) if node.site}
+    folded = [j for j in sorted(inserted) if not hosts.isdisjoint(variant[j].originals)]
+    right = [j for j in range(len(variant)) if j not in inserted]
+    left_keys = [(node.key, frozenset(stands_for.intersection(node.originals))) for node in baseline]
+    right_keys = [(node.key, frozenset(stands_for.intersection(node.originals))) for node in variant]
+    in_order = _longest_common([left_keys[i] for i in left], [right_keys[j] for j in right])
     shared = [(left[i], right[j]) for i, j in in_order]
     left, right = _without(left, right, shared)
-    shared += _paired(left, right, lambda i: baseline[i].key, lambda j: variant[j].key)
+    shared += _paired(left, right, lambda i: left_keys[i], lambda j: right_keys[j])
     left, right = _without(left, right, shared)
-    changed = _paired(left, right, lambda i: baseline[i].role, lambda j: variant[j].role)
+    changed = _paired(left, sorted([*right, *folded]), lambda i: baseline[i].role, lambda j: variant[j].role)
     left, right = _without(left, right, changed)
-    inserted = {i for i, node in enumerate(variant) if is_inserted(node.name)}
-    return Alignment(tuple(sorted(shared)), tuple(changed), tuple(sorted(inserted.union(right))), tuple(left))
+    added = inserted.difference(j for _, j in changed).union(right)
+    return Alignment(tuple(sorted(shared)), tuple(changed), tuple(sorted(added)), tuple(left))
 
 
 def _without(left: Sequence[int], right: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

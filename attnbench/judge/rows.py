@@ -214,7 +214,7 @@ def _expanded(row: Row) -> float | None:
 
 
 _DERIVED: dict[str, Callable[[Row], Any]] = {
-    **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch")},
+    **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch", "runtime")},
     **{name: attrgetter(name) for name in ("agreement", "target", "npu_verdict")},
     "status": attrgetter("record.status"),
     "reason": lambda row: str(row.record.failure or ""),

@@ -28,7 +28,6 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from attnbench.core.naming import is_inserted
 from attnbench.core.records import NodeShare, Part
 from attnbench.core.statistics import quantile
 from attnbench.graph.align import Alignment, ExecutedNode, align
@@ -66,7 +65,7 @@ class Profile:
     @classmethod
     def from_result(cls, result: dict[str, Any]) -> Self:
         """The profile in a timing process's result."""
-        nodes, cost = tuple(ExecutedNode(**node) for node in result["nodes"]), result["cost"]
+        nodes, cost = tuple(map(_executed, result["nodes"])), result["cost"]
         runs = tuple(tuple(seconds - cost for seconds in run) for run in result["runs"])
         return cls(nodes, runs, tuple(map(tuple, result["edges"])), cost, result["core_share"])
 
@@ -182,7 +181,7 @@ def _impossible(panel: Profile, alignment: Alignment, *, fused: bool) -> str:
     """Why nothing can be attributed; empty where it can."""
     if not panel.nodes:
         return "no layer was timed by itself"
-    if not fused and not any(is_inserted(node.name) for node in panel.nodes):
+    if not fused and not any(node.site for node in panel.nodes):
         return "the runtime ran no inserted node by itself"
     return "" if alignment.shared else "the two graphs share no node"
 
@@ -223,9 +222,13 @@ class _Shares:
         return NodeShare(node.name, node.op, "", part, self.seconds[index], self.shares[index] / whole)
 
 
+def _executed(row: Mapping[str, Any]) -> ExecutedNode:
+    return ExecutedNode(**{**row, "originals": tuple(row.get("originals", ()))})
+
+
 def _part(node: ExecutedNode) -> Part:
     """Why an added node is there: inserted, a change of layout, or the host's own that a fusion used to hide."""
-    if is_inserted(node.name) and node.op not in RUNTIMES_OWN:
+    if node.site and node.op not in RUNTIMES_OWN:
         return "added"
     return "layout" if node.op in LAYOUT_OPS else "unfused"
 

@@ -23,6 +23,7 @@ from attnbench.measure.executor import Executor
 from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
+from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
 
 
@@ -42,6 +43,7 @@ class Bench:
     ) -> None:
         self.builders = builders
         self.protocol = plan.protocol
+        self.inputs = plan.inputs
         self.planned: dict[Case, PlannedCase] = {planned.case: planned for planned in plan.cases}
         self.sources = sources
         self.hashes = hashes
@@ -239,7 +241,8 @@ class Bench:
     def _latency(self, step: TimingStep) -> Iterator[AnyFact]:
         effort = self._effort(step.case)
         job = {"kind": "latency", "model": self.graph(step.cases), "threads": step.threads}
-        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat))["wall"]
+        tail = -(-TAIL // effort.processes) if effort.deadline else 0
+        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat, tail))["wall"]
         yield LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
     def _memory(self, step: TimingStep) -> Iterator[AnyFact]:
@@ -259,7 +262,8 @@ class Bench:
         """Do a timing job; its own seconds are the runtime's."""
         effort = self._effort(cases[0])
         done_by = self.on.time if self.on else time_in_process
-        result = done_by(timing_job({**job, **more}, self.protocol, effort), effort.timeout_seconds)
+        asked = {**job, **more, "runtime": cases[0].runtime, "inputs": self.inputs}
+        result = done_by(timing_job(asked, self.protocol, effort), effort.timeout_seconds)
         self.in_runtime += result["seconds"]
         return result
 

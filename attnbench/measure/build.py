@@ -10,7 +10,6 @@ configuration, and would then be out of date without a word.
 
 import hashlib
 import math
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -38,13 +37,14 @@ from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_b
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import kept
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
-from attnbench.measure.optimised import OptimisedNode, kinds_added, optimised_graph, write_optimised
-from attnbench.measure.session import open_session, session_options
+from attnbench.measure.optimised import kinds_added
+from attnbench.measure.session import opened
 from attnbench.modules import MODULES, Plane, rewrites_of, row_stride
 from attnbench.npu.check import Checked, check
 from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import with_substitutes
 from attnbench.npu.targets import load_target
+from attnbench.runtimes import CPU, OptimisedNode, device_of, runtime_version
 
 Occupied = Mapping[str, tuple[Spec, ...]]
 """The modules at each occupied site, in a row."""
@@ -62,7 +62,7 @@ class CaseBuilder:
     hosts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
     sites: dict[tuple[str, str, int], Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     modules: dict[tuple[Spec, int, Plane, int], Part] = field(default_factory=dict)
-    plain_graphs: dict[tuple[str, str, int], list[OptimisedNode]] = field(default_factory=dict)
+    plain_graphs: dict[Case, list[OptimisedNode]] = field(default_factory=dict)
 
     def describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         """All that is known of a case without a clock. Raises ``CaseFailure``."""
@@ -73,6 +73,7 @@ class CaseBuilder:
             "modules": {str(spec): source_hash(MODULES, spec.name) for spec in specs},
             "targets": {name: hash_of_files(name) if name.endswith(".toml") else "" for name in targets},
             "protocol": self._of_protocol("seed", "canonical", "provider", "optimization"),
+            "runtime": runtime_version(parse_spec(case.runtime).name),
         }
         began, made = time.perf_counter(), list[Built]()
 
@@ -205,7 +206,7 @@ class CaseBuilder:
             notes=tuple(dict.fromkeys(notes)),
             sites=tuple(occupied),
             # where the runtime's own graph cannot be had, or layers are gone from it, a case shares none
-            regions=regions(graph, occupied) if self.protocol.provider == "cpu" and not gone else (),
+            regions=regions(graph, occupied) if self._on_cpu(case) and not gone else (),
             kinds=kinds,
             peak=cost.activation_peak,
             need=need,
@@ -215,25 +216,23 @@ class CaseBuilder:
 
     def _kinds(self, case: Case, reference: HostReference, path: Path) -> dict[str, int]:
         """The kinds of nodes that the runtime's graph of a variant has more of than its baseline's, or fewer."""
-        if case.is_baseline or self.protocol.provider != "cpu":
+        if case.is_baseline or not self._on_cpu(case):
             return {}
-        key = (case.host, case.size, case.batch)
-        if key not in self.plain_graphs:
+        if case.baseline not in self.plain_graphs:
             baseline = self.write([(case.baseline, reference)], _short(case.baseline.label))
-            self.plain_graphs[key] = self._optimised(baseline)
-        return kinds_added(self.plain_graphs[key], self._optimised(path))
+            self.plain_graphs[case.baseline] = self._optimised(baseline, case.runtime)
+        return kinds_added(self.plain_graphs[case.baseline], self._optimised(path, case.runtime))
 
-    def _optimised(self, path: Path) -> list[OptimisedNode]:
+    def _on_cpu(self, case: Case) -> bool:
+        return device_of(case.runtime, self.protocol.provider) == CPU
+
+    def _optimised(self, path: Path, runtime: str) -> list[OptimisedNode]:
         """The runtime's own graph of a model, from a session that is not run."""
-        job = self._of_protocol("provider", "optimization")
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            options = session_options(job)
-            write_optimised(options, written := Path(folder, "optimised.onnx"))
-            try:
-                open_session(job, str(path), options)
-            except Exception as error:  # onnxruntime raises types of its own, none public
-                raise CaseFailure("session", f"ONNX Runtime does not open it: {str(error).splitlines()[0]}") from error
-            return optimised_graph(written)
+        job = {**self._of_protocol("provider", "optimization"), "runtime": runtime}
+        try:
+            return opened(job, str(path), keep="graph", scratch=str(self.folder)).graph()
+        except Exception as error:  # runtimes raise types of their own, none public
+            raise CaseFailure("session", f"{runtime} does not open it: {str(error).splitlines()[0]}") from error
 
     @staticmethod
     def _is_ours(reference: HostReference, occupied: Occupied) -> bool:

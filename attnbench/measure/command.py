@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,9 +84,9 @@ class Command:
         told = {"cpu": f"cmd:{self.text}", "system": "a system unknown", "id": found.hexdigest()[:10], "reached": PROVIDER}
         return {**dict.fromkeys(("cores", "memory_bytes", "load")), **told}
 
-    def software(self) -> dict[str, Any]:
+    def software(self, runtimes: Iterable[str] = ()) -> dict[str, Any]:
         """What the graphs are built with."""
-        return machine.software()
+        return machine.software(runtimes)
 
     def held(self, what: str, *, wait: bool, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """The lock of this machine, on which the command runs."""
@@ -98,7 +98,7 @@ class Command:
 
     def time(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Do a job by runs of the command. Raises ``CaseFailure`` at stage ``measure`` with what it ended with."""
-        kinds = {"profile": self._profile, "pairs": self._pairs, "latency": self._latency, "providers": _providers}
+        kinds = {"profile": self._profile, "pairs": self._pairs, "latency": self._latency, "devices": _devices}
         began = time.perf_counter()
         result = kinds[job["kind"]](job, timeout)
         return {**result, "seconds": time.perf_counter() - began}
@@ -150,5 +150,5 @@ class Command:
             raise CaseFailure("measure", str(why)) from error
 
 
-def _providers(job: dict[str, Any], timeout: float) -> dict[str, Any]:  # noqa: ARG001  a job like the others
-    return {"providers": [PROVIDER]}
+def _devices(job: dict[str, Any], timeout: float) -> dict[str, Any]:  # noqa: ARG001  a job like the others
+    return {"devices": [PROVIDER]}

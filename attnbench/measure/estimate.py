@@ -51,7 +51,7 @@ def _seconds(plan: Plan, bench: Bench, header: RunHeader, ledger: Ledger, baseli
     if ledger.known(baseline).ended:
         return 0.0
     effort = bench.planned[baseline].effort
-    job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1}
+    job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1, "runtime": baseline.runtime}
     there = bench.on or ThisMachine()
     wall = there.time(timing_job(job, plan.protocol, effort), effort.timeout_seconds)["wall"]
     return work_of(plan, header, ledger, baseline) * median(wall)

@@ -3,7 +3,7 @@
 Hosts and modules are always built here; what goes elsewhere is a job (plain JSON values) and the graphs that it names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class Executor(Protocol):
     def machine(self) -> dict[str, Any]:
         """The facts of ``machine.machine``, of where steps are done."""
 
-    def software(self) -> dict[str, Any]:
+    def software(self, runtimes: Iterable[str] = ()) -> dict[str, Any]:
         """The facts of ``machine.software``, with the versions of what runs there."""
 
     def held(self, what: str, *, wait: bool, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
@@ -50,9 +50,9 @@ class ThisMachine:
         """This machine."""
         return machine.machine()
 
-    def software(self) -> dict[str, Any]:
+    def software(self, runtimes: Iterable[str] = ()) -> dict[str, Any]:
         """What is installed here."""
-        return machine.software()
+        return machine.software(runtimes)
 
     def held(self, what: str, *, wait: bool, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """The lock of this machine."""

@@ -47,6 +47,7 @@ def traced(plan: Plan, planned: PlannedCase, waiting: Callable[[str], None]) -> 
 
     def profile(builder: Builder, one: PlannedCase) -> Profile:
         job = {"kind": "profile", "model": builder.write([one]), "chain": builder.chain(), "repeat": effort.repeat}
+        job["runtime"] = one.case.runtime
         return Profile.from_result(time_in_process(timing_job(job, plan.protocol, effort), effort.timeout_seconds))
 
     with measuring(f"trace of {planned.case.label}", wait=True, waiting=waiting), _builder(plan) as builder:

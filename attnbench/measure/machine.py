@@ -7,14 +7,16 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from attnbench.core.records import DEFAULT_RUNTIME
 from attnbench.core.versions import version
 from attnbench.graph import CANONICAL_PASS, EXPORTER, OPSET
 from attnbench.measure import container
+from attnbench.runtimes import runtime_version
 
 KERNEL_FLAGS = (
     "avx",
@@ -45,7 +47,7 @@ PROTOCOL = 3
 MEMORY_FACTOR = 1.35
 """Planned memory over the static peak: ONNX Runtime's planner was seen to need 60 MB where the peak is 45.6 MB."""
 
-DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx-ir", "fvcore", "numpy")
+DISTRIBUTIONS = ("torch", "onnx", DEFAULT_RUNTIME, "onnxscript", "onnx-ir", "fvcore", "numpy")
 
 
 def machine() -> dict[str, Any]:
@@ -74,13 +76,15 @@ def granted_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def software(elsewhere: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+def software(runtimes: Iterable[str] = (), elsewhere: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """Versions that decide what is exported and run; a short id of them; and the commit they ran from.
 
-    ``elsewhere`` has those of what steps run with on another machine.
+    ``runtimes`` are those that run something: each one's version stands under its name. ``elsewhere`` has those of what
+    steps run with on another machine.
     """
     versions: dict[str, Any] = {"python": platform.python_version(), "attnbench": version("attnbench")}
     versions |= {name: version(name) for name in DISTRIBUTIONS}
+    versions |= {name: runtime_version(name) for name in sorted({DEFAULT_RUNTIME, *runtimes})}
     versions |= {"exporter": EXPORTER, "opset": OPSET, "canonical_pass": CANONICAL_PASS, "protocol": PROTOCOL}
     versions |= elsewhere
     versions["code"] = _code_hash()
@@ -94,7 +98,7 @@ def _code_hash() -> str:
     """A hash of what exports, splices, times and attributes: two states of this package under one version are told apart."""
     package = Path(__file__).parents[1]
     found = hashlib.sha256()
-    for path in sorted(path for part in ("core", "graph", "measure") for path in (package / part).glob("*.py")):
+    for path in sorted(path for part in ("core", "runtimes", "graph", "measure") for path in (package / part).glob("*.py")):
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:12]
 

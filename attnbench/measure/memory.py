@@ -2,8 +2,8 @@
 
 The kernel's high-water mark of this process (``VmHWM``, reset through ``clear_refs``) less what was resident before. That
 repeats to a tenth of a megabyte where blocks go back to the system as soon as they are freed: with the malloc settings of
-``process`` in place before this process starts, and ONNX Runtime's arena and memory pattern off. With the arena on, the
-same figure jumps by 8 MB and more from process to process and can change its sign.
+``timing`` in place before this process starts, and a lean session: ONNX Runtime's arena and memory pattern off. With the
+arena on, the same figure jumps by 8 MB and more from process to process and can change its sign.
 
 Rejected: ``ru_maxrss``, which never goes down, so that a session's creation hides the inference; and ``tracemalloc``, which
 does not see the runtime's allocations.
@@ -11,17 +11,16 @@ does not see the runtime's allocations.
 
 import gc
 import json
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
-from attnbench.measure.session import feed, open_session, runs_of, session_options
+from attnbench.measure.session import feed, opened
+from attnbench.runtimes import OptimisedNode, RuntimeSession
 
 ITEM_BYTES = {"bool": 1, "int8": 1, "uint8": 1, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2, "float": 4, "int32": 4,
-              "uint32": 4, "double": 8, "int64": 8, "uint64": 8}  # fmt: skip
+              "float32": 4, "uint32": 4, "double": 8, "float64": 8, "int64": 8, "uint64": 8}  # fmt: skip
 
 
 def memory(job: dict[str, Any]) -> dict[str, Any]:
@@ -31,74 +30,44 @@ def memory(job: dict[str, Any]) -> dict[str, Any]:
     of the runtime's own optimised graph, and ``in_place_peak`` the same where ops may write over an input; both are ``None``
     where that graph does not name its nodes.
     """
-    session, created = _grown(lambda: _quiet_session(job))
+    session, created = _grown(lambda: opened(job, job["model"], lean=True))
     inputs = feed(session, job["seed"])
-    session.run(None, inputs)
-    _, ran = _grown(lambda: session.run(None, inputs))
+    session.run(inputs)
+    _, ran = _grown(lambda: session.run(inputs))
     del session
-    with tempfile.TemporaryDirectory() as folder:
-        options = _quiet_options(job)
-        options.enable_mem_reuse = False
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder, "profile"))
-        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
-        session = open_session(job, job["model"], options)
-        session.run(None, inputs)
-        _, plain = _grown(lambda: session.run(None, inputs))
-        events = json.loads(Path(session.end_profiling()).read_text())
-        static, in_place = static_peaks(Path(folder, "optimised.onnx"), events)
+    session = opened(job, job["model"], lean=True, reuse=False, keep="profile")
+    session.run(inputs)
+    _, plain = _grown(lambda: session.run(inputs))
+    static, in_place = static_peaks(session, session.graph(), session.profiled().nodes)
     return {"session_peak": created, "run_peak": ran, "plain_peak": plain, "static_peak": static, "in_place_peak": in_place}
 
 
-def static_peaks(optimised: Path, events: list[dict[str, Any]]) -> tuple[int, int] | tuple[None, None]:
-    """The live activations of an optimised graph in the order it ran, without and with ops that work in place.
+def static_peaks(
+    session: RuntimeSession, graph: Sequence[OptimisedNode], executed: Sequence[dict[str, Any]]
+) -> tuple[int, int] | tuple[None, None]:
+    """The live activations of a runtime's graph in the order it ran, without and with ops that work in place.
 
-    The graph's file says which tensors its nodes read and write, a profile in which order, and how large they are.
+    The graph says which tensors its nodes read and write, a profile in which order, and how large they are.
     """
-    import onnx_ir as ir  # noqa: PLC0415  the figures are had by now, and only this needs it
+    from attnbench.graph.liveness import IN_PLACE, Step, peak  # noqa: PLC0415  the figures are had by now
 
-    from attnbench.graph.liveness import IN_PLACE, Step, peak  # noqa: PLC0415
-
-    graph = ir.load(optimised).graph
     named = {node.name: node for node in graph}
-    executed, _ = runs_of(events)
     if any(node["name"] not in named for node in executed):
         return None, None
-    constant = {value.name for value in graph.initializers.values()}
-    sizes = {value.name: _bytes_of(_io_shape(value)) for value in graph.inputs}
+    sizes = {one.name: ITEM_BYTES[one.type] * prod(one.shape) for one in session.inputs}
     steps = []
-    for event in executed:
-        node = named[event["name"]]
-        reads = [value.name for value in node.inputs if value is not None and value.name not in constant]
-        writes = [value.name for value in node.outputs if value.name]
-        sizes |= dict(zip(writes, map(_bytes_of, json.loads(event["outputs"])), strict=False))
-        steps.append(Step(node.op_type, reads, writes))
-    ends = [value.name for value in graph.inputs], [value.name for value in graph.outputs]
+    for row in executed:
+        node = named[row["name"]]
+        sizes |= dict(zip(node.writes, map(_bytes_of, json.loads(row["outputs"])), strict=False))
+        steps.append(Step(node.kind.partition(" ")[0], node.reads, node.writes))
+    ends = [one.name for one in session.inputs], list(session.outputs)
     return peak(steps, *ends, sizes), peak(steps, *ends, sizes, IN_PLACE)
-
-
-def _io_shape(value: Any) -> dict[str, list[int]]:
-    return {value.dtype.name.lower(): list(value.shape)}
 
 
 def _bytes_of(tensor: dict[str, list[int]]) -> int:
     """Bytes of a tensor as the profile describes it: its type's name and its shape."""
     ((kind, shape),) = tensor.items()
-    size = ITEM_BYTES[kind]
-    for length in shape:
-        size *= length
-    return size
-
-
-def _quiet_options(job: dict[str, Any]) -> ort.SessionOptions:
-    options = session_options(job)
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    return options
-
-
-def _quiet_session(job: dict[str, Any]) -> ort.InferenceSession:
-    return open_session(job, job["model"], _quiet_options(job))
+    return ITEM_BYTES[kind] * prod(shape)
 
 
 def _grown(action: Callable[[], Any]) -> tuple[Any, int]:

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from attnbench.core.naming import inserted_site, is_inserted
 from attnbench.graph.align import Alignment, ExecutedNode
 
 FAR = 1_000_000
@@ -32,7 +31,7 @@ NOWHERE = Nearest(FAR, ("",))
 
 def nearest_sites(nodes: Sequence[ExecutedNode], edges: Edges) -> dict[int, Nearest]:
     """The nearest occupied sites of each node; in the order of execution where the runtime's graph is not known."""
-    inserted = {index: inserted_site(node.name) for index, node in enumerate(nodes) if is_inserted(node.name)}
+    inserted = {index: node.site for index, node in enumerate(nodes) if node.site}
     if not inserted:
         return dict.fromkeys(range(len(nodes)), NOWHERE)
     found = _spread({index: Nearest(0, (site,)) for index, site in inserted.items()}, edges) if edges else {}

@@ -19,12 +19,13 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from attnbench.core.grammar import parse_variant
+from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, RunHeader
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
 from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
+from attnbench.runtimes import CPU, device_of, told
 from attnbench.study.plan import Plan, PlannedCase
 
 StepKind = Literal["build", "profile", "repeat", "pairs", "crosscheck", "latency", "memory"]
@@ -230,7 +231,7 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
     if pair_rounds(effort, number):
         yield TimingStep("pairs", (case,), number)
     for threads in protocol.threads:
-        asked = case.is_baseline or (number == 0 and (effort.alone or len(protocol.threads) > 1))
+        asked = case.is_baseline or bool(effort.deadline) or (number == 0 and (effort.alone or len(protocol.threads) > 1))
         if (threads != 1 or not effort.rounds) and asked:
             yield TimingStep("latency", (case,), number, threads)
     if number == 0 and _memory_is_wanted(protocol, planned, ledger):
@@ -238,12 +239,13 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
 
 
 def _memory_is_wanted(protocol: Protocol, planned: PlannedCase, ledger: Ledger) -> bool:
-    """Whether a case's peak of memory is measured; another provider may keep its tensors elsewhere."""
+    """Whether a case's peak of memory is measured: where the runtime gives back what it took, and on the CPU alone."""
     case, wanted = planned.case, planned.effort.memory
     built = [ledger.known(one).built for one in (case, case.baseline)]
     peaks = {one.figure("activation_peak") for one in built if one is not None}
     asked = wanted is True or (wanted == "changed" and (case.is_baseline or len(peaks) > 1))
-    return asked and protocol.provider == "cpu"
+    on_cpu = device_of(case.runtime, protocol.provider) == CPU
+    return asked and on_cpu and bool(told(parse_spec(case.runtime).name, "memory"))
 
 
 def _step_of(fact: AnyFact) -> TimingStep | None:

@@ -128,9 +128,9 @@ class Board:
         """What the board says of itself."""
         return {**self.told["machine"], "reached": "ssh"}
 
-    def software(self) -> dict[str, Any]:
+    def software(self, runtimes: Iterable[str] = ()) -> dict[str, Any]:
         """What is built with here, and the board's Python, runtime and numpy."""
-        return machine.software(self.told["versions"])
+        return machine.software(runtimes, self.told["versions"])
 
     def held(self, what: str, *, wait: bool, waiting: Callable[[str], None]) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing: each step holds the board's lock."""

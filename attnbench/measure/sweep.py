@@ -21,10 +21,10 @@ from msgspec import structs
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.naming import slug
-from attnbench.core.records import Case, Run, RunHeader
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run, RunHeader
 from attnbench.core.scratch import scratch
 from attnbench.core.sources import source_hash
-from attnbench.core.versions import version
+from attnbench.core.versions import NOT_INSTALLED, version
 from attnbench.hosts import HOSTS
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
@@ -39,9 +39,10 @@ from attnbench.runs.fold import replicates, summarise, untried
 from attnbench.runs.headers import SCHEMA, could_begin
 from attnbench.runs.store import RUN_FILE, RunFile, RunWriter, find_unfinished, load_run, open_run, read_run_file
 from attnbench.runs.uncertainty import RUN_TO_RUN
+from attnbench.runtimes import CPU, device_of
 from attnbench.study.plan import Plan, PlannedCase
 
-PROVIDERS_SECONDS = 60.0
+DEVICES_SECONDS = 60.0
 
 CASES_A_BUILDER = 6
 """Cases that are worth the start of one more building process, which loads torch."""
@@ -73,7 +74,7 @@ def run_plan(
     began = time.monotonic()
     there = on or ThisMachine()
     _check_threads(plan, there)
-    _check_provider(plan, there)
+    _check_runtimes(plan, there)
     asked = make_header(plan, on)
     known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
@@ -181,7 +182,7 @@ def make_header(plan: Plan, on: Executor | None = None) -> RunHeader:
     The study's fingerprint is that of all its cases: shards that have it in common may be merged.
     """
     there = on or ThisMachine()
-    here, software = there.machine(), there.software()
+    here, software = there.machine(), there.software(runtimes_of(plan))
     ids = {"machine": here["id"], "software": software["id"]}
     whole = plan.whole or plan.cases
     study = {
@@ -232,15 +233,26 @@ def _check_threads(plan: Plan, there: Executor) -> None:
         )
 
 
-def _check_provider(plan: Plan, there: Executor) -> None:
-    """Raise ``UnknownName`` for an execution provider that the installed runtime lacks, before anything is measured."""
-    asked = plan.protocol.provider
-    if asked == "cpu":
-        return
-    installed = there.time({"kind": "providers"}, PROVIDERS_SECONDS)["providers"]
-    if asked not in installed:
-        hint = "another build of onnxruntime may have it"
-        raise UnknownName("execution provider of the installed onnxruntime", asked, installed, hint)
+def runtimes_of(plan: Plan) -> list[str]:
+    """The names of the runtimes that a plan's cases run in."""
+    return list(dict.fromkeys(parse_spec(planned.case.runtime).name for planned in plan.cases))
+
+
+def _check_runtimes(plan: Plan, there: Executor) -> None:
+    """Raise ``InputError`` for a runtime, or a device of one, that is not installed, before anything is measured."""
+    installed = there.software(runtimes_of(plan))
+    for runtime in dict.fromkeys(planned.case.runtime for planned in plan.cases):
+        name, device = parse_spec(runtime).name, device_of(runtime, plan.protocol.provider)
+        if installed[name] == NOT_INSTALLED:
+            raise InputError(f"runtime '{name}' is not installed: pip install 'attnbench[{name}]'")
+        if device == CPU:
+            continue
+        found = there.time({"kind": "devices", "runtime": name}, DEVICES_SECONDS)["devices"]
+        if name == DEFAULT_RUNTIME and device not in found:
+            hint = "another build of onnxruntime may have it"
+            raise UnknownName("execution provider of the installed onnxruntime", device, found, hint)
+        if device not in {*found, *(one.partition(".")[0] for one in found)}:
+            raise UnknownName(f"device of {name} on this machine", device, found)
 
 
 def new_folder(results: Path, name: str) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from attnbench.core.metrics import METRICS, SERIES, Metric
-from attnbench.core.records import Case, Run
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
 from attnbench.report import ReportFormat
 from attnbench.report.series import SeriesFigure, figures, nano_scale
 
@@ -32,6 +32,8 @@ def benchmark(case: Case, threads: int) -> str:
     parts = {"host": case.host, "size": case.size, "variant": case.variant}
     if case.batch != 1:
         parts["batch"] = str(case.batch)
+    if case.runtime != DEFAULT_RUNTIME:
+        parts["runtime"] = case.runtime
     return "BenchmarkCase" + "".join(f"/{key}={_safe(value)}" for key, value in parts.items()) + f"-{threads}"
 
 

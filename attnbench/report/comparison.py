@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attnbench.core.records import RunHeader
+from attnbench.core.grammar import parse_spec
+from attnbench.core.records import DEFAULT_RUNTIME, RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
 from attnbench.report.answer import Answer, Figure
@@ -48,6 +49,7 @@ COLUMNS = {
     "fails": "entries of --fail-on that it is a regression by",
     "threshold": "the change that counts, in the unit of the change",
     "more": "replicates more that would resolve it, where it is unresolved",
+    "runtime": "what ran it",
 }
 """Of the CSV and of the JSON's rows; new ones come at the end."""
 
@@ -68,7 +70,15 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
         "figures": Counter(row.verdict or "told" for row in found.rows),
         "not_compared": found.not_compared,
         "missing": [
-            {"host": c.host, "size": c.size, "batch": c.batch, "variant": c.variant, "metric": metric, "why": why}
+            {
+                "host": c.host,
+                "size": c.size,
+                "batch": c.batch,
+                "runtime": c.runtime,
+                "variant": c.variant,
+                "metric": metric,
+                "why": why,
+            }
             for c, metric, why in found.missing
         ],
         "unresolved": len(found.unresolved),
@@ -89,7 +99,7 @@ def _figures_of(found: Comparison) -> Iterator[Figure]:
 
 def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
     """The tables with their titles, in the order of their weight; empty ones are left out."""
-    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch"))
+    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime"))
     rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
     unlike: list[ComparisonRow] = []
     for row in found.rows:
@@ -164,7 +174,7 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     values = (
         case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
         row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails), _scaled(row.threshold, scale),
-        row.more.text if row.more and row.verdict == "unresolved" else None,
+        row.more.text if row.more and row.verdict == "unresolved" else None, case.runtime,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -175,6 +185,7 @@ def _scaled(value: float | str | None, scale: float) -> float | str | None:
 
 def _header(header: RunHeader) -> Mapping[str, Any]:
     software = header.software
+    runtimes = dict.fromkeys((DEFAULT_RUNTIME, *(parse_spec(case.runtime).name for case in header.cases)))
     return {
         "started": header.started,
         "study": header.study.get("name"),
@@ -182,5 +193,5 @@ def _header(header: RunHeader) -> Mapping[str, Any]:
         "commit": software.get("commit"),
         "commit_time": software.get("commit_time"),
         "machine": {"id": header.machine.get("id"), "cpu": header.machine.get("cpu")},
-        "software": {name: software.get(name) for name in ("torch", "onnxruntime", "opset", "canonical_pass", "protocol")},
+        "software": {name: software.get(name) for name in ("torch", *runtimes, "opset", "canonical_pass", "protocol")},
     }

@@ -48,7 +48,7 @@ def render(run: Run) -> str:
     claims = _claims(run)
     for record in run.records:
         case = record.case
-        suite = suites.setdefault(Case(case.host, "", case.size, case.batch).label.strip(), {})
+        suite = suites.setdefault(Case(case.host, "", case.size, case.batch, case.runtime).label.strip(), {})
         suite[case] = list(_numbered([*_tests(record, run.header.study.get("targets", [])), *claims.get(case, [])]))
     root = ET.Element("testsuites")
     for number, (name, cases) in enumerate(suites.items()):

@@ -8,7 +8,7 @@ Rules: https://ctan.org/pkg/booktabs. Every character that LaTeX gives a meaning
 import re
 from collections.abc import Iterable, Iterator
 
-from attnbench.core.records import Run
+from attnbench.core.records import Case, Run
 from attnbench.judge.rows import Row, rows_of
 from attnbench.report import ReportFormat
 from attnbench.report.table import Table
@@ -54,15 +54,15 @@ def _lines(run: Run) -> Iterator[str]:
     header = run.header
     yield r"% needs \usepackage{booktabs}"
     yield _comment(f"attnbench {header.attnbench}, run of {header.started} on {header.machine.get('cpu', 'unknown CPU')}")
-    parts: dict[tuple[str, str, str], list[Row]] = {}
+    parts: dict[tuple[Case, str], list[Row]] = {}
     for row in rows_of(run):
-        parts.setdefault((row.case.host, row.case.size, row.target), []).append(row)
+        parts.setdefault((row.case.baseline, row.target), []).append(row)
     if not parts:
         yield "% the run has no case yet"
-    for (host, size, target), part in parts.items():
+    for (baseline, target), part in parts.items():
         judged = f", NPU target {target}" if target else ""
         yield ""
-        yield _comment(f"{host} at {size}{judged}; overhead with its 95 % interval, the rest beyond the baseline")
+        yield _comment(f"{baseline.where}{judged}; overhead with its 95 % interval, the rest beyond the baseline")
         yield from _table(cases_table(part))
 
 

@@ -12,6 +12,7 @@ from attnbench.modules import MODULES
 from attnbench.profiles import PROFILES
 from attnbench.report import FORMATS
 from attnbench.report.table import Table
+from attnbench.runtimes import RUNTIMES, runtime_version, told
 from attnbench.study.file import packaged_studies, read_study
 from attnbench.targets import read_target, target_names, target_path, usable
 from attnbench.targets import without_table as untold
@@ -61,6 +62,21 @@ def _tensors(path: str) -> Table:
 
     shapes = tensors(parse(read_host_file(path)))
     return Table.of({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
+
+
+def runtimes() -> Table:
+    """What graphs can be run and profiled by, with the installed version, and what a row of the profile means."""
+    return Table.of(
+        {
+            "runtime": name,
+            "what it is": told(name, "summary"),
+            "version": runtime_version(name),
+            "options": _options(told(name, "options"), {}),
+            "a row of its profile": told(name, "rows"),
+            "memory": "measured" if told(name, "memory") else "not measured",
+        }
+        for name in RUNTIMES.names()
+    ).keyed("runtime", minor=("memory", "a row of its profile"))
 
 
 def targets() -> Table:

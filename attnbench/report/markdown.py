@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attnbench.core.records import Run
+from attnbench.core.grammar import parse_spec
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
 from attnbench.core.units import MISSING, bytes_text, seconds_text
 from attnbench.judge.claims import ABOUT
 from attnbench.judge.rows import Row, rows_of
 from attnbench.judge.verdicts import SYSTEMATIC_POINTS, SYSTEMATIC_RELATIVE
 from attnbench.report import ReportFormat, claims, npu, tables, trust
 from attnbench.report.answer import sections_text
+from attnbench.report.parts import SIDE_BY_SIDE, by_runtime, of_runtime, runtimes_of
 from attnbench.report.table import Section, markdown_text
 
 HOW_TO_READ = " ".join(
@@ -57,17 +59,22 @@ def tables_of(run: Run) -> Iterator[Section]:
     yield Section("Where the time goes", table=tables.ingredients(run))
     yield Section("Memory of one inference", table=trust.memory(run))
     yield Section("Latency by threads", table=trust.threads(rows))
-    parts: dict[tuple[str, str], list[Row]] = {}
+    yield Section("Latency and the deadline", table=trust.deadline(rows))
+    if beside := by_runtime(run):
+        yield Section("Runtimes side by side", SIDE_BY_SIDE, beside)
+    parts: dict[Case, list[Row]] = {}
     for row in rows:
-        parts.setdefault((row.case.host, row.case.size), []).append(row)
-    for (host, size), part in parts.items():
-        yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, part))
-        if run.header.study.get("targets"):
-            yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, part))
-    yield Section("Modules by NPU target, in cases", table=npu.by_target(run))
-    yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(run))
-    yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(run))
-    yield Section("Deployment checklist", table=tables.checklist(run))
+        parts.setdefault(row.case.baseline, []).append(row)
+    once = runtimes_of(run)[:1]  # what is read off a graph does not ask what runs it
+    first = of_runtime(run, *once) if once else run
+    for baseline, part in parts.items():
+        yield Section(f"Overhead in % of {baseline.where}", table=tables.matrix(run, part))
+        if [baseline.runtime] == once and run.header.study.get("targets"):
+            yield Section(f"NPU verdicts, {baseline.where}", table=tables.npu_matrix(run, part))
+    yield Section("Modules by NPU target, in cases", table=npu.by_target(first))
+    yield Section("Ops on which two profiles of a vendor differ", table=npu.disputed(first))
+    yield Section("Ops that are refused or unknown, by module", table=npu.refused_ops(first))
+    yield Section("Deployment checklist", table=tables.checklist(first))
     yield Section("Cases whose interval is wider than asked", table=trust.imprecise(rows))
     yield Section("Cases whose two clocks disagree", table=trust.disagreements(rows))
     if pooled := trust.pooled(rows):
@@ -87,8 +94,10 @@ def machine_text(run: Run) -> str:
     spent = {stage: sum(record.seconds.get(stage, 0.0) for record in run.records) for stage in ("build", "lint", "ort")}
     rest = sum(record.seconds.get("total", 0.0) for record in run.records) - sum(spent.values())
     protocol, effort = (
-        ", ".join(f"{key} {value}" for key, value in asked.items()) for asked in (header.protocol, header.effort)
+        ", ".join(f"{key} {value}" for key, value in asked.items() if value != "")
+        for asked in (header.protocol, header.effort)
     )
+    runtime = "ONNX Runtime" if runtimes_of(run) in ([], [DEFAULT_RUNTIME]) else "runtimes"
     commit = f", commit {header.software['commit']}" if header.software.get("commit") else ""
     lines = (
         f"Run of {header.started} with attnbench {header.attnbench}{commit};",
@@ -96,12 +105,12 @@ def machine_text(run: Run) -> str:
         f"\n- Machine: {machine['cpu']}, {machine['cores']} cores granted, {memory},",
         f"{machine['system']}, load {machine['load']} at the start (id {machine['id']}){_limits(header.machine)}",
         f"\n- Software: Python {software['python']}, torch {software['torch']}, onnx {software['onnx']},",
-        f"onnxruntime {software['onnxruntime']}, {software['exporter']}, opset {software['opset']},",
+        f"{_runtimes(run)}, {software['exporter']}, opset {software['opset']},",
         f"canonical pass {software['canonical_pass']}, protocol {software.get('protocol', 1)} (id {software['id']})",
         f"\n- Protocol: {protocol}",
         f"\n- Effort, unless a case asks for another: {effort}",
         f"\n- Time: building {seconds_text(spent['build'])}, checking {seconds_text(spent['lint'])},",
-        f"in ONNX Runtime {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
+        f"in {runtime} {seconds_text(spent['ort'])}, process starts and the rest {seconds_text(rest)}",
     )
     return ("- " + " ".join(lines)).replace(" \n", "\n")
 
@@ -109,6 +118,12 @@ def machine_text(run: Run) -> str:
 def _told(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Facts of a header; what an older or a mended one lacks is missing."""
     return defaultdict(lambda: MISSING, {key: value for key, value in facts.items() if value is not None})
+
+
+def _runtimes(run: Run) -> str:
+    """The runtimes with their versions."""
+    names = dict.fromkeys((DEFAULT_RUNTIME, *(parse_spec(runtime).name for runtime in runtimes_of(run))))
+    return ", ".join(f"{name} {run.header.software.get(name, MISSING)}" for name in names)
 
 
 def _limits(machine: Mapping[str, Any]) -> str:

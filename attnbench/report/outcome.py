@@ -30,7 +30,7 @@ def found(run: Run) -> Iterator[str]:
 
 def _overheads(baseline: Case, host: Row | None, variants: Sequence[Row]) -> str:
     latency = host.number("latency_median_ms") if host else None
-    text = f"{baseline.host} at {baseline.size}" + (f" takes {fixed(latency, 1)} ms" if latency is not None else "")
+    text = baseline.where + (f" takes {fixed(latency, 1)} ms" if latency is not None else "")
     told = sorted((value, row.case.variant) for row in variants if (value := row.number("overhead_pct")) is not None)
     if told:
         cheapest, dearest = (f"{significant(value, 2)} % ({variant})" for value, variant in (told[0], told[-1]))
@@ -82,7 +82,7 @@ def _wide(run: Run, rows: Sequence[Row]) -> Iterator[str]:
 
 def next_command(run: Run, where: str) -> str:
     """What to ask of the run now: which of several variants to take, or what the only one is made of; empty for neither."""
-    costs = {r.case.variant: value for r in run.records if (value := r.value("overhead")) is not None}
+    costs = [r.case.variant for r in run.records if r.value("overhead") is not None]
     if len(costs) == 1:
         return shlex.join(["attnbench", "explain", where, *costs])
     targets = run.header.study.get("targets", ())

@@ -13,6 +13,7 @@ from attnbench.judge.recommend import Requirements, recommend
 from attnbench.report.charts import bars, choices, heatmap
 from attnbench.report.charts.drawing import Picture
 from attnbench.report.charts.theme import Spec
+from attnbench.report.parts import RunPart, parts_of, runtimes_of
 
 DRAWN: dict[str, Callable[[Run, str, str], Spec]] = {
     "heatmap": heatmap.heatmap,
@@ -33,6 +34,7 @@ def picture(
     *,
     host: str | None = None,
     size: str | None = None,
+    runtime: str | None = None,
     place: Sequence[str] = (),
     module: Sequence[str] = (),
 ) -> Picture:
@@ -42,8 +44,8 @@ def picture(
     """
     if kind not in DRAWN:
         raise UnknownName("chart of a run", kind, DRAWN)
-    narrowed = _narrowed(run, place, module)
-    spec = DRAWN[kind](narrowed, *_place(run, host, normal_size(size) if size else None))
+    part = _place(run, host, normal_size(size) if size else None, runtime)
+    spec = DRAWN[kind](_narrowed(part.run, place, module), part.host, part.size)
     if not spec["data"]["values"]:
         raise InputError(
             f"{kind}: the run has no case to draw{' at these places, with these modules' if place or module else ''}"
@@ -67,14 +69,15 @@ def trend_picture(
     return Picture(trend(found, drawable[0]))
 
 
-def _place(run: Run, host: str | None, size: str | None) -> tuple[str, str]:
-    found = list(dict.fromkeys((case.host, case.size) for case in run.header.cases))
-    for at, (key, wanted) in enumerate((("host", host), ("size", size))):
-        if wanted and wanted not in (names := {one[at] for one in found}):
+def _place(run: Run, host: str | None, size: str | None, runtime: str | None) -> RunPart:
+    left = parts_of(run)
+    for key, wanted in (("host", host), ("size", size), ("runtime", runtime)):
+        if wanted and wanted not in (names := [getattr(one, key) for one in left]):
             raise UnknownName(f"{key} of this run", wanted, names)
-    left = [one for one in found if host in (None, one[0]) and size in (None, one[1])]
+        left = [one for one in left if wanted in (None, getattr(one, key))]
     if len(left) != 1:
-        raise InputError(f"the run has {', '.join(' at '.join(one) for one in left)}: choose one by --host and --size")
+        more = ", --size and --runtime" if len(runtimes_of(run)) > 1 else " and --size"
+        raise InputError(f"the run has {', '.join(one.title for one in left)}: choose one by --host{more}")
     return left[0]
 
 
@@ -104,7 +107,7 @@ def glance(run: Run) -> str:
     told = f"{cases} on {header.machine.get('cpu', MISSING)}, {header.started}"
     head = Markup("<p><strong>{}</strong><br>{}</p>").format(header.title, told)
     shown = []
-    for group in dict.fromkeys((case.host, case.size) for case in header.cases):
-        specs = (draw(run, *group) for draw in (heatmap.heatmap, bars.overheads))
+    for part in parts_of(run):
+        specs = (draw(*part) for draw in (heatmap.heatmap, bars.overheads))
         shown += [Picture(spec).svg() for spec in specs if spec["data"]["values"]][:1]
     return f"{head}{''.join(shown)}"

@@ -1,6 +1,7 @@
 """A recommendation as tables: what is left by rank, what fell out and why; for a reader, and unrounded for a program."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from attnbench.core.records import Case
@@ -8,6 +9,7 @@ from attnbench.core.units import MISSING, count, fixed, scaled, significant, wit
 from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report import gains
 from attnbench.report.answer import Answer, Figure
+from attnbench.report.parts import RunPart, parts_of
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
 SCHEMA = 1
@@ -42,6 +44,7 @@ COLUMNS = {
     "beyond_budget_ms_high": "the same of the upper end",
     "remarks": "what else a reader should know",
     **gains.COLUMNS,
+    "runtime": "what ran it",
 }
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
@@ -79,8 +82,17 @@ def _figures(found: Recommendation) -> Iterator[Figure]:
     from attnbench.report.charts import gains as published  # noqa: PLC0415
 
     draw = published.gains if found.asked.published else choices.pareto
-    for host, size in dict.fromkeys((one.case.host, one.case.size) for one in found.left):
-        yield Figure(draw(found, host, size))
+    for part in parts_of(found.run):
+        own = of_part(found, part)
+        if any((one.case.host, one.case.size) == (part.host, part.size) for one in own.left):
+            yield Figure(draw(own, part.host, part.size))
+
+
+def of_part(found: Recommendation, part: RunPart) -> Recommendation:
+    """What is left and what fell out in one part of the run."""
+    kept = {record.case for record in part.run.records}
+    left, fallen = (tuple(one for one in of if one.case in kept) for of in (found.left, found.fallen))
+    return replace(found, run=part.run, left=left, fallen=fallen)
 
 
 def ranking(found: Recommendation) -> Table:
@@ -129,7 +141,7 @@ def _row(one: Candidate) -> dict[str, Any]:
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
         list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
         _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
-        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains),
+        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains), case.runtime,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -17,11 +17,13 @@ BAR = 12
 
 
 def baselines(rows: Sequence[Row]) -> Table:
-    """The hosts as they are: one row a host and size."""
+    """The hosts as they are: one row a host, size and runtime."""
+    runtime = places((row.case for row in rows), keys=("runtime",))
     return Table.of(
         {
             "host": row.case.host,
             "size": row.case.size,
+            **runtime(row.case),
             "params (M)": scaled(row.number("params"), 1e6, 3),
             "MACs (G)": scaled(row.number("macs"), 1e9, 3),
             "activation peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
@@ -34,7 +36,7 @@ def baselines(rows: Sequence[Row]) -> Table:
         }
         for row in rows
         if row.case.is_baseline
-    ).keyed("host", "size", minor=("measured (MB)", "weights (MB)", "status", "activation peak (MB)", "p90 (ms)"))
+    ).keyed("host", "size", "runtime", minor=("measured (MB)", "weights (MB)", "status", "activation peak (MB)", "p90 (ms)"))
 
 
 def matrix(run: Run, rows: Sequence[Row]) -> Table:

@@ -49,6 +49,7 @@ COLUMNS = {
     "step_high": "upper end",
     "fails": "whether --fail-on-step fails on it",
     "causes": "what the step may come from",
+    "runtime": "what ran it",
 }
 """Of the CSV, a line a point; new ones come at the end."""
 
@@ -154,8 +155,8 @@ def _shown(series: TrendSeries) -> Shown:
 
 
 def _where(found: History) -> Callable[[TrendSeries], dict[str, str]]:
-    """Gives what tells a series apart from the others shown: machine, host, size and batch only where there are several."""
-    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch"))
+    """Gives what tells a series apart from the others shown: what of machine, host, size... there are several of."""
+    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch", "runtime"))
 
     def told(series: TrendSeries) -> dict[str, str]:
         unit = _shown(series).unit
@@ -207,7 +208,7 @@ def _run_text(point: TrendPoint) -> str:
 
 
 def _facts(found: History, series: TrendSeries) -> dict[str, Any]:
-    case = {key: getattr(series.case, key) for key in ("host", "size", "batch", "variant")}
+    case = {key: getattr(series.case, key) for key in ("host", "size", "batch", "variant", "runtime")}
     return {"machine": found.kinds[series.kind], **case, "metric": series.metric, "unit": _shown(series).unit}
 
 

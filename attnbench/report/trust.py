@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from attnbench.core.records import Run
+from attnbench.core.records import Case, Run
 from attnbench.core.statistics import medians, signed_rank_chance, signed_rank_interval
 from attnbench.core.units import MISSING, count, fixed, percent, scaled, significant, with_interval
 from attnbench.judge.compare.noisy import holm
@@ -29,6 +29,7 @@ POOLED = (
 def floors(run: Run) -> Table:
     """One variant measured twice, by host and size: what its two figures could tell apart, and the host beside its copy."""
     shown, records = [], {record.case: record for record in run.records}
+    runtime = places(records, keys=("runtime",))
     for record in run.records:
         repeat, paired = record.get("aa_repeat"), record.get("paired")
         if repeat is None or not repeat.samples:
@@ -40,6 +41,7 @@ def floors(run: Run) -> Table:
             {
                 "host": record.case.host,
                 "size": record.case.size,
+                **runtime(record.case),
                 "critical value (points)": significant(percent(record.value("floor_overhead")), 2),
                 "critical difference (points)": significant(percent(record.value("floor_difference")), 2),
                 "from, measured twice": repeat.note,
@@ -48,7 +50,7 @@ def floors(run: Run) -> Table:
                 **({"on the clock (points)": significant(percent(paired.reach), 2)} if paired else {}),
             }
         )
-    return Table.of(shown).keyed("host", "size", minor=("its figures (%)", "from, measured twice"))
+    return Table.of(shown).keyed("host", "size", "runtime", minor=("its figures (%)", "from, measured twice"))
 
 
 def crosschecks(run: Run) -> Table:
@@ -56,7 +58,7 @@ def crosschecks(run: Run) -> Table:
 
     *too blunt* stands where the pairs ended before they could see a difference of a tenth of the sum.
     """
-    shown = []
+    shown, runtime = [], places((record.case for record in run.records), keys=("runtime",))
     for record in run.records:
         total, paired = record.get("panel_sum"), record.get("panel_paired")
         if total is None or paired is None or total.value is None or paired.value is None:
@@ -68,6 +70,7 @@ def crosschecks(run: Run) -> Table:
             {
                 "host": record.case.host,
                 "size": record.case.size,
+                **runtime(record.case),
                 "cases in the graph": str(total.note.count(";") + 1),
                 "sum of their overheads (%)": significant(percent(total.value), 3),
                 "on the clock (%)": with_interval(percent(paired.value), low, high),
@@ -76,7 +79,7 @@ def crosschecks(run: Run) -> Table:
                 "": "too blunt" if blunt else agreement(percent(total.value), low, high),
             }
         )
-    return Table.of(shown).keyed("host", "size", minor=("pairs", "tells (points)", "cases in the graph"))
+    return Table.of(shown).keyed("host", "size", "runtime", minor=("pairs", "tells (points)", "cases in the graph"))
 
 
 def limits_text(run: Run) -> str:
@@ -128,27 +131,28 @@ def pooled(rows: Sequence[Row]) -> Table:
     or more have one. ``p`` is the chance of differences so one-sided where there is none; of places, after Holm's
     correction. Of more than ``MOST`` cases, medians of neighbours stand for them.
     """
-    apart: dict[tuple[str, str, str], list[float]] = {}
+    apart: dict[tuple[Case, str], list[float]] = {}
     for row in {row.case: row for row in rows}.values():
         overhead, paired = row.number("overhead_pct"), row.number("paired_pct")
         if overhead is not None and paired is not None and not row.case.is_baseline:
-            where = row.case.host, row.case.size
             for place in (EVERY, row.case.variant.partition("=")[0]):
-                apart.setdefault((*where, place), []).append(overhead - paired)
+                apart.setdefault((row.case.baseline, place), []).append(overhead - paired)
     asked = {place: medians(found, MOST) for place, found in apart.items() if len(found) >= FEWEST}
     chances = {place: signed_rank_chance(found) for place, found in asked.items()}
+    runtime = places((case for case, _ in apart), keys=("runtime",))
     places_ = [place for place in chances if place[-1] != EVERY]
     chances |= dict(zip(places_, holm([chances[place] for place in places_]), strict=True))
     return Table.of(
         {
-            "host": host,
-            "size": size,
+            "host": case.host,
+            "size": case.size,
+            **runtime(case),
             "place": place,
-            "cases": count(len(apart[host, size, place])),
+            "cases": count(len(apart[case, place])),
             "attributed less paired (points)": with_interval(centre.value, centre.low, centre.high, sign=True),
-            "p": significant(chances[host, size, place], 2),
+            "p": significant(chances[case, place], 2),
         }
-        for (host, size, place), found in asked.items()
+        for (case, place), found in asked.items()
         for centre in [signed_rank_interval(found)]
     )
 
@@ -213,6 +217,21 @@ def threads(rows: Sequence[Row]) -> Table:
         }
         for row in rows
         if row.record.status == "ok"
+    )
+
+
+def deadline(rows: Sequence[Row]) -> Table:
+    """Absolute latencies and their tail beside the deadline that the study names; nothing without one."""
+    where = places((row.case for row in rows), VARIANT)
+    return Table.of(
+        {
+            **where(row.case),
+            **{f"{name} (ms)": fixed(row.number(f"latency_{name}_ms"), 2) for name in ("median", "p90", "p99")},
+            "within the deadline (%)": fixed(row.number("within_deadline_pct"), 1),
+            "": within.note,
+        }
+        for row in rows
+        if (within := row.record.get("within_deadline"))
     )
 
 

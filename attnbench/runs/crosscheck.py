@@ -4,13 +4,14 @@ A single case of 0.3 % against pairs that tell a point cannot disagree; a panel'
 until they could see a difference of a tenth of the sum, or until the budget of ``Effort.crosscheck`` ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Measurement, RunHeader
 from attnbench.core.statistics import Estimate
 from attnbench.runs.facts import Ledger
 from attnbench.runs.figures import paired_overhead
+from attnbench.runtimes import CPU, device_of
 
 TOLD = 0.1
 """The share of the sum that the pairs are to tell."""
@@ -46,10 +47,10 @@ def crosscheck(header: RunHeader, ledger: Ledger, baseline: Case) -> Crosscheck:
     budget, facts = header.effort_of(baseline).crosscheck, ledger.known(baseline)
     if not facts.together:
         return Crosscheck((), None, None, (), frozenset(), 0 if facts.crosscheck_failed or facts.ended else budget)
-    cases = tuple(Case(baseline.host, variant, baseline.size, baseline.batch) for variant in facts.together[0].together)
+    cases = tuple(replace(baseline, variant=variant) for variant in facts.together[0].together)
     overheads = [ledger.known(case).overheads for case in cases]
     total = sum(sum(one) / len(one) for one in overheads) if all(overheads) else None
-    clock = "cpu" if header.protocol.get("provider", "cpu") == "cpu" else "wall"
+    clock = "cpu" if device_of(baseline.runtime, header.protocol.get("provider", CPU)) == CPU else "wall"
     ratios = tuple(after / before for fact in facts.together for before, after in getattr(fact, clock))
     paired = paired_overhead(ratios)
     half = float("inf") if paired.low is None or paired.high is None else (paired.high - paired.low) / 2

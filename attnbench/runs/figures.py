@@ -6,22 +6,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from attnbench.core.metrics import measurement
+from attnbench.core.quantities import parse_deadline
 from attnbench.core.records import Measurement, NodeShare
 from attnbench.core.statistics import Estimate, blocks, quantile, signed_rank_interval
 from attnbench.core.units import bytes_text
 from attnbench.runs.facts import LatencyFact, MemoryFact, NodeRow, PairsFact
+from attnbench.runtimes import CPU
 
 MEMORY_EXPLAINED = 2_000_000
 """Bytes by which measured and static memory may differ without a word."""
+
+TAIL = 100
+"""Runs from which on a 99th percentile is told."""
 
 UNKNOWN_MEMORY = 500_000
 """Bytes below which a part of such a difference is not named."""
 
 
-def clock_figures(pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], provider: str) -> Iterator[Measurement]:
-    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a provider."""
-    if pairs and provider:
-        clocks = {"paired": "cpu", "paired_wall": "wall"} if provider == "cpu" else {"paired": "wall", "paired_cpu": "cpu"}
+def clock_figures(
+    pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], device: str, deadline: str = ""
+) -> Iterator[Measurement]:
+    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a device.
+
+    A 99th percentile of fewer than ``TAIL`` runs would be the slowest of them by another name.
+    """
+    if pairs and device:
+        clocks = {"paired": "cpu", "paired_wall": "wall"} if device == CPU else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
             ratios = [after / before for fact in pairs for before, after in getattr(fact, clock)]
             name = "thread CPU time" if clock == "cpu" else "wall clock"
@@ -39,6 +49,11 @@ def clock_figures(pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], 
         note = f"{threads} thread{'s' if threads != 1 else ''}, unprofiled"
         yield measurement("latency", median(wall), wall, note, suffix)
         yield measurement("latency_p90", quantile(wall, 0.9), (), note, suffix)
+        if len(wall) >= TAIL:
+            yield measurement("latency_p99", quantile(wall, 0.99), (), f"{note}, {len(wall)} runs", suffix)
+        if deadline and threads == 1:
+            within = sum(seconds <= parse_deadline(deadline) for seconds in wall) / len(wall)
+            yield measurement("within_deadline", within, (), f"of {len(wall)} runs within {deadline}")
 
 
 def paired_overhead(ratios: Sequence[float]) -> Estimate:

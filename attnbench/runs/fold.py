@@ -17,6 +17,7 @@ from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, FailedFact, Ledg
 from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
 from attnbench.runs.screen import SCREENED, decides
 from attnbench.runs.uncertainty import means, run_to_run_of
+from attnbench.runtimes import CPU, device_of
 
 
 def fold(header: RunHeader, ledger: Ledger, *, brief: bool = False) -> Run:
@@ -35,8 +36,8 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
     if facts.replicates:
         measured += _profiled(facts, effort, mean_of(header, ledger, case), is_baseline=case.is_baseline)
-    provider = header.protocol.get("provider", "cpu")
-    measured += clock_figures(facts.pairs, facts.latencies, "" if brief else provider)
+    device = device_of(case.runtime, header.protocol.get("provider", CPU))
+    measured += clock_figures(facts.pairs, facts.latencies, "" if brief else device, effort.deadline)
     if facts.memory is not None:
         measured += memory_figures(facts.memory)
     pending = max(int(facts.tried_again), replicates_wanted(header, ledger, case) - len(facts.replicates))

@@ -1,6 +1,7 @@
 """A study as it is asked for, as typed structs. Files, flags and mappings are all checked alike.
 
     name, title, hosts, sizes, batch, targets     what the study is about
+    runtimes                                      what it is run by: onnxruntime, openvino, openvino[device=gpu]
     [settings]                                    the fields of ``core.protocol.Protocol`` and ``Effort``
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
@@ -25,8 +26,10 @@ from attnbench.core.columns import CLAIMABLE, COUNTS
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
 from attnbench.core.protocol import AtLeastOne, Effort, Protocol, split_settings
-from attnbench.core.quantities import parse_precision
+from attnbench.core.quantities import parse_deadline, parse_precision
+from attnbench.core.records import DEFAULT_RUNTIME
 from attnbench.core.validation import Strict, validate
+from attnbench.runtimes import check_runtime
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _PLAIN_NAME = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}\Z"
@@ -124,6 +127,7 @@ class Study(Strict, frozen=True):
     hosts: Annotated[tuple[str | StudyHost, ...], Meta(min_length=1)] = ("resnetsan01",)
     sizes: Named = ()
     batch: AtLeastOne = 1
+    runtimes: Annotated[Names, Meta(min_length=1)] = (DEFAULT_RUNTIME,)
     targets: Names = ("aimotive",)
     settings: dict[str, Any] = field(default_factory=dict)
     matrix: tuple[Matrix, ...] = ()
@@ -133,6 +137,8 @@ class Study(Strict, frozen=True):
         read_settings(self.settings)
         for size in self.sizes:
             parse_size(size)
+        for runtime in self.runtimes:
+            check_runtime(runtime)
 
 
 def packaged_study(name: str = "report") -> Path:
@@ -220,6 +226,7 @@ def read_settings(values: Mapping[str, Any], where: str = "settings") -> tuple[P
     shared, own = split_settings(chosen)
     protocol, effort = validate(shared, Protocol, where), validate(own, Effort, where)
     parse_precision(effort.precision)
+    parse_deadline(effort.deadline)
     if "processes" in values:
         return protocol, replace(effort, max_processes=max(effort.processes, effort.max_processes))
     return protocol, replace(effort, processes=min(effort.processes, effort.max_processes))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import normal_size, parse_spec
+from attnbench.core.grammar import normal_size, parse_spec, split
 from attnbench.core.validation import validate
 from attnbench.modules import module_names
 from attnbench.study.file import Matrix, Study, StudyCase, StudyHost, find_study, read_study
@@ -48,8 +48,9 @@ def from_flags(
     sizes: list[str],
     targets: list[str],
     batch: int | None,
+    runtimes: list[str] | None = None,
 ) -> Study:
-    """The study of a file or name, with hosts, sizes, targets and batch from flags; or what flags alone describe.
+    """The study of a file or name, with hosts, sizes, targets, batch and runtimes from flags; or what flags alone describe.
 
     No flag and no study is the packaged report study.
     """
@@ -70,6 +71,7 @@ def from_flags(
     if sizes:
         found = replace(found, case=tuple(_at(found.case, set(map(normal_size, sizes)))))
     given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
+    given["runtimes"] = tuple(name.strip() for text in runtimes or () for name in split(text, ","))
     chosen = replace(found, **{key: value for key, value in given.items() if value is not None and value != ()})
     plain = {key: value for key, value in to_builtins(chosen).items() if value != () or key == "targets"}
     return validate(plain, Study, f"study '{chosen.name}'")

@@ -6,14 +6,18 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType, to_builtins
+from msgspec.structs import replace
 
 from attnbench.core.catalogue import parts_of
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_variant, quote
+from attnbench.core.inputs import inputs_mark
 from attnbench.core.naming import steers
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import BASELINE, Case
@@ -28,6 +32,7 @@ from attnbench.hosts import (
 )
 from attnbench.modules import check_spec, module_names
 from attnbench.npu.targets import load_target
+from attnbench.runtimes import check_runtime
 from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
 
 EACH, ALL = "each", "all"
@@ -48,7 +53,8 @@ class PlannedCase:
 class Plan:
     """What a sweep will do. ``document`` is the study as the report needs it, in plain values.
 
-    Where this is a shard like ``1/4``, ``whole`` are the cases of all shards together.
+    ``inputs`` is the folder that the runs are fed from. Where this is a shard like ``1/4``, ``whole`` are the cases of all
+    shards together.
     """
 
     name: str
@@ -58,11 +64,12 @@ class Plan:
     effort: Effort
     document: Mapping[str, Any] = field(default_factory=dict)
     shard: str = ""
+    inputs: str = ""
     whole: tuple[PlannedCase, ...] = ()
 
 
 def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Plan:
-    """The cases of a study in running order: for each host and size the baseline first, then its variants.
+    """The cases of a study in running order: for each host, size and runtime the baseline first, then its variants.
 
     ``overrides`` are settings from the command line; they hold for every case. ``quick`` is a set of them. Raises
     ``InputError`` for a study that cannot be, or that comes to nothing.
@@ -73,7 +80,11 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     read_settings(forced)
     common = {**study.settings, **forced}
     protocol, effort = read_settings(common)
+    inputs = str(Path(protocol.inputs).resolve()) if protocol.inputs else ""
+    if inputs:
+        protocol = replace(protocol, inputs=inputs_mark(inputs))
     document = _document(study)
+    runtimes = dict.fromkeys(str(check_runtime(runtime)) for runtime in study.runtimes)
     cases: dict[Case, PlannedCase] = {}
     empty, found = True, dict[str, None]()
     for host in _hosts(study):
@@ -88,9 +99,9 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
             empty = False
             if host.kind != "onnx" or study.sizes:
                 check_size(host, *parse_size(size))
-            for one in (baseline, *chosen):
+            for runtime, one in product(runtimes, (baseline, *chosen)):
                 own = read_settings({**common, **one.settings, **forced})[1] if one.settings else effort
-                case = Case(host.spec, one.variant, size, study.batch)
+                case = Case(host.spec, one.variant, size, study.batch, runtime)
                 known = cases.get(case)
                 if known is None or known.effort.processes < own.processes:
                     cases[case] = PlannedCase(case, host, own)
@@ -98,7 +109,7 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     if empty:
         raise InputError(f"{where} plans no case: give it a [[matrix]] or a [[case]] for one of its hosts and sizes")
     _check_case_sizes(study, found, where)
-    return Plan(study.name, tuple(cases.values()), study.targets, protocol, effort, document)
+    return Plan(study.name, tuple(cases.values()), study.targets, protocol, effort, document, inputs=inputs)
 
 
 def _check_unicode(cases: Iterable[Case]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from attnbench.core.protocol import Effort, Protocol, split_settings
-from attnbench.core.records import BASELINE, Case
+from attnbench.core.records import BASELINE, DEFAULT_RUNTIME, Case
 from attnbench.core.statistics import Estimate
 from attnbench.hosts import HostReference
 from attnbench.measure import machine as environment
@@ -53,9 +53,10 @@ class Lab:
             self.paths[key] = self.builder.write([planned])
         return self.paths[key]
 
-    def profile(self, path: str) -> Profile:
+    def profile(self, path: str, runtime: str = DEFAULT_RUNTIME) -> Profile:
         """A profile from a fresh process."""
         job = {"kind": "profile", "model": path, "repeat": self.effort.repeat, "chain": self.builder.chain()}
+        job["runtime"] = runtime
         return Profile.from_result(self.job(job))
 
     def baseline(self, size: str) -> Profile:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pyperf
 
-from attnbench.measure.session import feed, open_session, session_options
+from attnbench.measure.session import feed, opened
 
 
 def _keep_model(command: list[str], arguments: object) -> None:  # noqa: ARG001  pyperf's signature
@@ -15,7 +15,6 @@ def _keep_model(command: list[str], arguments: object) -> None:  # noqa: ARG001 
 if __name__ == "__main__":
     MODEL = next(argument for argument in sys.argv[1:] if argument.endswith(".onnx"))
     sys.argv.remove(MODEL)
-    job = {"provider": "cpu"}
-    session = open_session(job, MODEL, session_options(job))
+    session = opened({}, MODEL)
     runner = pyperf.Runner(add_cmdline_args=_keep_model)
-    runner.bench_func("run", partial(session.run, None, feed(session, 0)))
+    runner.bench_func("run", partial(session.run, feed(session, 0)))

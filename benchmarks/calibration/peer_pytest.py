@@ -3,12 +3,11 @@
 import os
 from typing import Any
 
-from attnbench.measure.session import feed, open_session, session_options
+from attnbench.measure.session import feed, opened
 
 
 def test_run(benchmark: Any) -> None:
     """Plain runs of the model."""
-    job = {"provider": "cpu"}
-    session = open_session(job, os.environ["PEER_MODEL"], session_options(job))
+    session = opened({}, os.environ["PEER_MODEL"])
     inputs = feed(session, 0)
-    benchmark(lambda: session.run(None, inputs))
+    benchmark(lambda: session.run(inputs))

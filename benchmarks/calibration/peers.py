@@ -19,13 +19,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import onnxruntime as ort
 from lab import RESULTS, SMALL, Lab, experiment, open_lab, percent, table
 
 from attnbench.core.records import BASELINE
 from attnbench.core.statistics import signed_rank_interval
-from attnbench.measure.session import feed, open_session, session_options
+from attnbench.measure.session import feed, opened
 from attnbench.runs.figures import paired_overhead
+from attnbench.runtimes import RuntimeSession
 
 VARIANT = "decoder.fusion=se_npu"
 SITTINGS = 6
@@ -72,9 +72,9 @@ def row(name: str, figures: list[float], seconds: float, reference: float) -> di
     }
 
 
-def session_of(path: str) -> tuple[ort.InferenceSession, Any]:
+def session_of(path: str) -> tuple[RuntimeSession, Any]:
     """A session and its inputs, in this process."""
-    session = open_session({"provider": "cpu"}, path, session_options({}))
+    session = opened({}, path)
     return session, feed(session, 0)
 
 
@@ -82,10 +82,10 @@ def loop(path: str) -> float:
     """What most scripts do: seconds of 100 runs."""
     session, inputs = session_of(path)
     for _ in range(10):
-        session.run(None, inputs)
+        session.run(inputs)
     began = time.perf_counter()
     for _ in range(100):
-        session.run(None, inputs)
+        session.run(inputs)
     return time.perf_counter() - began
 
 
@@ -94,7 +94,7 @@ def torch_benchmark(path: str) -> float:
     from torch.utils.benchmark import Timer  # noqa: PLC0415
 
     session, inputs = session_of(path)
-    return Timer("session.run(None, inputs)", globals={"session": session, "inputs": inputs}).blocked_autorange().median
+    return Timer("session.run(inputs)", globals={"session": session, "inputs": inputs}).blocked_autorange().median
 
 
 def pytest_benchmark(path: str) -> float:

@@ -14,7 +14,7 @@ from attnbench.judge.compare.causes import Causes
 from attnbench.judge.compare.exact import exact_rows
 from attnbench.judge.compare.gaps import Gap, gaps
 from attnbench.judge.compare.gates import FailOn, RegressionGate, parse
-from attnbench.judge.compare.match import Pair, match, status_rows, unlike
+from attnbench.judge.compare.match import Pair, match, status_rows, unlike, unlike_runtime
 from attnbench.judge.compare.noisy import LATENCY, OVERHEAD, floors_of, judged, latencies, overheads
 from attnbench.judge.compare.notes import notes
 from attnbench.judge.compare.rows import COMPARED, ComparisonRow
@@ -99,12 +99,14 @@ def compare(
     fail_on: FailOn | None = None,
     *,
     across_machines: bool = False,
+    across_runtimes: bool = False,
     allow_unresolved: int = 0,
     names: tuple[str, str] = ("", ""),
 ) -> Comparison:
     """What became of each figure of the base in the new run; ``names`` are what the two are called.
 
-    With ``across_machines`` overheads compare even where the machines differ, as if they were a property of the graph.
+    With ``across_machines`` overheads compare even where the machines differ, as if they were a property of the graph; with
+    ``across_runtimes`` so do all noisy figures of one runtime in two versions, whose change is then a cause.
     """
     asked = Comparison(base, new, fail_on or parse(()), names, across_machines, allow_unresolved)
     matched = list(match(base, new))
@@ -113,7 +115,8 @@ def compare(
     built = [pair for pair in pairs.values() if pair.built]
     replicates = min(int(run.header.effort.get("processes", 1)) for run in (base, new))
     of_overheads, of_latencies = (
-        unlike(base.header, new.header, across_machines=across) for across in (across_machines, False)
+        partial(_unlike, base, new, unlike(base.header, new.header, across_machines=across), across_runtimes)
+        for across in (across_machines, False)
     )
     threshold = partial(FailOn(asked.thresholds).smallest, OVERHEAD)
     timed = partial(asked.fail_on.smallest, LATENCY) if asked.fail_on.of(LATENCY) else None
@@ -136,3 +139,8 @@ def compare(
         for row in rows
     )
     return replace(asked, rows=explained, missing=tuple(gaps(matched, explained, asked.fail_on)))
+
+
+def _unlike(base: Run, new: Run, why: str, across_runtimes: bool, case: Case) -> str:
+    """Why a case's noisy figures do not compare: what holds of all cases, or the version of its runtime."""
+    return why or ("" if across_runtimes else unlike_runtime(base.header, new.header, case))

@@ -20,7 +20,7 @@ TOOL, RULES, MACHINE, PROTOCOL, UNEXPLAINED = "attnbench", "rules", "machine", "
 SOFTWARE: Mapping[str, tuple[str, ...]] = {
     EXPORTER: ("exporter", "opset", "canonical_pass", "onnxscript", "onnx-ir", "onnx"),
     TORCH: ("torch",),
-    RUNTIME: ("onnxruntime",),
+    RUNTIME: ("onnxruntime", "openvino"),
     COUNTER: ("fvcore",),
     TOOL: ("attnbench",),
 }

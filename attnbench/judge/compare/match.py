@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
+from attnbench.core.grammar import parse_spec
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Measurement, Record, Run, RunHeader
 from attnbench.judge.compare.rows import CASE, ComparisonRow, Verdict
@@ -80,6 +81,13 @@ def unlike(base: RunHeader, new: RunHeader, *, across_machines: bool = False) ->
     if not across_machines and (machines[0] != machines[1] or not machines[0]):
         return f"measured on another machine (id {', '.join(str(machine or 'unknown') for machine in machines)})"
     return ""
+
+
+def unlike_runtime(base: RunHeader, new: RunHeader, case: Case) -> str:
+    """Why a case's noisy figures of two runs do not compare: its runtime was of another version; empty where it was not."""
+    name = parse_spec(case.runtime).name
+    one, two = (header.software.get(name) for header in (base, new))
+    return f"run by another {name} ({one}, {two})" if one and two and one != two else ""
 
 
 def unlike_figures(before: Measurement, after: Measurement) -> str:

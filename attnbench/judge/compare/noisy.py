@@ -57,6 +57,9 @@ AMONG = "not resolved: told from noise alone, but not among all that is compared
 BLUNT = "not resolved: a change of the threshold may be there, and no replicates would tell: runs differ by too much"
 SHOWN = "told, not judged: absolute times drift from run to run (--fail-on latency:5% judges them)"
 
+Unlike = Callable[[Case], str]
+"""Why a case's figures do not compare; empty where they do."""
+
 Allowed = Callable[[float], float]
 """The change that counts of a figure that was so large."""
 
@@ -93,24 +96,24 @@ class ReplicateSeries:
 
 
 def overheads(
-    pairs: Sequence[Pair], unlike: str, floors: Mapping[Case, float], allowed: Allowed, means: Means = ({}, {})
+    pairs: Sequence[Pair], unlike: Unlike, floors: Mapping[Case, float], allowed: Allowed, means: Means = ({}, {})
 ) -> list[ReplicateSeries | ComparisonRow]:
     """Of each overhead that either run has what is to be judged, or its row where nothing is.
 
-    ``floors`` are by baseline, ``unlike`` says why none compares.
+    ``floors`` are by baseline, ``unlike`` says why one does not compare.
     """
-    return [one for pair in pairs for one in _overheads(pair, unlike, floors, allowed, means)]
+    return [one for pair in pairs for one in _overheads(pair, unlike(pair.case), floors, allowed, means)]
 
 
 def latencies(
-    pairs: Sequence[Pair], unlike: str, allowed: Allowed | None, replicates: int
+    pairs: Sequence[Pair], unlike: Unlike, allowed: Allowed | None, replicates: int
 ) -> list[ReplicateSeries | ComparisonRow]:
     """The same of each absolute latency: shown only, unless it says which change counts.
 
     The unit of their intervals is the process: a run keeps their times in the order of its processes, and each block of
     them, one for each of ``replicates``, counts as its median. Only those at one thread come from several processes.
     """
-    return [one for pair in pairs for one in _latencies(pair, unlike, allowed, replicates)]
+    return [one for pair in pairs for one in _latencies(pair, unlike(pair.case), allowed, replicates)]
 
 
 def floors_of(*runs: Run) -> dict[Case, float]:

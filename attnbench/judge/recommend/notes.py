@@ -127,6 +127,6 @@ def _hosts(found: "Recommendation") -> Iterator[str]:
             verdict = npu_verdict(finding for finding in record.findings if finding.target == target)
             if verdict in ("refused", "fallback", "unknown"):
                 yield (
-                    f"{case.host} at {case.size} alone, without any module, is '{verdict}' on {target}: "
+                    f"{case.where} alone, without any module, is '{verdict}' on {target}: "
                     "what a variant adds may be accepted, and the whole still not run."
                 )

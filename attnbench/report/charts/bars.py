@@ -22,6 +22,7 @@ from attnbench.report.charts.theme import (
     chart,
     percent_axis,
 )
+from attnbench.report.parts import where_text
 from attnbench.report.tables import has_overhead, named_rows, named_variants, overhead_text
 
 WIDTH, STEP = 520, 34
@@ -74,7 +75,7 @@ def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Sp
     ]  # fmt: skip
     told_floor = f"Grey is the noise floor, {significant(floor, 2)} points" if floor else "The run has no noise floor"
     return chart(
-        f"Overheads with 95 % intervals{', the largest first' if by_size else ''}: {host} at {size}",
+        f"Overheads with 95 % intervals{', the largest first' if by_size else ''}: {where_text(run, host, size)}",
         f"{told_floor}{'; amber is what was claimed' if bands else ''}",
         bars,
         layer=layers,
@@ -110,7 +111,7 @@ def decomposition(run: Run, host: str, size: str) -> Spec:
     }  # fmt: skip
     wholes = [{"variant": row.case.variant, "overhead": f"{overhead_text(row)} %"} for row in rows]
     return chart(
-        f"What the overheads are made of: {host} at {size}",
+        f"What the overheads are made of: {where_text(run, host, size)}",
         "The whole is on the right. Colours are ops that the module adds, greys what it does to the graph around it",
         values,
         layer=[stacked, *({**head, "data": {"values": wholes}} for head in heads(y, "datum.overhead"))],

@@ -74,7 +74,7 @@ def trend(found: History, one: Trend) -> Spec:
     ]  # fmt: skip
     case = one.series.case
     said = "; ".join(remarks(one)) or f"{len(points)} runs on {series['machine']}"
-    return chart(f"{case.variant}: {series['metric']}", f"{case.host} at {case.size}. {said}", points, layer=layers,
+    return chart(f"{case.variant}: {series['metric']}", f"{case.where}. {said}", points, layer=layers,
                  width=470, height=130)  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def changes(found: Comparison) -> Spec:
     rows = [row for row in found.rows if row.family == "overhead" and row.delta is not None]
     rows.sort(key=lambda row: -abs(row.delta or 0.0))
     shown = sorted(rows[:MOST], key=lambda row: -(row.delta or 0.0))
-    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch"))
+    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime"))
     values = [
         {"case": " ".join(where(row.case).values()), "change_points": percent(row.delta),
          "low": percent(row.low), "high": percent(row.high),

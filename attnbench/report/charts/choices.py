@@ -27,6 +27,7 @@ from attnbench.report.charts.theme import (
     chart,
     percent_axis,
 )  # fmt: skip
+from attnbench.report.parts import where_text
 from attnbench.report.tables import crossed, rows_at
 
 FRONT, BEHIND, REFUSED, OVER = "on the Pareto front", "dominated", "not taken by the target", "over budget"
@@ -69,7 +70,7 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
     ]  # fmt: skip
     against = metric or "parameters added"
     return chart(
-        f"Overhead against {against}, {host} at {size}",
+        f"Overhead against {against}, {where_text(found.run, host, size)}",
         "Numbers are ranks in the table of what is left. Lines are 95 % intervals",
         points,
         layer=layers,
@@ -157,7 +158,7 @@ def npu(run: Run, host: str, size: str) -> Spec:
     width = TILE["x"]
     whose = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     return chart(
-        f"NPU verdicts on what modules add, {host} at {size}",
+        f"NPU verdicts on what modules add, {where_text(run, host, size)}",
         f"By {whose}. Unknown is not supported" if targets else "The run was checked against no NPU target",
         tiles,
         encoding={"x": x, "y": {"field": "row", "type": "nominal", "scale": {"domain": down}, "axis": {"title": None}}},

@@ -7,6 +7,7 @@ from attnbench.judge.published import GainBar
 from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report.charts.choices import costed, interval, overhead_axis, overhead_of
 from attnbench.report.charts.theme import BAR, INK, LINE, OPEN, Spec, chart
+from attnbench.report.parts import where_text
 
 
 def gains(found: Recommendation, host: str, size: str) -> Spec:
@@ -29,7 +30,7 @@ def gains(found: Recommendation, host: str, size: str) -> Spec:
          "encoding": {"x": x, "y": y, "text": {"field": "label"}}},
     ]  # fmt: skip
     return chart(
-        f"Published gains against overhead, {host} at {size}: ImageNet, not your task",
+        f"Published gains against overhead, {where_text(found.run, host, size)}: ImageNet, not your task",
         "Bars span what the sources say, whose number stands beside; blue is on the Pareto front",
         points,
         layer=layers,

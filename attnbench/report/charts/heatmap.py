@@ -18,6 +18,7 @@ from attnbench.report.charts.theme import (
     Spec,
     chart,
 )  # fmt: skip
+from attnbench.report.parts import where_text
 from attnbench.report.tables import crossed, has_overhead, overhead_text, planes, rows_at
 
 EDGES = (0.1, 0.3, 1, 3, 10, 30)
@@ -82,7 +83,7 @@ def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = N
          "encoding": {"x": {"value": -6}, "text": {"field": "plane"}}},
     ]  # fmt: skip
     return chart(
-        f"Overhead by place and module, in % of {host} at {size}",
+        f"Overhead by place and module, in % of {where_text(run, host, size)}",
         f"One thread of {run.header.machine.get('cpu', 'an unknown CPU')}; below each figure its 95 % interval",
         cells,
         encoding=where,

@@ -6,8 +6,8 @@ from functools import partial
 from itertools import groupby
 
 from attnbench.core.errors import InputError
-from attnbench.core.grammar import parse_variant
-from attnbench.core.records import Case, Run
+from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
 from attnbench.core.units import MISSING, count, counted, fixed, significant
 from attnbench.hosts import HostReference, declared_placements, resolve_place
 from attnbench.judge.recommend import Recommendation, Requirements, recommend
@@ -17,6 +17,8 @@ from attnbench.report.answer import Figure
 from attnbench.report.charts import bars, choices, heatmap
 from attnbench.report.charts.theme import Draw, Spec
 from attnbench.report.page import Chain, ChainSite, Listing, Page, PagePart, SiteCost, Tile
+from attnbench.report.parts import RunPart, parts_of, runtimes_of
+from attnbench.report.recommendation import of_part
 from attnbench.report.table import Section, Table
 
 BESIDE = ("host", "size", "priority", "place", "module", "claimed", "time overhead (%)", "claim", "NPU")
@@ -46,23 +48,32 @@ def page_of(run: Run) -> Page:
         for record in run.records
     }
     machine, software = run.header.machine, run.header.software
-    where = f"{machine.get('cpu', 'an unknown CPU')}, one thread, ONNX Runtime {software.get('onnxruntime', MISSING)}"
+    runtimes = ", ".join(f"{TITLES.get(name, name)} {software.get(name, MISSING)}" for name in _names(run))
+    where = f"{machine.get('cpu', 'an unknown CPU')}, one thread, {runtimes}"
     line = f"{counted(len(run.records), 'case')} of {len(run.header.cases)} on {where}; {run.header.started[:10]}."
     return Page(run.header.title, [line], list(_tiles(run, rows)), list(_parts(run, rows, anchors)), details)
 
 
+TITLES = {DEFAULT_RUNTIME: "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+def _names(run: Run) -> list[str]:
+    return list(dict.fromkeys(parse_spec(runtime).name for runtime in runtimes_of(run))) or [DEFAULT_RUNTIME]
+
+
 def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterator[PagePart]:
-    groups = list(dict.fromkeys((row.case.host, row.case.size) for row in rows))
+    told = {row.case.where for row in rows}
+    groups = [part for part in parts_of(run) if part.title in told]
     behind = {section.title: section for section in markdown.tables_of(run)}
     if groups:
         chosen = recommend(run, Requirements())
         yield _short(run, chosen)
-        yield _where(run, rows, groups, anchors, behind)
+        yield _where(rows, groups, anchors, behind)
         yield _sure(run, groups, behind)
         points = Listing("The same in points, by op", behind["Where the time goes"].table, closed=True)
-        yield PagePart("Where the time goes", figures=_drawn(bars.decomposition, run, groups), listings=[points])
+        yield PagePart("Where the time goes", figures=_drawn(bars.decomposition, groups), listings=[points])
         yield _take(chosen, groups)
-        yield _npu(run, groups, behind)
+        yield _npu(run, [group for group in groups if group.runtime == groups[0].runtime], behind)
         yield _all(rows, anchors, behind)
     yield _how(run, behind)
 
@@ -70,7 +81,7 @@ def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterat
 def _tiles(run: Run, rows: Sequence[Row]) -> Iterator[Tile]:
     """The few figures to know before all others."""
     for row in {row.case: row for row in rows if row.case.is_baseline}.values():
-        latency, where = row.number("latency_median_ms"), f"{row.case.host} at {row.case.size}"
+        latency, where = row.number("latency_median_ms"), row.case.where
         if latency is not None:
             yield Tile(f"{fixed(latency, 1)} ms", "the host alone", where)
     floors = {floor["critical value (points)"]: floor for floor in trust.floors(run).records()}
@@ -109,22 +120,21 @@ def _verdicts_first(table: Table) -> Table:
 
 
 def _where(
-    run: Run,
     rows: Sequence[Row],
-    groups: Sequence[tuple[str, str]],
+    groups: Sequence[RunPart],
     anchors: Mapping[Case, str],
     behind: Mapping[str, Section],
 ) -> PagePart:
     links = {case: f"#{anchor}" for case, anchor in anchors.items()}
-    tabled = [(group, behind["Overhead in % of {} at {}".format(*group)].table) for group in groups]
-    maps = [Figure(heatmap.heatmap(run, *group, links), table) for group, table in tabled if table]
-    chains = [chain for group in groups if (chain := _chain(rows, *group, anchors)).sites]
-    return PagePart("Where it costs", figures=maps, chains=chains)
+    tabled = [(group, behind[f"Overhead in % of {group.title}"].table) for group in groups]
+    maps = [Figure(heatmap.heatmap(*group, links), table) for group, table in tabled if table]
+    chains = [chain for group in groups if (chain := _chain(rows, group, anchors)).sites]
+    return PagePart("Where it costs", figures=maps, chains=chains, listings=_listings(behind, "Runtimes side by side"))
 
 
-def _sure(run: Run, groups: Sequence[tuple[str, str]], behind: Mapping[str, Section]) -> PagePart:
+def _sure(run: Run, groups: Sequence[RunPart], behind: Mapping[str, Section]) -> PagePart:
     """Intervals, the floor and claims; then all cases by size, where the study has some of its own that are shown first."""
-    own, every = _drawn(bars.overheads, run, groups), _drawn(partial(bars.overheads, everything=True), run, groups)
+    own, every = _drawn(bars.overheads, groups), _drawn(partial(bars.overheads, everything=True), groups)
     return PagePart(
         "How sure that is",
         figures=[*own, *every] if tables.named_variants(run) else every,
@@ -136,22 +146,24 @@ def _sure(run: Run, groups: Sequence[tuple[str, str]], behind: Mapping[str, Sect
     )
 
 
-def _take(chosen: Recommendation, groups: Sequence[tuple[str, str]]) -> PagePart:
-    figures = [Figure(spec) for group in groups if _filled(spec := choices.pareto(chosen, *group))]
+def _take(chosen: Recommendation, groups: Sequence[RunPart]) -> PagePart:
+    specs = [choices.pareto(of_part(chosen, group), group.host, group.size) for group in groups]
+    figures = [Figure(spec) for spec in specs if _filled(spec)]
     left, fallen = recommendation.ranking(chosen), recommendation.fell_out(chosen)
     return PagePart("What to take", chosen.notes, figures,
                 listings=(Listing(recommendation.LEFT, left, tools=True, closed=len(left.rows) > 20),
                           Listing(recommendation.FALLEN, fallen, tools=True, closed=len(fallen.rows) > 20)))  # fmt: skip
 
 
-def _npu(run: Run, groups: Sequence[tuple[str, str]], behind: Mapping[str, Section]) -> PagePart:
+def _npu(run: Run, groups: Sequence[RunPart], behind: Mapping[str, Section]) -> PagePart:
+    several = len(run.header.study.get("targets", ())) > 1
     figures = [
         Figure(
             spec,
-            Table() if len(run.header.study.get("targets", ())) > 1 else tables.npu_matrix(run, tables.rows_at(run, *group)),
+            Table() if several else tables.npu_matrix(group.run, tables.rows_at(*group)),
         )
         for group in groups
-        if _filled(spec := choices.npu(run, *group))
+        if _filled(spec := choices.npu(*group))
     ]
     titles = ("Modules by NPU target, in cases", "Ops that are refused or unknown, by module",
               "Ops on which two profiles of a vendor differ", "Deployment checklist")  # fmt: skip
@@ -170,7 +182,7 @@ def _all(rows: Sequence[Row], anchors: Mapping[Case, str], behind: Mapping[str, 
     listings = (
         *_listings(behind, "Baseline"),
         Listing("Every case", table, "A head sorts; a variant opens what it is made of, node by node.", marks, tools=True),
-        *_listings(behind, "Memory of one inference", "Latency by threads", closed=True),
+        *_listings(behind, "Memory of one inference", "Latency and the deadline", "Latency by threads", closed=True),
         *_listings(behind, "Cases without figures"),
     )
     return PagePart("All cases", listings=listings)
@@ -193,22 +205,23 @@ def _listings(behind: Mapping[str, Section], *titles: str, closed: bool = False)
     ]
 
 
-def _drawn(draw: Draw, run: Run, groups: Sequence[tuple[str, str]]) -> list[Figure]:
-    return [Figure(spec) for group in groups if _filled(spec := draw(run, *group))]
+def _drawn(draw: Draw, groups: Sequence[RunPart]) -> list[Figure]:
+    return [Figure(spec) for group in groups if _filled(spec := draw(*group))]
 
 
 def _filled(spec: Spec) -> bool:
     return bool(spec["data"]["values"])
 
 
-def _chain(rows: Sequence[Row], host: str, size: str, anchors: Mapping[Case, str]) -> Chain:
+def _chain(rows: Sequence[Row], part: RunPart, anchors: Mapping[Case, str]) -> Chain:
     """The host's sites in the order of the network, each with what stands there and what that costs, the cheapest first.
 
     A placement's cost stands at each of its sites, as that of all of them.
     """
     sites: dict[str, dict[str, SiteCost]] = {}
-    planes = tables.planes(host, size)
-    for row in (one for one in rows if (one.case.host, one.case.size) == (host, size)):
+    host, planes = part.host, tables.planes(part.host, part.size)
+    own = {record.case for record in part.run.records if (record.case.host, record.case.size) == (host, part.size)}
+    for row in (one for one in rows if one.case in own):
         assignments = parse_variant(row.case.variant).assignments
         for place in assignments[0].places if len(assignments) == 1 else ():
             try:
@@ -231,7 +244,7 @@ def _chain(rows: Sequence[Row], host: str, size: str, anchors: Mapping[Case, str
         for site in listed:
             costly = sorted(sites.get(site, {}).values(), key=lambda cost: (bool(cost.note), cost.step is None, cost.order))
             shown.append(ChainSite(site, planes.get(site, ""), costly))
-    return Chain(f"{host} at {size}, site by site, what stands there and what it costs", shown if sites else ())
+    return Chain(f"{part.title}, site by site, what stands there and what it costs", shown if sites else ())
 
 
 def _cost(row: Row, module: str, anchor: str, note: str) -> SiteCost:
