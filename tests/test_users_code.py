@@ -184,6 +184,18 @@ def test_a_builder_that_is_killed_at_work_is_the_machines_doing_and_one_that_cra
     assert builder.chain()
 
 
+def test_a_builder_that_is_killed_while_it_imports_says_nothing_of_the_code(builder, tmp_path, monkeypatch):
+    (tmp_path / "wrong.py").write_text(CODE)
+    host = {"spec": f"{tmp_path}/wrong.py:build", "sites": {"body": "1"}}
+    asked = plan({"hosts": [host], "sizes": ["32x32"], "case": [{"variant": "body=se_npu"}]}, overrides=FAST)
+    monkeypatch.setattr("attnbench.measure.builder.load", _killed)
+    assert builder.preflight(asked.cases) == {}
+
+
+def _killed(spec, host):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _end(number):
     os.kill(os.getpid(), number)
 

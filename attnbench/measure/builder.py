@@ -101,6 +101,8 @@ class Builder:
                 continue
             try:
                 refusal = self._ask(min(timeout, PREFLIGHT_SECONDS), load, spec, host)
+            except MachineFailure:
+                continue  # the process was killed, which says nothing of the code: its cases will tell
             except CaseFailure as failure:
                 self.broken[name] = f"importing {name}: {failure.reason}"
                 continue
