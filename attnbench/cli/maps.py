@@ -132,7 +132,8 @@ def _compare(
         for one in pairs:
             if one[side] not in places:
                 raise UnknownName("site of a pair", one[side], places, "each side is one site")
-    found, parts = [], []
+    found: list[ComparedMaps] = []
+    parts: list[PartOfMaps] = []
     for file in files:
         image = read_image(file)
         sides = [network.maps(network_input(image, network.shape, normalization)) for network in networks]
