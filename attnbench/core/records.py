@@ -88,6 +88,7 @@ class Finding:
 
     ``inserted`` tells the variant's own nodes from the host's. ``composite`` is the op that the node is a part of, where it
     was judged as that. ``device`` is where a fallback runs. ``substitute`` is what computes the same without being refused.
+    ``dtype`` is what the node computes in, where the network is quantised.
     """
 
     target: str
@@ -105,6 +106,7 @@ class Finding:
     composite: str = ""
     device: str = ""
     substitute: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
