@@ -12,6 +12,7 @@ from attnbench.graph.cost import graph_cost
 from attnbench.graph.export import to_onnx
 from attnbench.graph.load import parse, verify
 from attnbench.graph.parity import compare
+from attnbench.graph.quantise import calibrate, noise, quantise, strays
 from attnbench.graph.torch_counts import count_torch, parameters_of
 from attnbench.measure.build import CaseBuilder
 from attnbench.modules import MODULES, Plane, build_module, check_spec
@@ -71,7 +72,7 @@ def test_parameters_and_macs_equal_their_closed_forms(name, plane):
     assert counts.macs == entry.macs(plane, **entry.options)
 
 
-def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
+def test_the_graph_exports_verifies_agrees_counts_the_same_and_quantises(name, tmp_path):
     plane = accepted_by(name, Plane(64, 6, 10), Plane(128, 6, 10))
     shape = (1, plane.channels, 6, 10)
     entry, module = MODULES.load(name), built(name, plane)
@@ -82,6 +83,11 @@ def test_the_graph_exports_verifies_agrees_and_counts_the_same(name):
     cost = graph_cost(parse(graph))
     assert cost.uncounted == ()
     assert cost.macs == entry.macs(plane, **entry.options)
+    floats, images = tmp_path / "floats.onnx", noise(shape, 0)
+    floats.write_bytes(graph)
+    quantise(floats, tmp_path / "int8.onnx", calibrate(floats, images), reduce_range=True)
+    runtime, itself = strays(tmp_path / "int8.onnx", images[0], floats=floats)
+    assert runtime <= itself < 1
 
 
 def test_gradients_reach_every_parameter(name):

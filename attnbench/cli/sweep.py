@@ -59,6 +59,7 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
         "attnbench sweep --module se --module cbam --place encoder.layer3 --size 384x640",
         "attnbench sweep --host resnet50 --module all --place stage-ends --size 224x224 --quick --dry-run",
         "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
+        "attnbench sweep quick --dtype fp32,int8",
     ),
 )
 def sweep(
@@ -75,6 +76,13 @@ def sweep(
     site: SiteOption = None,
     input_channels: ChannelsOption = 3,
     batch: BatchOption = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Number types: fp32,int8.", show_default="the study's, or fp32")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images or .npy for int8's ranges.", show_default="the study's, or seeded noise"),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer processes and runs: wider intervals.")] = False,
     processes: Annotated[int | None, setting("processes")] = None,
     max_processes: Annotated[int | None, setting("max_processes")] = None,
@@ -150,12 +158,13 @@ def sweep(
         "provider": provider,
         "optimization": optimization,
         "seed": seed,
+        "calibration": None if calibration is None else str(calibration),
         "timeout_seconds": timeout,
         "canonical": False if raw else None,
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
-    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch)
+    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch, dtype)
     plan = planning.plan(data, quick=quick, overrides={k: v for k, v in overrides.items() if v is not None})
     if shard is not None:
         plan = planning.shard(plan, shard)
@@ -262,6 +271,7 @@ def _show(run: Run, folder: Path) -> None:
         shown["Priority and cost"] = matrix
     else:
         shown["Cases"] = tables.cases_table([row for row in rows if not row.case.is_baseline])
+    shown["What int8 makes of them"] = tables.int8(rows)
     shown["Cases without figures"] = tables.failures(rows)
     for title, table in shown.items():
         show_table(table, title, more=f"all in {folder / 'report.md'}")

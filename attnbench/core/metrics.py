@@ -192,6 +192,25 @@ _TABLE = (
     Metric("aligned", better="higher", label="aligned", share_of=BASELINE_TIME, columns=(
         Column("aligned_pct", "share of the baseline's time that both graphs share"),
     )),
+    Metric("int8_float_ops", exact=True, label="ops that stayed float", gate=True, columns=(
+        Column("int8_float_ops", "nodes of the runtime's graph that compute on floats in an int8 case", whole=True),
+        Column("int8_float_ops_added", "the same beyond the int8 baseline's", "delta", whole=True),
+        Column("int8_float_ops_named", "which ops these are", "note"),
+    )),
+    Metric("int8_conversions", exact=True, label="int8 conversions", gate=True, columns=(
+        Column("int8_conversions", "nodes of the runtime's graph that convert between int8 and floats", whole=True),
+        Column("int8_conversions_added", "the same beyond the int8 baseline's", "delta", whole=True),
+    )),
+    Metric("int8_parity_error", label="int8 parity error", columns=(
+        Column("int8_parity_error",
+               "largest difference of the optimised run from the Q/DQ graph as it stands, as a share of the output's scale"),
+    )),
+    Metric("int8_parity_tolerance", better="neither", label="int8 parity tolerance", columns=(
+        Column("int8_parity_tolerance", "what the Q/DQ graph itself differs from the float graph by, on the same image"),
+    )),
+    Metric("sqnr", better="higher", label="SQNR", columns=(
+        Column("sqnr_db", "signal to quantisation noise at the modules' outputs, on the images it was calibrated with; dB"),
+    )),
     Metric("parity_error", label="parity error", columns=(
         Column("parity_max_abs_error", "largest difference of ONNX from torch among the host and its modules"),
     )),

@@ -20,7 +20,8 @@ class Protocol(Strict, frozen=True):
 
     ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
     level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
-    orders. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
+    orders. ``calibration`` is the folder of images or ``.npy`` files that int8's ranges are had from; seeded noise where it
+    is empty. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
     """
 
     warmup: AtLeastOne = 3
@@ -29,6 +30,7 @@ class Protocol(Strict, frozen=True):
     optimization: Literal["all", "layout", "extended", "basic", "none"] = "all"
     seed: AtLeastZero = 0
     canonical: bool = True
+    calibration: str = ""
 
 
 class Effort(Strict, frozen=True):
@@ -63,6 +65,7 @@ MEANINGS = {
     "optimization": "its level of graph optimisation: all, layout, extended, basic, none",
     "seed": "of weights, inputs and orders",
     "canonical": "the canonicalising pass over the exporter's graph",
+    "calibration": "folder of images or .npy files for the ranges of int8; without one seeded noise, for cost alone",
     "processes": "fresh timing processes a case (replicates), at least",
     "max_processes": "the same at most: the budget for the precision",
     "precision": "wanted half width of the interval: points, % of the figure, or the larger of both",

@@ -8,7 +8,7 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -17,6 +17,9 @@ from msgspec import convert
 from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
+
+FP32, INT8 = "fp32", "int8"
+"""The number types that a case can be measured in."""
 
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
@@ -34,12 +37,13 @@ ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
 
 @dataclass(frozen=True, order=True, slots=True)
 class Case:
-    """One question: this variant of this host at this input size. The key of every comparison."""
+    """One question: this variant of this host at this input size, in this number type. The key of every comparison."""
 
     host: str
     variant: str
     size: str
     batch: int = 1
+    dtype: str = FP32
 
     @property
     def is_baseline(self) -> bool:
@@ -48,14 +52,25 @@ class Case:
 
     @property
     def baseline(self) -> "Case":
-        """The case that this one's overhead is counted from."""
-        return Case(self.host, BASELINE, self.size, self.batch)
+        """The case that this one's overhead is counted from, of the same number type."""
+        return Case(self.host, BASELINE, self.size, self.batch, self.dtype)
+
+    @property
+    def in_floats(self) -> "Case":
+        """The same case in fp32."""
+        return replace(self, dtype=FP32)
+
+    @property
+    def at(self) -> str:
+        """The input size, with the number type where that is not fp32: what cases of a host that compare have in common."""
+        return self.size if self.dtype == FP32 else f"{self.size} {self.dtype}"
 
     @property
     def label(self) -> str:
         """The case in one line, as the tables and ``explain`` name it."""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
-        return f"{self.host} {self.size}{batch} {self.variant}"
+        dtype = f" {self.dtype}" if self.dtype != FP32 else ""
+        return f"{self.host} {self.size}{batch}{dtype} {self.variant}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield _comment(f"attnbench {header.attnbench}, run of {header.started} on {header.machine.get('cpu', 'unknown CPU')}")
     parts: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows_of(run):
-        parts.setdefault((row.case.host, row.case.size, row.target), []).append(row)
+        parts.setdefault((row.case.host, row.case.at, row.target), []).append(row)
     if not parts:
         yield "% the run has no case yet"
     for (host, size, target), part in parts.items():

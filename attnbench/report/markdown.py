@@ -47,10 +47,17 @@ def _sections(run: Run) -> Iterator[str]:
     yield sections_text(tables_of(run)).rstrip("\n")
 
 
+INT8_TEXT = (
+    "Overheads are of the baseline of the same number type. Float ops and conversions are all that a baseline has, and of a "
+    "variant what it has beyond that."
+)
+
+
 def tables_of(run: Run) -> Iterator[Section]:
     """The tables of a run under their titles, in the order of the page."""
     rows = rows_of(run)
     yield Section("Baseline", table=tables.baselines(rows))
+    yield Section("What int8 makes of them", INT8_TEXT if (quantised := tables.int8(rows)) else "", quantised)
     yield Section("Priority and cost", table=claims.priorities(run))
     yield Section("Claims", table=claims.claims(run))
     yield Section("Stages", table=claims.stages(run))
@@ -59,7 +66,7 @@ def tables_of(run: Run) -> Iterator[Section]:
     yield Section("Latency by threads", table=trust.threads(rows))
     parts: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        parts.setdefault((row.case.host, row.case.size), []).append(row)
+        parts.setdefault((row.case.host, row.case.at), []).append(row)
     for (host, size), part in parts.items():
         yield Section(f"Overhead in % of {host} at {size}", table=tables.matrix(run, part))
         yield Section(f"NPU verdicts, {host} at {size}", table=tables.npu_matrix(run, part))

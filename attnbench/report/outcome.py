@@ -30,7 +30,7 @@ def found(run: Run) -> Iterator[str]:
 
 def _overheads(baseline: Case, host: Row | None, variants: Sequence[Row]) -> str:
     latency = host.number("latency_median_ms") if host else None
-    text = f"{baseline.host} at {baseline.size}" + (f" takes {fixed(latency, 1)} ms" if latency is not None else "")
+    text = f"{baseline.host} at {baseline.at}" + (f" takes {fixed(latency, 1)} ms" if latency is not None else "")
     told = sorted((value, row.case.variant) for row in variants if (value := row.number("overhead_pct")) is not None)
     if told:
         cheapest, dearest = (f"{significant(value, 2)} % ({variant})" for value, variant in (told[0], told[-1]))

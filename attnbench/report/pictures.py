@@ -68,7 +68,7 @@ def trend_picture(
 
 
 def _place(run: Run, host: str | None, size: str | None) -> tuple[str, str]:
-    found = list(dict.fromkeys((case.host, case.size) for case in run.header.cases))
+    found = list(dict.fromkeys((case.host, case.at) for case in run.header.cases))
     for at, (key, wanted) in enumerate((("host", host), ("size", size))):
         if wanted and wanted not in (names := {one[at] for one in found}):
             raise UnknownName(f"{key} of this run", wanted, names)
@@ -104,7 +104,7 @@ def glance(run: Run) -> str:
     told = f"{cases} on {header.machine.get('cpu', MISSING)}, {header.started}"
     head = Markup("<p><strong>{}</strong><br>{}</p>").format(header.study.get("title") or header.study["name"], told)
     shown = []
-    for group in dict.fromkeys((case.host, case.size) for case in header.cases):
+    for group in dict.fromkeys((case.host, case.at) for case in header.cases):
         specs = (draw(run, *group) for draw in (heatmap.heatmap, bars.overheads))
         shown += [Picture(spec).svg() for spec in specs if spec["data"]["values"]][:1]
     return f"{head}{''.join(shown)}"

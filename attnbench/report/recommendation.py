@@ -42,6 +42,7 @@ COLUMNS = {
     "beyond_budget_ms_high": "the same of the upper end",
     "remarks": "what else a reader should know",
     **gains.COLUMNS,
+    "dtype": "number type of the case: fp32 or int8",
 }
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
@@ -79,7 +80,7 @@ def _figures(found: Recommendation) -> Iterator[Figure]:
     from attnbench.report.charts import gains as published  # noqa: PLC0415
 
     draw = published.gains if found.asked.published else choices.pareto
-    for host, size in dict.fromkeys((one.case.host, one.case.size) for one in found.left):
+    for host, size in dict.fromkeys((one.case.host, one.case.at) for one in found.left):
         yield Figure(draw(found, host, size))
 
 
@@ -129,7 +130,7 @@ def _row(one: Candidate) -> dict[str, Any]:
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
         list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
         _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
-        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains),
+        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains), case.dtype,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -155,7 +155,7 @@ def _shown(series: TrendSeries) -> Shown:
 
 def _where(found: History) -> Callable[[TrendSeries], dict[str, str]]:
     """Gives what tells a series apart from the others shown: machine, host, size and batch only where there are several."""
-    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch"))
+    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch", "dtype"))
 
     def told(series: TrendSeries) -> dict[str, str]:
         unit = _shown(series).unit

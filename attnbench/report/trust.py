@@ -39,7 +39,7 @@ def floors(run: Run) -> Table:
         shown.append(
             {
                 "host": record.case.host,
-                "size": record.case.size,
+                "size": record.case.at,
                 "critical value (points)": significant(percent(record.value("floor_overhead")), 2),
                 "critical difference (points)": significant(percent(record.value("floor_difference")), 2),
                 "from, measured twice": repeat.note,
@@ -67,7 +67,7 @@ def crosschecks(run: Run) -> Table:
         shown.append(
             {
                 "host": record.case.host,
-                "size": record.case.size,
+                "size": record.case.at,
                 "cases in the graph": str(total.note.count(";") + 1),
                 "sum of their overheads (%)": significant(percent(total.value), 3),
                 "on the clock (%)": with_interval(percent(paired.value), low, high),
@@ -132,7 +132,7 @@ def pooled(rows: Sequence[Row]) -> Table:
     for row in {row.case: row for row in rows}.values():
         overhead, paired = row.number("overhead_pct"), row.number("paired_pct")
         if overhead is not None and paired is not None and not row.case.is_baseline:
-            where = row.case.host, row.case.size
+            where = row.case.host, row.case.at
             for place in (EVERY, row.case.variant.partition("=")[0]):
                 apart.setdefault((*where, place), []).append(overhead - paired)
     asked = {place: medians(found, MOST) for place, found in apart.items() if len(found) >= FEWEST}

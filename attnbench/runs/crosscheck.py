@@ -4,7 +4,7 @@ A single case of 0.3 % against pairs that tell a point cannot disagree; a panel'
 until they could see a difference of a tenth of the sum, or until the budget of ``Effort.crosscheck`` ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Measurement, RunHeader
@@ -46,7 +46,7 @@ def crosscheck(header: RunHeader, ledger: Ledger, baseline: Case) -> Crosscheck:
     budget, facts = header.effort_of(baseline).crosscheck, ledger.known(baseline)
     if not facts.together:
         return Crosscheck((), None, None, (), frozenset(), 0 if facts.crosscheck_failed or facts.ended else budget)
-    cases = tuple(Case(baseline.host, variant, baseline.size, baseline.batch) for variant in facts.together[0].together)
+    cases = tuple(replace(baseline, variant=variant) for variant in facts.together[0].together)
     overheads = [ledger.known(case).overheads for case in cases]
     total = sum(sum(one) / len(one) for one in overheads) if all(overheads) else None
     clock = "cpu" if header.protocol.get("provider", "cpu") == "cpu" else "wall"

@@ -1,6 +1,7 @@
 """A study as it is asked for, as typed structs. Files, flags and mappings are all checked alike.
 
     name, title, hosts, sizes, batch, targets     what the study is about
+    dtypes                                        number types: fp32, int8, or both
     [settings]                                    the fields of ``core.protocol.Protocol`` and ``Effort``
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
@@ -26,6 +27,7 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
 from attnbench.core.protocol import AtLeastOne, Effort, Protocol, split_settings
 from attnbench.core.quantities import parse_precision
+from attnbench.core.records import FP32, INT8
 from attnbench.core.validation import Strict, validate
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
@@ -122,6 +124,7 @@ class Study(Strict, frozen=True):
     hosts: Annotated[tuple[str | StudyHost, ...], Meta(min_length=1)] = ("resnetsan01",)
     sizes: Names = ()
     batch: AtLeastOne = 1
+    dtypes: Names = (FP32,)
     targets: Names = ("aimotive",)
     settings: dict[str, Any] = field(default_factory=dict)
     matrix: tuple[Matrix, ...] = ()
@@ -131,6 +134,11 @@ class Study(Strict, frozen=True):
         read_settings(self.settings)
         for size in self.sizes:
             parse_size(size)
+        for dtype in self.dtypes:
+            if dtype not in (FP32, INT8):
+                raise UnknownName("number type", dtype, (FP32, INT8))
+        if not self.dtypes:
+            raise InputError(f"dtypes is empty: name {FP32}, {INT8} or both")
 
 
 def packaged_study(name: str = "report") -> Path:

@@ -47,6 +47,7 @@ def from_flags(
     sizes: list[str],
     targets: list[str],
     batch: int | None,
+    dtypes: list[str] | None = None,
 ) -> Study:
     """The study of a file or name, with hosts, sizes, targets and batch from flags; or what flags alone describe.
 
@@ -68,7 +69,8 @@ def from_flags(
         found = read_study(find_study(study or "report"))
     if sizes:
         found = replace(found, case=tuple(_at(found.case, set(map(normal_size, sizes)))))
-    given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
+    types = tuple(part.strip() for text in dtypes or () for part in text.split(","))
+    given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch, "dtypes": types}
     return replace(found, **{key: value for key, value in given.items() if value})
 
 

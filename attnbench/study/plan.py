@@ -6,6 +6,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -86,9 +87,9 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
             empty = False
             if host.kind != "onnx" or study.sizes:
                 check_size(host, *parse_size(size))
-            for one in (baseline, *chosen):
+            for dtype, one in product(dict.fromkeys(study.dtypes), (baseline, *chosen)):
                 own = read_settings({**common, **one.settings, **forced})[1] if one.settings else effort
-                case = Case(host.spec, one.variant, size, study.batch)
+                case = Case(host.spec, one.variant, size, study.batch, dtype)
                 known = cases.get(case)
                 if known is None or known.effort.processes < own.processes:
                     cases[case] = PlannedCase(case, host, own)

@@ -54,7 +54,7 @@ def page_of(run: Run) -> Page:
 
 
 def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterator[PagePart]:
-    groups = list(dict.fromkeys((row.case.host, row.case.size) for row in rows))
+    groups = list(dict.fromkeys((row.case.host, row.case.at) for row in rows))
     behind = {section.title: section for section in markdown.tables_of(run)}
     if groups:
         chosen = recommend(run, Requirements())
@@ -72,7 +72,7 @@ def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterat
 def _tiles(run: Run, rows: Sequence[Row]) -> Iterator[Tile]:
     """The few figures to know before all others."""
     for row in {row.case: row for row in rows if row.case.is_baseline}.values():
-        latency, where = row.number("latency_median_ms"), f"{row.case.host} at {row.case.size}"
+        latency, where = row.number("latency_median_ms"), f"{row.case.host} at {row.case.at}"
         if latency is not None:
             yield Tile(f"{fixed(latency, 1)} ms", "the host alone", where)
     floors = {floor["critical value (points)"]: floor for floor in trust.floors(run).records()}
@@ -210,7 +210,7 @@ def _chain(rows: Sequence[Row], host: str, size: str, anchors: Mapping[Case, str
     """
     sites: dict[str, dict[str, SiteCost]] = {}
     planes = tables.planes(host, size)
-    for row in (one for one in rows if (one.case.host, one.case.size) == (host, size)):
+    for row in (one for one in rows if (one.case.host, one.case.at) == (host, size)):
         assignments = parse_variant(row.case.variant).assignments
         for place in assignments[0].places if len(assignments) == 1 else ():
             try:
