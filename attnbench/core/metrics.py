@@ -203,10 +203,11 @@ _TABLE = (
     )),
     Metric("int8_parity_error", label="int8 parity error", columns=(
         Column("int8_parity_error",
-               "largest difference of the optimised run from the Q/DQ graph as it stands, as a share of the output's scale"),
+               "root mean square by which the optimised run differs from the Q/DQ graph as it stands, of the output's"),
     )),
     Metric("int8_parity_tolerance", better="neither", label="int8 parity tolerance", columns=(
-        Column("int8_parity_tolerance", "what the Q/DQ graph itself differs from the float graph by, on the same image"),
+        Column("int8_parity_tolerance",
+               "what it was held to: the root of 12 times what the Q/DQ graph differs from the float graph by"),
     )),
     Metric("sqnr", better="higher", label="SQNR", columns=(
         Column("sqnr_db", "signal to quantisation noise at the modules' outputs, on the images it was calibrated with; dB"),

@@ -120,15 +120,16 @@ def quantise(model: Path, result: Path, ranges: Ranges, *, reduce_range: bool) -
 
 
 def strays(model: Path, image: np.ndarray, *, floats: Path) -> tuple[float, float]:
-    """How far two runs of a Q/DQ graph lie apart, and how far it lies from the float graph, in shares of the output's scale.
+    """How far two runs of a Q/DQ graph lie apart, and how far it lies from the float graph, at the outputs.
 
-    The two runs are with all optimisations of the runtime, and with none.
+    The two runs are with all optimisations of the runtime, and with none. Both are root mean squares, as shares of the float
+    outputs'.
     """
     level = ort.GraphOptimizationLevel
     plain, optimised = (run(model, image, of)[0] for of in (level.ORT_DISABLE_ALL, level.ORT_ENABLE_ALL))
-    exact, _ = run(floats, image, level.ORT_ENABLE_ALL)
-    scale = max((float(np.abs(one).max()) for one in exact), default=0.0) or 1.0
-    return _farthest(plain, optimised) / scale, _farthest(plain, exact) / scale
+    exact, _ = run(floats, image)
+    scale = _apart(exact, [np.zeros_like(one) for one in exact]) or 1.0
+    return _apart(plain, optimised) / scale, _apart(plain, exact) / scale
 
 
 def run(
@@ -182,8 +183,10 @@ def signal_to_noise(model: Path, floats: Path, images: Sequence[np.ndarray], ten
     return 10 * math.log10(signal / wrong) if signal and wrong else None
 
 
-def _farthest(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> float:
-    return max((float(np.abs(one - other).max()) for one, other in zip(left, right, strict=True)), default=0.0)
+def _apart(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> float:
+    """The root mean square of the difference of two runs' outputs."""
+    squares = [(one.astype(np.float64) - other) ** 2 for one, other in zip(left, right, strict=True)]
+    return math.sqrt(sum(float(one.sum()) for one in squares) / max(1, sum(one.size for one in squares)))
 
 
 def _first_line(error: Exception) -> str:

@@ -75,7 +75,7 @@ def read_accuracy(path: Path, metrics: Mapping[str, str], known: Sequence[Case],
 
 
 def published_accuracy(cases: Iterable[Case]) -> Accuracy:
-    """What is published of cases of fp32, by host and variant. Raises ``InputError`` where that is nothing of any of them."""
+    """What is published of fp32 cases, by host and variant. Raises ``InputError`` where that is nothing of any of them."""
     pairs = gains_by_pair(published_gains())
     plain = [case for case in cases if case.dtype == FP32]
     found = {case: pairs[case.host, case.variant] for case in plain if (case.host, case.variant) in pairs}
