@@ -1,5 +1,7 @@
 """What every attention module is held to, whatever file it comes from."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from made import every
@@ -21,6 +23,9 @@ from attnbench.modules.eca import adaptive_kernel
 
 NAMES = MODULES.names()
 PLANES = [Plane(32, 7, 5), Plane(64, 6, 10), Plane(256, 3, 4), Plane(512, 1, 2), Plane(16, 1, 1)]
+
+NOT_IN_INT8 = {"ema": "ONNX Runtime does not run it: .*QLinearGlobalAveragePool"}
+"""Modules whose Q/DQ graph the runtime does not run, and what it says."""
 
 
 def accepted_by(name: str, *planes: Plane) -> Plane:
@@ -84,11 +89,14 @@ def test_the_graph_exports_verifies_agrees_counts_the_same_and_quantises(name, t
     cost = graph_cost(parse(graph))
     assert cost.uncounted == ()
     assert cost.macs == entry.macs(plane, **entry.options)
+    if entry.tap:
+        return  # alone, it gives its input back, which is no graph to quantise; in a host it is one
     floats, images = tmp_path / "floats.onnx", noise(shape, 0)
     floats.write_bytes(graph)
     quantise(floats, tmp_path / "int8.onnx", calibrate(floats, images), reduce_range=True)
-    runtime, itself = strays(tmp_path / "int8.onnx", images[0], floats=floats)
-    assert runtime <= A_STEP * itself
+    with pytest.raises(CaseRefused, match=NOT_IN_INT8[name]) if name in NOT_IN_INT8 else nullcontext():
+        runtime, itself = strays(tmp_path / "int8.onnx", images[0], floats=floats)
+        assert runtime <= A_STEP * itself
 
 
 def test_gradients_reach_every_parameter(name):

@@ -317,3 +317,9 @@ def test_integers_without_a_shape_or_a_zero_point_are_read(tmp_path):
                              [numpy_helper.from_array(np.float32(0.1), "s")])  # fmt: skip
     model = read(tmp_path, helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
     assert how(model) == {"MaxPool": "uint8"}
+
+
+def test_a_graph_may_be_deeper_than_calls_may_be(tmp_path):
+    deep = "; ".join([CONV, *(f"Relu ${n}" for n in range(1, 1500))])
+    model = read(tmp_path, qdq(deep, floats="Relu"))
+    assert set(how(model).values()) == {"int8", "float32"}

@@ -11,6 +11,7 @@ batch norm) belongs to it, and so does a composite that has Q/DQ pairs at its ed
 graph's result may leave it in floats. Every other node that computes on floats *stayed float*.
 """
 
+import logging
 from collections.abc import Iterable
 
 import onnx_ir as ir
@@ -37,6 +38,7 @@ from attnbench.graph.integers import (
     integers_of,
     is_quantised_op,
 )
+from attnbench.graph.quiet import quiet
 
 MOVES = frozenset(
     "Reshape Transpose Flatten Squeeze Unsqueeze Slice Split Gather Expand MaxPool DepthToSpace SpaceToDepth Identity "
@@ -69,7 +71,8 @@ def _infer(model: ir.Model) -> None:
     if open_ones:
         for value in open_ones:
             value.shape = None
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        with quiet(logging.CRITICAL, "onnx_ir"):
+            common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
         fold(model)
 
 
@@ -87,6 +90,8 @@ class _Lift:
         self.edges: set[ir.Value] = set()
         self.made: set[ir.Node] = set()
         self.moved: set[ir.Value] = set()
+        self.takes: dict[ir.Node, bool] = {}
+        self.gives: dict[ir.Node, bool] = {}
 
     def run(self) -> None:
         """Take out what converts, and put in the place of each op of integers the op that it stands for."""
@@ -215,14 +220,19 @@ class _Lift:
                 self.how[out] = how  # type: ignore[assignment]
 
     def settle(self) -> None:
-        """Say of each node how it computes."""
-        for node in self.graph:
+        """Say of each node how it computes. What is before a node, and what is behind it, is known when it is asked for."""
+        nodes = list(self.graph)
+        for node in nodes:
+            self.takes[node] = self._reads_integers(node, ())
+        for node in reversed(nodes):
+            self.gives[node] = self._gives_integers(node)
+        for node in nodes:
             if any(v is not None and v.dtype in FLOATS and v.const_value is None for v in node.inputs):
-                whole = node in self.made or (self._reads_integers(node, ()) and self._gives_integers(node))
+                whole = node in self.made or (self.takes[node] and self.gives[node])
                 node.meta[FORM] = self._integers_of((node,)) if whole else Computes(stayed_float=_float_type(node))
         for composite in composites(self.model):
             inside = composite.nodes
-            if all(self._reads_integers(node, inside) for node in inside) and self._gives_integers(inside[-1]):
+            if all(self._reads_integers(node, inside) for node in inside) and self.gives[inside[-1]]:
                 found = self._integers_of(inside)
                 for node in inside:
                     node.meta[FORM] = found
@@ -235,7 +245,7 @@ class _Lift:
             producer = value.producer()
             if index in self.reads.get(node, {}) or (producer is not None and producer in inside):
                 continue
-            if producer is None or not self._leads(producer, node) or not self._reads_integers(producer, inside):
+            if producer is None or not self._leads(producer, node) or not self.takes.get(producer):
                 return False
         return True
 
@@ -251,7 +261,7 @@ class _Lift:
         for use in uses:
             if use.idx in self.reads.get(use.node, {}):
                 continue
-            if not self._leads(node, use.node) or not self._gives_integers(use.node):
+            if not self._leads(node, use.node) or not self.gives.get(use.node):
                 return False
         edges = [value for value in node.outputs if value.is_graph_output()]
         return all(value in self.edges or node.op_type in (*WEIGHTED, *MOVES) for value in edges) and bool(uses or edges)

@@ -20,7 +20,7 @@ import onnxruntime as ort
 from onnxruntime import quantization
 from PIL import Image, UnidentifiedImageError
 
-from attnbench.core.errors import CaseFailure, InputError
+from attnbench.core.errors import CaseRefused, InputError
 from attnbench.graph.quiet import quiet
 
 Ranges = Mapping[str, Any]
@@ -85,7 +85,7 @@ class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 
 def calibrate(model: Path, images: Sequence[np.ndarray]) -> Ranges:
-    """The ranges of a graph's tensors over some images. Raises ``CaseFailure``."""
+    """The ranges of a graph's tensors over some images. Raises ``CaseRefused``."""
     try:
         with tempfile.TemporaryDirectory() as folder, quiet(logging.ERROR, ""):
             calibrator = quantization.create_calibrator(
@@ -95,11 +95,11 @@ def calibrate(model: Path, images: Sequence[np.ndarray]) -> Ranges:
             calibrator.collect_data(_Samples(name, images))
             return dict(calibrator.compute_data().data)
     except Exception as error:  # the quantiser raises types of its own and of ONNX Runtime's
-        raise CaseFailure("quantise", f"it cannot be calibrated: {_first_line(error)}") from error
+        raise CaseRefused("quantise", f"it cannot be calibrated: {_first_line(error)}") from error
 
 
 def quantise(model: Path, result: Path, ranges: Ranges, *, reduce_range: bool) -> None:
-    """Write a graph in Q/DQ form with these ranges, its weights inside. Raises ``CaseFailure``."""
+    """Write a graph in Q/DQ form with these ranges, its weights inside. Raises ``CaseRefused``."""
     try:
         with tempfile.TemporaryDirectory() as folder, quiet(logging.ERROR, ""):
             known = Path(folder, "ranges.json")
@@ -116,7 +116,7 @@ def quantise(model: Path, result: Path, ranges: Ranges, *, reduce_range: bool) -
                 calibration_cache_path=known,
             )
     except Exception as error:  # the quantiser raises types of its own and of ONNX Runtime's
-        raise CaseFailure("quantise", f"ONNX Runtime does not quantise it: {_first_line(error)}") from error
+        raise CaseRefused("quantise", f"ONNX Runtime does not quantise it: {_first_line(error)}") from error
 
 
 def strays(model: Path, image: np.ndarray, *, floats: Path) -> tuple[float, float]:
@@ -135,7 +135,7 @@ def strays(model: Path, image: np.ndarray, *, floats: Path) -> tuple[float, floa
 def run(
     model: Path, image: np.ndarray, level: Any = ort.GraphOptimizationLevel.ORT_ENABLE_ALL, more: Sequence[str] = ()
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The outputs of a graph, and some of its inner tensors. Raises ``CaseFailure``."""
+    """The outputs of a graph, and some of its inner tensors. Raises ``CaseRefused``."""
     options = ort.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.intra_op_num_threads, options.log_severity_level, options.graph_optimization_level = 1, 3, level
@@ -144,7 +144,7 @@ def run(
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             found = session.run(None, {session.get_inputs()[0].name: image})
     except Exception as error:  # onnxruntime raises types of its own, none public
-        raise CaseFailure("quantise", f"ONNX Runtime does not run it: {_first_line(error)}") from error
+        raise CaseRefused("quantise", f"ONNX Runtime does not run it: {_first_line(error)}") from error
     return found[: len(found) - len(more)], found[len(found) - len(more) :]
 
 
