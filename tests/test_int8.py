@@ -12,6 +12,7 @@ from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Record
 from attnbench.graph.quantise import noise, samples_in
 from attnbench.hosts import HostReference
+from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.match import match
 from attnbench.judge.rows import rows_of
 from attnbench.measure import int8
@@ -153,6 +154,7 @@ def test_what_stayed_float_is_read_off_the_runtimes_graph():
         return OptimisedNode(kind, kind, tuple(reads.split()), tuple(writes.split()))
 
     graph = [node("QuantizeLinear", "x", "a"), node("QLinearConv 3x3", "a", "b"), node("MaxPool", "b", "c"),
+             node("NhwcMaxPool", "c", "h"),
              node("DequantizeLinear", "c", "d"), node("Elu", "d", "e"), node("Reshape", "e", "f"), node("MatMulInteger", "c", "g")]  # fmt: skip
     assert [one.kind for one in floats_among(graph)] == ["Elu", "Reshape"]
 
@@ -178,3 +180,8 @@ def test_a_graph_that_strays_more_than_int8_itself_fails(user_file, tmp_path, mo
     monkeypatch.setattr(int8, "strays", lambda *_, **__: (0.5, 0.1))
     with pytest.raises(CaseFailure, match="strays from the Q/DQ graph by 0.5 of the output"):
         described(user_file, tmp_path, "baseline")
+
+
+def test_a_gate_asks_no_type_for_what_it_has_not(finished):
+    found = compare(finished, finished, parse(["memory:5%,int8_float_ops:0,macs:0"]))
+    assert [gap for gap in found.missing if gap.why == "neither run has it"] == []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from attnbench.core.records import Measurement
+from attnbench.core.records import FP32, INT8, Measurement
 from attnbench.core.statistics import Estimate
 
 BASELINE_TIME, CORE = "the baseline's time", "a core's time"
@@ -230,6 +230,12 @@ SERIES = tuple(metric.name for metric in _TABLE if metric.series)
 
 GATEABLE = tuple(metric.name for metric in _TABLE if metric.gate)
 """Metrics that ``--fail-on`` may name."""
+
+NOT_OF = {
+    INT8: ("bytes_moved", "activation_peak", "largest_activation"),
+    FP32: ("int8_float_ops", "int8_conversions"),
+}
+"""By number type the metrics that its cases have none of: what int8's tensors come to, a Q/DQ graph does not say."""
 
 ALIASES = {metric.alias: metric.name for metric in _TABLE if metric.alias}
 """Shorter names for some of them."""

@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 
 from attnbench.core.errors import CaseFailure
-from attnbench.core.metrics import measurement
+from attnbench.core.metrics import NOT_OF, measurement
 from attnbench.core.naming import is_inserted
-from attnbench.core.records import Case, Measurement
+from attnbench.core.records import INT8, Case, Measurement
 from attnbench.graph.quantise import Ranges, calibrate, noise, quantise, samples_in, signal_to_noise, strays
 from attnbench.measure.machine import machine
 from attnbench.measure.optimised import OptimisedNode
@@ -29,12 +29,14 @@ A_STEP = math.sqrt(12)
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 """Instruction sets of x86 that add products of 8 bits without overflow."""
 
-FLOAT_BYTES = ("bytes_moved", "activation_peak", "largest_activation")
-"""Figures of a graph that are of its tensors' bytes; what those of int8 come to, the Q/DQ graph does not say."""
-
 CONVERTERS = ("QuantizeLinear", "DequantizeLinear")
+INTEGER_SUMS = ("ConvInteger", "MatMulInteger")
+TO_FLOATS = ("DequantizeLinear", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+"""What computes on integers, or converts, and gives floats."""
+
 CARRIERS = frozenset(
-    "Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Gather Concat MaxPool Resize Pad Identity".split()
+    "Reshape Transpose Squeeze Unsqueeze Flatten Slice Split Gather Concat MaxPool Resize Upsample Pad Expand Tile "
+    "DepthToSpace SpaceToDepth Identity".split()
 )
 """Ops that the runtime runs on integers or floats, whichever come."""
 
@@ -105,7 +107,7 @@ class Quantiser:
 
 def of_int8(floats: Iterable[Measurement], own: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """The measurements of an int8 case: the counts of the float graph, and its own; bytes of float tensors are not its."""
-    kept = {m.metric: m for m in floats if m.metric not in FLOAT_BYTES}
+    kept = {m.metric: m for m in floats if m.metric not in NOT_OF[INT8]}
     return tuple({**kept, **{m.metric: m for m in own}}.values())
 
 
@@ -115,10 +117,12 @@ def floats_among(nodes: Iterable[OptimisedNode]) -> list[OptimisedNode]:
     found = []
     for node in nodes:
         op = _op(node)
-        quantised = op.startswith(("QLinear", "QGemm", "QuantizeLinear")) or op.endswith("Integer")
+        if op in TO_FLOATS:
+            continue
+        quantised = op.startswith(("QLinear", "QGemm", "QuantizeLinear")) or op in ("NhwcMaxPool", *INTEGER_SUMS)
         if quantised or (op in CARRIERS and node.reads and set(node.reads) <= whole):
             whole.update(node.writes)
-        elif op not in CONVERTERS and op not in ("Shape", "Size", "Constant", "ConstantOfShape"):
+        elif op not in ("Shape", "Size", "Constant", "ConstantOfShape"):
             found.append(node)
     return found
 
