@@ -347,7 +347,10 @@ def test_what_was_really_measured_twice_raises_no_alarm():
 # --- what compares at all
 
 
-UNLIKE = {"warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False, "inputs": "mine abc"}
+UNLIKE = {
+    "warmup": 9, "provider": "xnnpack", "optimization": "none", "seed": 3, "canonical": False, "inputs": "mine abc",
+    "calibration": "images",
+}  # fmt: skip
 """Another value of each field of the protocol that must be alike."""
 
 

@@ -147,8 +147,8 @@ attnbench() { python "$SHORT" "${@/#quick/$STUDY}"; }
 """
 """The shell that a workflow's steps find: this installation, and a study of one case under the name of the quick one."""
 
-SHORT = """from attnbench.cli import answer, main, sweep
-answer.WRITTEN, sweep.MOST_MORE = ("md", "csv"), 2
+SHORT = """from attnbench.cli import answer, main, resolving
+answer.WRITTEN, resolving.MOST_MORE = ("md", "csv"), 2
 main()
 """
 """The command without a page, which takes seconds, and with few replicates for what a busy machine does not resolve."""

@@ -52,11 +52,11 @@ def places(data, at=()):
 
 
 def mutated(dice: random.Random):
-    """A good file with one to three mistakes, of the sort that people and programs make."""
+    """A good file with up to three mistakes, of the sort that people and programs make."""
     data = copy.deepcopy(FILES[dice.choice(list(FILES))])
     rules = data["rule"]
     data["rule"] = dice.sample(rules, min(len(rules), 6))
-    for _ in range(dice.randint(1, 3)):
+    for _ in range(dice.randint(0, 3)):
         *path, last = dice.choice(list(places(data)))
         inner = data
         for key in path:

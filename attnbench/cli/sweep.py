@@ -4,13 +4,12 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import named_run, save_text, say, show_table, write_reports
+from attnbench.cli.answer import save_text, say, show_table, write_reports
 from attnbench.cli.app import app, example
 from attnbench.cli.asking import (
     BatchOption,
@@ -25,24 +24,16 @@ from attnbench.cli.asking import (
 )
 from attnbench.core.errors import InputError
 from attnbench.core.protocol import settings
-from attnbench.core.records import Case, Run
-from attnbench.core.units import counted
+from attnbench.core.records import Run
 from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from attnbench.judge.compare import FailOn
-    from attnbench.measure.executor import Executor
     from attnbench.measure.observer import Observer
-    from attnbench.study.plan import Plan
 
 INTERRUPTED = 130
-
-MOST_MORE = 50
-"""Replicates more that one case is worth: what wants more of them lies at the threshold, or scatters too much."""
-
 
 _SETTINGS = settings()
 
@@ -63,6 +54,7 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
         "attnbench sweep --host resnet50 --module all --place stage-ends --size 224x224 --quick --dry-run",
         "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
         "attnbench sweep quick --runtime onnxruntime,openvino",
+        "attnbench sweep quick --dtype fp32,int8",
     ),
 )
 def sweep(
@@ -79,6 +71,13 @@ def sweep(
     site: SiteOption = None,
     input_channels: ChannelsOption = 3,
     batch: BatchOption = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Number types: fp32,int8.", show_default="the study's, or fp32")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images or .npy for int8's ranges.", show_default="the study's, or seeded noise"),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer processes and runs: wider intervals.")] = False,
     processes: Annotated[int | None, setting("processes")] = None,
     max_processes: Annotated[int | None, setting("max_processes")] = None,
@@ -151,6 +150,7 @@ def sweep(
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
     from attnbench.cli.progress import counting  # noqa: PLC0415
+    from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.executor import executor, usual_settings  # noqa: PLC0415
@@ -175,19 +175,22 @@ def sweep(
         "optimization": optimization,
         "seed": seed,
         "inputs": inputs,
+        "calibration": None if calibration is None else str(calibration),
         "timeout_seconds": timeout,
         "canonical": False if raw else None,
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
-    data = flags.from_flags(study, hosts, modules, place or [], variant or [], size or [], target or [], batch, runtime)
+    data = flags.from_flags(
+        study, hosts, modules, place or [], variant or [], size or [], target or [], batch, runtimes=runtime, dtypes=dtype
+    )
     asked = {**usual_settings(on or ""), **{k: v for k, v in overrides.items() if v is not None}}
     plan = planning.plan(data, quick=quick, overrides=asked)
     if shard is not None:
         plan = planning.shard(plan, shard)
     seconds = float("inf") if budget is None else parse_duration(budget)
     there = executor(on) if on is not None else None
-    reference = _reference(plan, resolve, fail_on, results, there)
+    reference = reference_of(plan, resolve, fail_on, results, there)
     began = time.monotonic()
     if dry_run:
         with counting("describing case", 0 if quiet else len(plan.cases)) as at:
@@ -219,47 +222,6 @@ def sweep(
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
         raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The run that a new one is to be told from, and by which thresholds."""
-
-    base: Run
-    name: str
-    fail_on: "FailOn"
-
-    def lacking(self, run: Run) -> dict[Case, int]:
-        """By case how many replicates more would resolve its overhead; what would take too many is left as it is."""
-        from attnbench.judge.compare import compare  # noqa: PLC0415
-
-        found = compare(self.base, run, self.fail_on).replicates_lacking
-        return {case: number for case, number in found.items() if number <= MOST_MORE}
-
-    def outcome(self, run: Run, folder: Path) -> str:
-        """What is still unresolved, in words."""
-        from attnbench.judge.compare import compare  # noqa: PLC0415
-
-        left = len(compare(self.base, run, self.fail_on).unresolved)
-        return f"{counted(left, 'figure')} not resolved beside {self.name}: attnbench compare {self.name} {folder} says more"
-
-
-def _reference(
-    plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path, there: "Executor | None"
-) -> Reference | None:
-    """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
-    from attnbench.judge.compare import parse  # noqa: PLC0415
-    from attnbench.judge.compare.match import unlike  # noqa: PLC0415
-    from attnbench.measure.sweep import make_header  # noqa: PLC0415
-
-    if resolve is None:
-        if fail_on:
-            raise InputError("--fail-on says by what --resolve compares: name a run with --resolve, too")
-        return None
-    base, name = named_run(resolve, results)
-    if why := unlike(base.header, make_header(plan, there)):
-        raise InputError(f"--resolve {resolve}: no overhead of it can be compared here: {why}")
-    return Reference(base, name, parse(fail_on or []))
 
 
 def _threads(text: str | None) -> tuple[int, ...] | None:
@@ -297,6 +259,7 @@ def _show(run: Run, folder: Path) -> None:
         shown["Priority and cost"] = matrix
     else:
         shown["Cases"] = tables.cases_table([row for row in rows if not row.case.is_baseline])
+    shown["What int8 makes of them"] = tables.int8(rows)
     shown["Cases without figures"] = tables.failures(rows)
     for title, table in shown.items():
         show_table(table, title, more=f"all in {folder / 'report.md'}")

@@ -22,6 +22,9 @@ FACTS = (
     Column("npu_refused_added", "refused nodes that the variant adds", "fact", whole=True),
     Column("npu_unknown_added", "nodes the variant adds that the profile does not list", "fact", whole=True),
     Column("npu_nodes_added", "nodes that the variant adds", "fact", whole=True),
+    Column("dtype", "number type that the case is measured in: fp32 or int8", "fact"),
+    Column("fp32_overhead_pct", "of an int8 case, the overhead of the same case in fp32", "derived"),
+    Column("int8_gain", "of an int8 case, how many times faster it is than the same case in fp32", "derived"),
     Column("claim_verdict", "confirmed, refuted or not resolvable", "fact"),
     Column("notes", "what else a reader should know", "fact"),
 )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from attnbench.core.records import Measurement
+from attnbench.core.records import FP32, INT8, Measurement
 from attnbench.core.statistics import Estimate
 
 BASELINE_TIME, CORE, RUNS = "the baseline's time", "a core's time", "all runs"
@@ -198,6 +198,26 @@ _TABLE = (
     Metric("aligned", better="higher", label="aligned", share_of=BASELINE_TIME, columns=(
         Column("aligned_pct", "share of the baseline's time that both graphs share"),
     )),
+    Metric("int8_float_ops", exact=True, label="ops that stayed float", gate=True, columns=(
+        Column("int8_float_ops", "nodes of the runtime's graph that compute on floats in an int8 case", whole=True),
+        Column("int8_float_ops_added", "the same beyond the int8 baseline's", "delta", whole=True),
+        Column("int8_float_ops_named", "which ops these are", "note"),
+    )),
+    Metric("int8_conversions", exact=True, label="int8 conversions", gate=True, columns=(
+        Column("int8_conversions", "nodes of the runtime's graph that convert between int8 and floats", whole=True),
+        Column("int8_conversions_added", "the same beyond the int8 baseline's", "delta", whole=True),
+    )),
+    Metric("int8_parity_error", label="int8 parity error", columns=(
+        Column("int8_parity_error",
+               "root mean square by which the optimised run differs from the Q/DQ graph as it stands, of the output's"),
+    )),
+    Metric("int8_parity_tolerance", better="neither", label="int8 parity tolerance", columns=(
+        Column("int8_parity_tolerance",
+               "what it was held to: the root of 12 times what the Q/DQ graph differs from the float graph by"),
+    )),
+    Metric("sqnr", better="higher", label="SQNR", columns=(
+        Column("sqnr_db", "signal to quantisation noise at the modules' outputs, on the images it was calibrated with; dB"),
+    )),
     Metric("parity_error", label="parity error", columns=(
         Column("parity_max_abs_error", "largest difference of ONNX from torch among the host and its modules"),
     )),
@@ -216,6 +236,12 @@ SERIES = tuple(metric.name for metric in _TABLE if metric.series)
 
 GATEABLE = tuple(metric.name for metric in _TABLE if metric.gate)
 """Metrics that ``--fail-on`` may name."""
+
+NOT_OF = {
+    INT8: ("bytes_moved", "activation_peak", "largest_activation"),
+    FP32: ("int8_float_ops", "int8_conversions"),
+}
+"""By number type the metrics that its cases have none of: what int8's tensors come to, a Q/DQ graph does not say."""
 
 ALIASES = {metric.alias: metric.name for metric in _TABLE if metric.alias}
 """Shorter names for some of them."""

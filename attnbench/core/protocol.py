@@ -23,7 +23,8 @@ class Protocol(Strict, frozen=True):
     ``warmup`` runs come before any that counts. ``provider`` is ONNX Runtime's execution provider and ``optimization`` its
     level of graph optimisation; ``canonical`` turns the canonicalising pass on; ``seed`` is that of weights, inputs and
     orders. ``inputs`` is a folder of the user's own inputs; a run's header has its name and a hash of what it holds.
-    ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
+    ``calibration`` is the folder of images or ``.npy`` files that int8's ranges are had from; seeded noise where it is
+    empty. ``threads`` are the counts at which absolute latency is taken; overheads are those of one thread.
     """
 
     warmup: Times = 3
@@ -33,6 +34,7 @@ class Protocol(Strict, frozen=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     canonical: bool = True
     inputs: str = ""
+    calibration: str = ""
 
 
 class Effort(Strict, frozen=True):
@@ -70,6 +72,7 @@ MEANINGS = {
     "seed": "of weights, inputs and orders",
     "canonical": "the canonicalising pass over the exporter's graph",
     "inputs": "a folder of .npy files or images that the runs are fed in turn; normal noise without",
+    "calibration": "folder of images or .npy files for the ranges of int8; without one seeded noise, for cost alone",
     "processes": "fresh timing processes a case (replicates), at least",
     "max_processes": "the same at most: the budget for the precision",
     "precision": "wanted half width of the interval: points, % of the figure, or the larger of both",

@@ -8,7 +8,7 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -17,9 +17,9 @@ from msgspec import convert
 from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
-
 DEFAULT_RUNTIME = "onnxruntime"
-"""What ran the cases of files that do not say."""
+FP32, INT8 = "fp32", "int8"
+"""The number types of a case. What files do not say ran in the default runtime, in fp32."""
 
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
@@ -37,13 +37,14 @@ ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
 
 @dataclass(frozen=True, order=True, slots=True)
 class Case:
-    """One question: this variant of this host at this input size. The key of every comparison."""
+    """One question: this variant of this host at this input size, in this number type. The key of every comparison."""
 
     host: str
     variant: str
     size: str
     batch: int = 1
     runtime: str = DEFAULT_RUNTIME
+    dtype: str = FP32
 
     @property
     def is_baseline(self) -> bool:
@@ -52,24 +53,35 @@ class Case:
 
     @property
     def baseline(self) -> "Case":
-        """The case that this one's overhead is counted from."""
-        return Case(self.host, BASELINE, self.size, self.batch, self.runtime)
+        """The case that this one's overhead is counted from: in the same runtime, of the same number type."""
+        return replace(self, variant=BASELINE)
+
+    @property
+    def in_floats(self) -> "Case":
+        """The same case in fp32."""
+        return replace(self, dtype=FP32)
+
+    @property
+    def at(self) -> str:
+        """The input size, with the number type where that is not fp32: what cases of a host that compare have in common."""
+        return self.size if self.dtype == FP32 else f"{self.size} {self.dtype}"
 
     @property
     def label(self) -> str:
         """The case in one line, as the tables and ``explain`` name it."""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
         runtime = f" {self.runtime}" if self.runtime != DEFAULT_RUNTIME else ""
-        return f"{self.host} {self.size}{batch}{runtime} {self.variant}"
+        dtype = f" {self.dtype}" if self.dtype != FP32 else ""
+        return f"{self.host} {self.size}{batch}{runtime}{dtype} {self.variant}"
 
     def to_json(self) -> dict[str, Any]:
-        """The case as JSON values; the runtime is left out where it is the one of files that do not say."""
-        return {key: value for key, value in asdict(self).items() if key != "runtime" or value != DEFAULT_RUNTIME}
+        """The case as JSON values; runtime and number type are left out where they are those of files that do not say."""
+        return {k: v for k, v in asdict(self).items() if (k, v) not in (("runtime", DEFAULT_RUNTIME), ("dtype", FP32))}
 
     @property
     def where(self) -> str:
         """What all cases of one baseline are about, for headings."""
-        return f"{self.host} at {self.size}" + (f" on {self.runtime}" if self.runtime != DEFAULT_RUNTIME else "")
+        return f"{self.host} at {self.at}" + (f" on {self.runtime}" if self.runtime != DEFAULT_RUNTIME else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class Finding:
 
     ``inserted`` tells the variant's own nodes from the host's. ``composite`` is the op that the node is a part of, where it
     was judged as that. ``device`` is where a fallback runs. ``substitute`` is what computes the same without being refused.
+    ``dtype`` is what the node computes in, where the network is quantised.
     """
 
     target: str
@@ -119,6 +132,7 @@ class Finding:
     composite: str = ""
     device: str = ""
     substitute: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)

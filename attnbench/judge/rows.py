@@ -16,7 +16,7 @@ from attnbench.core.columns import COLUMNS, METRIC_OF
 from attnbench.core.errors import InputError
 from attnbench.core.grammar import normal_size
 from attnbench.core.metrics import METRICS, Column
-from attnbench.core.records import LEVELS, Case, Finding, Measurement, Record, Run
+from attnbench.core.records import FP32, LEVELS, Case, Finding, Measurement, Record, Run
 from attnbench.core.statistics import Mean
 from attnbench.core.variance import Moderated, critical_value, detection_limit
 from attnbench.judge.claims import Claim, judge_claim
@@ -32,7 +32,7 @@ class Row:
     """A case's record as one target sees it, with its baseline's. ``target`` is empty without one.
 
     ``named`` is what the study asks for of its variant, at whatever host and size. ``mean`` is its overhead by the variance
-    model, where it has replicates to put to it.
+    model, where it has replicates to put to it. ``floats`` is the row of the same case in fp32, of one of another type.
     """
 
     record: Record
@@ -40,6 +40,7 @@ class Row:
     target: str
     named: Sequence[Mapping[str, Any]] = ()
     mean: Moderated | None = None
+    floats: "Row | None" = None
 
     def get(self, column: str, /) -> Any:
         """What a column of cases.csv holds, in the unit of its name; ``None`` where that is missing."""
@@ -83,9 +84,13 @@ class Row:
         return npu_verdict(self.findings if self.case.is_baseline else self.added) if self.findings else None
 
     def answers(self, asked: Mapping[str, Any]) -> bool:
-        """Whether this row is of a case that the study asks for: its variant, on its host, at its sizes if it names any."""
+        """Whether this row is of a case that the study asks for: its variant, on its host, at its sizes if it names any.
+
+        What a study says of its cases is said of fp32.
+        """
         return (
-            asked["variant"] == self.case.variant
+            self.case.dtype == FP32
+            and asked["variant"] == self.case.variant
             and asked.get("host", self.case.host) == self.case.host
             and (not asked.get("sizes") or self.case.size in map(_size, asked["sizes"]))
         )
@@ -115,17 +120,14 @@ def rows_of(run: Run) -> list[Row]:
     study, named, means = run.header.study, defaultdict(list), means_of(run)
     for asked in study.get("cases", ()):
         named[asked["variant"]].append(asked)
-    return [
-        Row(
-            record,
-            baselines.get(record.case.baseline),
-            target,
-            named.get(record.case.variant, ()),
-            means.get(record.case),
-        )
-        for record in run.records
-        for target in study.get("targets", [""]) or [""]
-    ]
+    records = {record.case: record for record in run.records}
+
+    def row(record: Record, target: str) -> Row:
+        baseline, other = baselines.get(record.case.baseline), records.get(record.case.in_floats)
+        floats = None if other is None or other is record else row(other, target)
+        return Row(record, baseline, target, named.get(record.case.variant, ()), means.get(record.case), floats)
+
+    return [row(record, target) for record in run.records for target in study.get("targets", [""]) or [""]]
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:
@@ -186,6 +188,19 @@ def _overhead_ms(row: Row) -> float | None:
     return None if value is None or whole is None else 1e3 * value * whole
 
 
+def _seconds(row: Row) -> float | None:
+    """What a run of the case takes: the baseline's latency, and its overhead on that."""
+    whole = row.baseline.value("latency") if row.baseline else None
+    overhead = 0.0 if row.case.is_baseline else row.record.value("overhead")
+    return None if whole is None or overhead is None else whole * (1 + overhead)
+
+
+def _gain(row: Row) -> float | None:
+    """How many times faster a case is than the same in fp32."""
+    own, other = _seconds(row), _seconds(row.floats) if row.floats else None
+    return other / own if own and other else None
+
+
 def _verdict_on_graph(row: Row) -> str | None:
     hosts = [finding for finding in row.baseline.findings if finding.target == row.target] if row.baseline else []
     return npu_verdict([*hosts, *row.added]) if row.findings and hosts else None
@@ -214,7 +229,9 @@ def _expanded(row: Row) -> float | None:
 
 
 _DERIVED: dict[str, Callable[[Row], Any]] = {
-    **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch", "runtime")},
+    **{name: attrgetter(f"case.{name}") for name in ("host", "variant", "size", "batch", "runtime", "dtype")},
+    "fp32_overhead_pct": lambda row: row.floats.number("overhead_pct") if row.floats else None,
+    "int8_gain": _gain,
     **{name: attrgetter(name) for name in ("agreement", "target", "npu_verdict")},
     "status": attrgetter("record.status"),
     "reason": lambda row: str(row.record.failure or ""),

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from attnbench.core.errors import CaseFailure, MachineFailure
+from attnbench.core.errors import CaseFailure, CaseRefused
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
 from attnbench.measure.attribution import Attribution, Profile, attribute_each, unlike
@@ -120,7 +120,7 @@ class Bench:
         """What is known of a baseline without a clock. Raises ``CaseFailure`` at stage ``baseline`` where it failed."""
         found = self._description(baseline)
         if isinstance(found, CaseFailure):
-            kind = MachineFailure if isinstance(found, MachineFailure) else CaseFailure
+            kind = CaseFailure if isinstance(found, CaseRefused) else type(found)
             raise kind("baseline", f"the baseline failed at {found.stage}: {found.reason}") from found
         if found.skip:
             raise CaseFailure("baseline", f"the baseline failed at memory: {found.skip}")

@@ -4,43 +4,43 @@ Runs in a process of its own (see ``builder``), which may crash without taking t
 size, modules once per (spec, shape), by torch (``parts``); variants and panels are spliced from those. What comes out of
 registered hosts and modules is kept across runs (``cache``), so that a study that was built before needs no torch.
 
-Rejected: to keep what the user's own code and files give. It may read what no hash of sources covers, such as weights or a
-configuration, and would then be out of date without a word.
+Rejected: to keep what the user's own code and files give: it may read what no hash covers, and be out of date without a word.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from attnbench.core.catalogue import is_reference
-from attnbench.core.errors import CaseFailure
+from attnbench.core.errors import CaseFailure, CaseSkipped
 from attnbench.core.grammar import Spec, parse_spec, parse_variant
-from attnbench.core.metrics import measurement
+from attnbench.core.naming import inserted_site
 from attnbench.core.protocol import Protocol
-from attnbench.core.records import Case, Measurement
+from attnbench.core.records import DEFAULT_RUNTIME, FP32, Case
 from attnbench.core.sources import hash_of_files, source_hash
-from attnbench.core.units import bytes_text
 from attnbench.graph import OPSET
-from attnbench.graph.cost import GraphCost, graph_cost
+from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import move_weights_out, parse, serialise, verify
 from attnbench.graph.part import Part
 from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, replaced_strides, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import kept
+from attnbench.measure.figures import cuts, figures_of, needs_text, summed
+from attnbench.measure.int8 import Quantiser, of_int8
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
 from attnbench.measure.optimised import kinds_added
 from attnbench.measure.session import opened
 from attnbench.modules import MODULES, Plane, rewrites_of, row_stride
-from attnbench.npu.check import Checked, check
+from attnbench.npu.check import check
 from attnbench.npu.checklist import deployment_checklist
 from attnbench.npu.substitutes import with_substitutes
 from attnbench.npu.targets import load_target
@@ -64,6 +64,11 @@ class CaseBuilder:
     modules: dict[tuple[Spec, int, Plane, int], Part] = field(default_factory=dict)
     plain_graphs: dict[Case, list[OptimisedNode]] = field(default_factory=dict)
 
+    @cached_property
+    def quantiser(self) -> Quantiser:
+        """What makes int8 of a float graph."""
+        return Quantiser(self.protocol.seed, self.protocol.calibration)
+
     def describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         """All that is known of a case without a clock. Raises ``CaseFailure``."""
         specs = [spec for assignment in parse_variant(case.variant).assignments for spec in assignment.modules]
@@ -74,6 +79,7 @@ class CaseBuilder:
             "targets": {name: hash_of_files(name) if name.endswith(".toml") else "" for name in targets},
             "protocol": self._of_protocol("seed", "canonical", "provider", "optimization"),
             "runtime": runtime_version(parse_spec(case.runtime).name),
+            "int8": case.dtype != FP32 and self.quantiser.reduce_range,
         }
         began, made = time.perf_counter(), list[Built]()
 
@@ -85,7 +91,8 @@ class CaseBuilder:
         if not made:
             built = replace(built, seconds={"build": time.perf_counter() - began})
         free = free_memory()
-        return replace(built, skip=_needs(built.peak, built.need, free) if built.need > free else "")
+        skip = needs_text(built.peak, built.need, free) if built.need > free else ""
+        return replace(built, skip=skip)
 
     def write(self, cases: Sequence[tuple[Case, HostReference]], name: str) -> Path:
         """The graph of one case, or of several cases of one host at sites that do not touch. Raises ``CaseFailure``."""
@@ -95,8 +102,22 @@ class CaseBuilder:
             occupied |= self._occupied(case, reference)
         model, _ = self._spliced(*self._slots(first, reference, occupied), occupied)
         path = self.folder / f"{name}.onnx"
-        path.write_bytes(serialise(model))
+        floats = self._save(model, path, first, reference)
+        if floats != path:
+            floats.unlink()
         return path
+
+    def _save(self, model: ir.Model, path: Path, case: Case, reference: HostReference) -> Path:
+        """Write a graph in a case's number type; where it lies in floats."""
+        if case.dtype == FP32:
+            path.write_bytes(serialise(model))
+            return path
+        floats, plain = path.with_suffix(".floats.onnx"), self.folder / f"plain-{_short(case.baseline.label)}.onnx"
+        floats.write_bytes(serialise(model))
+        if not plain.exists():
+            plain.write_bytes(serialise(splice(self.host(case, reference).graph, {})))
+        self.quantiser.quantise(floats, path, case, plain)
+        return floats
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, its weights in a file; exported and compared once per size."""
@@ -176,30 +197,42 @@ class CaseBuilder:
 
     def _describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         started = time.perf_counter()
+        if case.dtype != FP32 and parse_spec(case.runtime).name != DEFAULT_RUNTIME:
+            raise CaseSkipped("dtype", f"{case.dtype} is measured in {DEFAULT_RUNTIME} alone")
         host, occupied = self.host(case, reference), self._occupied(case, reference)
         graph, slots = self._slots(case, reference, occupied)
         model, modules = self._spliced(graph, slots, occupied)
         path = self.folder / f"described-{_short(case.label)}.onnx"  # no name that ``write`` gives
-        path.write_bytes(serialise(model))
+        floats = self._save(model, path, case, reference)
         verify(path, "splice")
         cost = graph_cost(model)
         need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes
-        kinds = self._kinds(case, reference, path) if need <= free_memory() else {}
+        fits = need <= free_memory() and self.protocol.provider == "cpu"
+        nodes = self._optimised(path, case.runtime) if fits and not (case.is_baseline and case.dtype == FP32) else []
+        kinds = self._kinds(case, reference, nodes) if nodes else {}
         built_seconds = time.perf_counter() - started
         parts = [host, *modules]
         notes = [note for part in parts for note in part.notes]
         gone = [host.replaced[site] for site in occupied if site in host.replaced]
-        torch_macs = _summed([p.counts.macs if p.counts else None for p in parts], (one.macs for one in gone))
+        torch_macs = summed([p.counts.macs if p.counts else None for p in parts], (one.macs for one in gone))
         if torch_macs is not None and torch_macs != cost.macs:
             notes.append(f"the counters disagree: fvcore {torch_macs:,} MACs, ONNX graph {cost.macs:,}")
         uncounted = {op for part in parts if part.counts for op in part.counts.uncounted} | set(cost.uncounted)
-        checked = [check(model, load_target(name), str(path)) for name in targets]
+        figures = figures_of(cost, parts, torch_macs, [one.params for one in gone])
+        judged_graph = model
+        if case.dtype != FP32:
+            given = _module_outputs(model)
+            figures = of_int8(figures, self.quantiser.figures(path, floats, case, nodes, given))
+            notes += self.quantiser.notes()
+            judged_graph = parse(path.read_bytes())
+            floats.unlink()
+        checked = [check(judged_graph, load_target(name), str(path)) for name in targets]
         judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
         substitutes = {(at, str(s)): partial(self.rewrites, s, *slots[at]) for at, row in occupied.items() for s in row}
         path.unlink()
         return Built(
-            measurements=(*_measurements(cost, parts, torch_macs, [one.params for one in gone]), *_cuts(checked)),
+            measurements=(*figures, *cuts(checked)),
             findings=with_substitutes(added or judged, substitutes),
             checks=tuple(deployment_checklist(model)),
             uncounted=tuple(sorted(uncounted)),
@@ -211,17 +244,20 @@ class CaseBuilder:
             peak=cost.activation_peak,
             need=need,
             seconds={"build": built_seconds, "lint": time.perf_counter() - started - built_seconds},
-            lasting=all(part.lasting for part in parts) and need <= free_memory() and self._is_ours(reference, occupied),
+            lasting=all(part.lasting for part in parts)
+            and need <= free_memory()
+            and self._is_ours(reference, occupied)
+            and not self.protocol.calibration,
         )
 
-    def _kinds(self, case: Case, reference: HostReference, path: Path) -> dict[str, int]:
+    def _kinds(self, case: Case, reference: HostReference, nodes: Sequence[OptimisedNode]) -> dict[str, int]:
         """The kinds of nodes that the runtime's graph of a variant has more of than its baseline's, or fewer."""
         if case.is_baseline or not self._on_cpu(case):
             return {}
         if case.baseline not in self.plain_graphs:
             baseline = self.write([(case.baseline, reference)], _short(case.baseline.label))
             self.plain_graphs[case.baseline] = self._optimised(baseline, case.runtime)
-        return kinds_added(self.plain_graphs[case.baseline], self._optimised(path, case.runtime))
+        return kinds_added(self.plain_graphs[case.baseline], nodes)
 
     def _on_cpu(self, case: Case) -> bool:
         return device_of(case.runtime, self.protocol.provider) == CPU
@@ -248,52 +284,17 @@ class CaseBuilder:
         return source_hash(HOSTS, reference.spec if reference.kind == "onnx" else parse_spec(reference.spec).name)
 
 
-def _measurements(
-    cost: GraphCost, parts: list[Part], torch_macs: int | None, params_gone: Iterable[int]
-) -> tuple[Measurement, ...]:
-    counted = [part.counts.params if part.counts else None for part in parts]
-    params = _summed(counted, params_gone)
-    found = [
-        measurement(
-            "params",
-            cost.weight_elements if params is None else params,
-            note="float weights of the graph" if params is None else "",
-        ),
-        measurement("macs", cost.macs),
-        measurement("flops", 2 * cost.macs),
-        measurement("elementwise_ops", cost.elements),
-        measurement("bytes_moved", cost.bytes_moved),
-        measurement("activation_peak", cost.activation_peak),
-        measurement("largest_activation", cost.largest_activation),
-        measurement("weights", cost.weight_bytes),
-        measurement("macs_fvcore", torch_macs),
-    ]
-    parities = [part.parity for part in parts if part.parity]
-    if parities:
-        worst = max(parities, key=lambda parity: parity.error / parity.tolerance)
-        found.append(measurement("parity_error", max(p.error for p in parities)))
-        found.append(measurement("parity_tolerance", worst.tolerance))
-    return tuple(found)
-
-
-def _cuts(checked: Iterable[Checked]) -> Iterator[Measurement]:
-    """How each target would cut the graph up, under names that end in the target's."""
-    for one in checked:
-        yield measurement("npu_islands", one.cut.islands, suffix=f"@{one.target.name}")
-        yield measurement("npu_crossings", one.cut.crossings, suffix=f"@{one.target.name}")
+def _module_outputs(model: ir.Model) -> list[str]:
+    """The tensors that modules hand on to the host."""
+    found = []
+    for node in model.graph:
+        site = inserted_site(node.name or "")
+        for value in node.outputs if site else ():
+            leaves = value.is_graph_output() or any(inserted_site(use.node.name or "") != site for use in value.uses())
+            found += [str(value.name)] if leaves else []
+    return found
 
 
 def _short(text: str) -> str:
     """A file name for a text of any length and signs."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _summed(values: list[int | None], gone: Iterable[int | None] = ()) -> int | None:
-    """The sum of values less that of what is gone; ``None`` where any is unknown."""
-    found = [*values, *(None if value is None else -value for value in gone)]
-    known = [value for value in found if value is not None]
-    return sum(known) if len(known) == len(found) else None
-
-
-def _needs(peak: int, need: int, free: int) -> str:
-    return f"needs {bytes_text(need)} of memory ({bytes_text(peak)} of live activations); {bytes_text(free)} is free"

@@ -7,7 +7,8 @@ interval would promise more than another run keeps.
 
 Each time, the cases that still lack a replicate are packed into *panels*: graphs with several cases at places that do not
 touch. Who stands beside whom is drawn anew each time, so that what neighbours do to each other is in the interval. A case
-that is heavy gets a graph of its own, and so does one that was not in a panel what it is alone.
+that is heavy gets a graph of its own, and so does one that was not in a panel what it is alone, and one of int8: that panels
+read the same as cases alone was shown in floats, and in Q/DQ graphs a module moves conversions around other places, too.
 
 All rules of what is measured stand here: what a replicate consists of, when a case has enough, the panel that is held
 against the clock, and the A/A repeat, which is one variant of each host and size measured twice. What its two figures
@@ -21,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Effort, Protocol
-from attnbench.core.records import Case, RunHeader
+from attnbench.core.records import FP32, Case, RunHeader
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
 from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
@@ -162,7 +163,7 @@ def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, numb
 def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
     """Whether a case gets a graph of its own: as asked, in a tiny network, where it is heavy or was sent apart twice."""
     own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
-    if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
+    if planned.effort.alone or planned.case.dtype != FP32 or len(ledger.known(planned.case).apart) > 1:
         return True
     if own is None or baseline is None or not own.regions or baseline.figure("macs") < TINY:
         return True

@@ -4,7 +4,8 @@ An *island* is a connected part of the graph that would run on the NPU; data *cr
 and read on the other. Nodes whose verdict is unknown are counted apart: islands are given without them and with them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,15 +15,15 @@ from attnbench.core.errors import CaseFailure
 from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
 from attnbench.graph.composites import Composite, composites
 from attnbench.graph.cost import node_cost
+from attnbench.graph.integers import computes, form_of
+from attnbench.graph.lifting import lifted
 from attnbench.graph.load import static_shape
 from attnbench.npu.judge import judge_nodes
 from attnbench.npu.nodes import constants_kept, is_constant
+from attnbench.npu.precision import WHOLE, of_the_form
 from attnbench.targets import Target
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-
-WHOLE = "the model"
-"""What stands for a node where a finding is of no single one."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,25 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class IntegerPart:
+    """How much of a quantised network computes in integers.
+
+    In which form the file says so, how many nodes do, the ops of those that stayed float with how many they are, and how
+    many tensors are converted between the two.
+    """
+
+    form: str
+    quantised: int
+    stayed_float: Mapping[str, int]
+    conversions: int
+
+
+@dataclass(frozen=True)
 class Checked:
     """A model against a target. ``cut`` takes unknown nodes for elsewhere, ``cut_if_unknown_runs`` for the NPU's.
 
-    ``whole`` are findings on the model as such. ``unsearched`` says why no rewrites were looked for, where that failed.
+    ``whole`` are findings on the model as such; ``precision`` is of a quantised one. ``unsearched`` says why no rewrites
+    were looked for, where that failed.
     """
 
     model: str
@@ -56,6 +72,7 @@ class Checked:
     cut_if_unknown_runs: Cut
     whole: tuple[Finding, ...] = ()
     unsearched: str = ""
+    precision: IntegerPart | None = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -77,19 +94,37 @@ class Checked:
 @constants_kept()
 def check_all(model: ir.Model, targets: Iterable[Target], name: str) -> list[Checked]:
     """A model against each of some targets; what is the same for all is worked out once."""
+    model = lifted(model)
     found = composites(model)
     return [check(model, target, name, found) for target in targets]
 
 
 @constants_kept()
 def check(model: ir.Model, target: Target, name: str, found: Sequence[Composite] | None = None) -> Checked:
-    """Judge every node of a model, whose shapes should be static and constants folded; ``found`` are its composites."""
+    """Judge every node of a model, whose shapes should be static and constants folded; ``found`` are its composites.
+
+    A quantised model is judged as the network that it stands for.
+    """
+    model = lifted(model)
     judged = judge_nodes(model, target, found)
     weighed = tuple(JudgedNode(finding, _macs(node), _params(node)) for node, finding in judged)
     sure = {node for node, finding in judged if finding.level in ON_NPU}
     perhaps = sure | {node for node, finding in judged if finding.level == "unknown"}
     nodes = [node for node, _ in judged]
-    return Checked(name, target, weighed, cut(nodes, sure), cut(nodes, perhaps), _of_the_whole(model, target))
+    whole = (*of_the_form(model, target), *_of_the_whole(model, target))
+    return Checked(name, target, weighed, cut(nodes, sure), cut(nodes, perhaps), whole, precision=_precision(model, nodes))
+
+
+def _precision(model: ir.Model, nodes: Sequence[ir.Node]) -> IntegerPart | None:
+    """What of a quantised model computes in integers, and what does not."""
+    if not form_of(model):
+        return None
+    known = [(node, how) for node in nodes if (how := computes(node)) is not None]
+    quantised = {node for node, how in known if not how.stayed_float}
+    floats = Counter(node.op_type for node, how in known if how.stayed_float)
+    return IntegerPart(
+        form_of(model), len(quantised), dict(floats.most_common()), cut([n for n, _ in known], quantised).crossings
+    )
 
 
 def _of_the_whole(model: ir.Model, target: Target) -> tuple[Finding, ...]:
@@ -143,6 +178,7 @@ class CheckCause:
     composite: str
     device: str
     substitute: str
+    dtype: str
     nodes: tuple[str, ...]
     macs: int
     params: int
@@ -154,7 +190,7 @@ def causes(nodes: Iterable[JudgedNode]) -> list[CheckCause]:
     for node in nodes:
         f = node.finding
         dynamic = f.level == "unknown" and f.measured.startswith("a shape that is not static")
-        key = (f.level, "shape") if dynamic else (f.level, f.rule, f.reason, f.limit, f.composite, f.substitute)
+        key = (f.level, "shape") if dynamic else (f.level, f.rule, f.reason, f.limit, f.composite, f.substitute, f.dtype)
         key = key if dynamic or f.rule != "unlisted" else (*key, f.op)
         groups.setdefault(key, []).append(node)
     made = [_cause(group) for group in groups.values()]
@@ -176,6 +212,7 @@ def _cause(group: list[JudgedNode]) -> CheckCause:
         composite=first.composite,
         device=first.device,
         substitute=first.substitute,
+        dtype=first.dtype,
         nodes=tuple(f.node for f in findings),
         macs=sum(node.macs or 0 for node in group),
         params=sum(node.params for node in group),

@@ -14,7 +14,10 @@ import onnx_ir as ir
 from attnbench.core.naming import inserted_site, is_inserted
 from attnbench.core.records import ON_NPU, Finding, Level
 from attnbench.graph.composites import Composite, composites
+from attnbench.graph.integers import FORM, merged
+from attnbench.graph.lifting import lifted
 from attnbench.npu.nodes import StandIn, Unmeasured, constants_kept, is_constant, types_of
+from attnbench.npu.precision import with_precision
 from attnbench.npu.rules import limit_text, measure
 from attnbench.targets import Rule, Target
 
@@ -23,8 +26,8 @@ WHOLE = ON_NPU | {"unknown"}
 
 
 def judge(model: ir.Model, target: Target) -> list[Finding]:
-    """One finding a node, in the graph's order."""
-    return [finding for _, finding in judge_nodes(model, target)]
+    """One finding a node, in the graph's order; a quantised graph is judged as the network that it stands for."""
+    return [finding for _, finding in judge_nodes(lifted(model), target)]
 
 
 @constants_kept()
@@ -41,7 +44,7 @@ def judge_nodes(model: ir.Model, target: Target, found: Sequence[Composite] | No
             if composite.fused or finding.level in WHOLE:
                 whole |= {node: _of_node(finding, node) for node in composite.nodes}
     return [
-        (node, whole.get(node) or _judge(node, target))
+        (node, with_precision(whole.get(node) or _judge(node, target), node, target))
         for node in model.graph.all_nodes()
         if not all(is_constant(value) for value in node.outputs)
     ]
@@ -124,7 +127,9 @@ def _stand_in(composite: Composite) -> ir.Node:
     """A composite as the one node that it is, apart from the graph, so that rules can measure it."""
     inputs = [StandIn(value) for value in composite.inputs]
     attributes = ir.convenience.convert_attributes(composite.attributes)
-    return ir.Node("", composite.op, inputs, attributes, outputs=[StandIn(composite.output)], name=composite.op)
+    node = ir.Node("", composite.op, inputs, attributes, outputs=[StandIn(composite.output)], name=composite.op)
+    node.meta[FORM] = merged(composite.nodes)
+    return node
 
 
 def _finding(

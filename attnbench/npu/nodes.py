@@ -11,6 +11,7 @@ import onnx_ir as ir
 from msgspec import Meta
 
 from attnbench.graph.canonicalise import reduction_axes
+from attnbench.graph.integers import computes
 
 LETTERS = "NCHW"
 
@@ -158,6 +159,8 @@ def types_of(node: ir.Node) -> set[str]:
     """The element types that a node computes on, as NumPy calls them: of its data, not of indices, conditions or shapes."""
     if node.op_type in _ANY_TYPE:
         return set()
+    if (how := computes(node)) is not None:
+        return set(how.types)
     data = [node.inputs[index] for index in _DATA.get(node.op_type, (0,)) if index < len(node.inputs)]
     return {
         value.dtype.numpy().name for value in data if value is not None and value.dtype not in (None, ir.DataType.STRING)

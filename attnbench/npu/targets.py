@@ -12,7 +12,7 @@ import onnx.defs
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.validation import validate
 from attnbench.npu.rules import PREDICATES, argument_type
-from attnbench.targets import Rule, Target, read_target, target_path
+from attnbench.targets import EVERY, Rule, Target, read_target, target_path
 
 
 def load_target(name: str) -> Target:
@@ -28,13 +28,15 @@ def validate_rules(target: Target, where: str) -> None:
     """Raise ``InputError`` for the first rule that names what ONNX or this package does not have."""
     _validate_limits({"limits": target.limits}, where)
     for rule in target.rules:
-        _validate_rule(rule, f"{where}: rule {rule.id!r:.60}")
+        _validate_rule(rule, f"{where}: rule {rule.id!r:.60}", _onnx_ops())
+    for rule in target.quantised:
+        _validate_rule(rule, f"{where}: rule {rule.id!r:.60}", _onnx_ops() | {EVERY})
 
 
-def _validate_rule(rule: Rule, where: str) -> None:
+def _validate_rule(rule: Rule, where: str, ops: frozenset[str]) -> None:
     for op in rule.ops:
-        if op not in _onnx_ops():
-            raise UnknownName(f"op in {where}", op, _onnx_ops())
+        if op not in ops:
+            raise UnknownName(f"op in {where}", op, ops)
     _validate_limits({"where": rule.where, "limits": rule.limits, "advice": rule.advice}, where)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from attnbench.core.metrics import METRICS, SERIES, Metric
-from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
+from attnbench.core.records import DEFAULT_RUNTIME, FP32, Case, Run
 from attnbench.report import ReportFormat
 from attnbench.report.series import SeriesFigure, figures, nano_scale
 
@@ -30,6 +30,8 @@ def render(run: Run) -> str:
 def benchmark(case: Case, threads: int) -> str:
     """The name of a case, with nothing in it that the format would take apart."""
     parts = {"host": case.host, "size": case.size, "variant": case.variant}
+    if case.dtype != FP32:
+        parts["dtype"] = case.dtype
     if case.batch != 1:
         parts["batch"] = str(case.batch)
     if case.runtime != DEFAULT_RUNTIME:

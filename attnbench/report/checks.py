@@ -10,7 +10,7 @@ from attnbench.core.naming import display_name
 from attnbench.core.records import LEVELS
 from attnbench.core.units import MISSING, count, counted, fixed, percent
 from attnbench.judge.verdicts import npu_verdict
-from attnbench.npu.check import CheckCause, Checked
+from attnbench.npu.check import CheckCause, Checked, IntegerPart
 from attnbench.report.answer import Figure, json_text
 from attnbench.report.table import Table, some
 
@@ -46,16 +46,32 @@ def headline(checked: Checked) -> str:
     parts = f"{islands} on the NPU, {crossings}"
     if (islands, crossings) != other:
         parts += f" ({' and '.join(other)} if all unknown ops run there)"
+    if checked.precision is not None:
+        parts += f"; {precision(checked.precision)}"
     text = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
     return f"{text} Rules restated from: {target.source}."
 
 
+def precision(found: IntegerPart) -> str:
+    """How much of a quantised network computes in integers, and what stayed float."""
+    total = found.quantised + sum(found.stayed_float.values())
+    text = f"{found.form}: {counted(found.quantised, 'node')} of {total} in integers"
+    if not found.stayed_float:
+        return text
+    ops = ", ".join(f"{number} {op}" for op, number in found.stayed_float.items())
+    floats, conversions = sum(found.stayed_float.values()), counted(found.conversions, "conversion")
+    return f"{text}, {floats} stayed float ({ops}), {conversions} between"
+
+
 def causes(found: Iterable[CheckCause]) -> Table:
     """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
+    found = list(found)
+    typed = any(cause.dtype for cause in found)
     return Table.of(
         {
             "level": f"{cause.level} to {cause.device}" if cause.device else WORDS.get(cause.level, cause.level),
             "op": f"{', '.join(cause.ops)}{f' (as {cause.composite})' if cause.composite else ''}",
+            **({"dtype": cause.dtype or MISSING} if typed else {}),
             "nodes": count(len(cause.nodes)),
             "MACs": count(cause.macs) if cause.macs else MISSING,
             "measured": some(cause.measured, 3) or MISSING,
@@ -76,6 +92,7 @@ def nodes(checked: Checked) -> Table:
         {
             "node": display_name(node.finding.node),
             "op": node.finding.op,
+            **({"dtype": node.finding.dtype or MISSING} if checked.precision else {}),
             "part of": node.finding.composite or MISSING,
             "level": node.finding.level,
             "measured": node.finding.measured or MISSING,
@@ -132,6 +149,7 @@ def _plain(checked: Checked, groups: Sequence[CheckCause]) -> dict[str, Any]:
         "shares": {level: {of: checked.share(level, of) for of in SHARES} for level in sorted(levels)},
         "cut": asdict(checked.cut),
         "cut_if_unknown_runs": asdict(checked.cut_if_unknown_runs),
+        **({"precision": asdict(checked.precision)} if checked.precision else {}),
         "causes": [asdict(group) for group in groups],
         "nodes": [{**asdict(node.finding), "macs": node.macs, "params": node.params} for node in checked.nodes],
     }

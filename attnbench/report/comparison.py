@@ -50,6 +50,7 @@ COLUMNS = {
     "threshold": "the change that counts, in the unit of the change",
     "more": "replicates more that would resolve it, where it is unresolved",
     "runtime": "what ran it",
+    "dtype": "number type of the case: fp32 or int8",
 }
 """Of the CSV and of the JSON's rows; new ones come at the end."""
 
@@ -99,7 +100,7 @@ def _figures_of(found: Comparison) -> Iterator[Figure]:
 
 def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[str, Table]]:
     """The tables with their titles, in the order of their weight; empty ones are left out."""
-    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime"))
+    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime", "dtype"))
     rows: dict[str, list[dict[str, Any]]] = {title: [] for title in TITLES}
     unlike: list[ComparisonRow] = []
     for row in found.rows:
@@ -174,7 +175,7 @@ def _row(row: ComparisonRow) -> dict[str, Any]:
     values = (
         case.host, case.size, case.batch, case.variant, row.metric, row.verdict, row.why, before, after, *change, unit,
         row.p, row.adjusted, [cause.text for cause in row.causes], list(row.fails), _scaled(row.threshold, scale),
-        row.more.text if row.more and row.verdict == "unresolved" else None, case.runtime,
+        row.more.text if row.more and row.verdict == "unresolved" else None, case.runtime, case.dtype,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -15,6 +15,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -48,7 +49,7 @@ def render(run: Run) -> str:
     claims = _claims(run)
     for record in run.records:
         case = record.case
-        suite = suites.setdefault(Case(case.host, "", case.size, case.batch, case.runtime).label.strip(), {})
+        suite = suites.setdefault(replace(case, variant="").label.strip(), {})
         suite[case] = list(_numbered([*_tests(record, run.header.study.get("targets", [])), *claims.get(case, [])]))
     root = ET.Element("testsuites")
     for number, (name, cases) in enumerate(suites.items()):

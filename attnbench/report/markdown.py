@@ -49,10 +49,17 @@ def _sections(run: Run) -> Iterator[str]:
     yield sections_text(tables_of(run)).rstrip("\n")
 
 
+INT8_TEXT = (
+    "Overheads are of the baseline of the same number type. Float ops and conversions are all that a baseline has, and of a "
+    "variant what it has beyond that."
+)
+
+
 def tables_of(run: Run) -> Iterator[Section]:
     """The tables of a run under their titles, in the order of the page."""
     rows = rows_of(run)
     yield Section("Baseline", table=tables.baselines(rows))
+    yield Section("What int8 makes of them", INT8_TEXT if (quantised := tables.int8(rows)) else "", quantised)
     yield Section("Priority and cost", table=claims.priorities(run))
     yield Section("Claims", table=claims.claims(run))
     yield Section("Stages", table=claims.stages(run))

@@ -18,7 +18,7 @@ SIDE_BY_SIDE = (
 
 
 class RunPart(NamedTuple):
-    """The cases of one host, size and runtime; ``run`` is the run with those of that runtime alone."""
+    """The cases of one host, runtime and size with number type; ``run`` is the run with those of that runtime alone."""
 
     run: Run
     host: str
@@ -39,7 +39,7 @@ def parts_of(run: Run) -> list[RunPart]:
     """Every part that the run plans or has, in its order."""
     cases = [*run.header.cases, *(record.case for record in run.records)]
     runs = {runtime: of_runtime(run, runtime) for runtime in dict.fromkeys(case.runtime for case in cases)}
-    keys = dict.fromkeys((case.host, case.size, case.runtime) for case in cases)
+    keys = dict.fromkeys((case.host, case.at, case.runtime) for case in cases)
     return [RunPart(runs[runtime], host, size) for host, size, runtime in keys]
 
 
@@ -58,7 +58,7 @@ def of_runtime(run: Run, runtime: str) -> Run:
 
 def where_text(run: Run, host: str, size: str) -> str:
     """A host, a size and, where it is not the usual one, the runtime of the run's part."""
-    return next((case.where for case in run.header.cases if (case.host, case.size) == (host, size)), f"{host} at {size}")
+    return next((case.where for case in run.header.cases if (case.host, case.at) == (host, size)), f"{host} at {size}")
 
 
 def by_runtime(run: Run) -> Table:

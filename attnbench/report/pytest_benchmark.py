@@ -7,10 +7,11 @@ minutes apart drift with the machine: compare cases by overhead.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, median, stdev
 from typing import Any
 
-from attnbench.core.records import DEFAULT_RUNTIME, Case, Record, Run
+from attnbench.core.records import DEFAULT_RUNTIME, FP32, Record, Run
 from attnbench.report import ReportFormat
 from attnbench.report.answer import json_text
 from attnbench.report.json import present
@@ -80,8 +81,9 @@ def _benchmark(record: Record, figure: SeriesFigure) -> dict[str, Any]:
     case, threads = record.case, f" ({figure.threads} threads)" if figure.threads != 1 else ""
     params = {"host": case.host, "size": case.size, "batch": case.batch, "variant": case.variant, "threads": figure.threads}
     params |= {"runtime": case.runtime} if case.runtime != DEFAULT_RUNTIME else {}
+    params |= {"dtype": case.dtype} if case.dtype != FP32 else {}
     return {
-        "group": Case(case.host, "", case.size, case.batch, case.runtime).label.strip(),
+        "group": replace(case, variant="").label.strip(),
         "name": f"{case.variant}{threads}",
         "fullname": f"{case.label}{threads}",
         "params": params,

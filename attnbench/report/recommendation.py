@@ -45,6 +45,7 @@ COLUMNS = {
     "remarks": "what else a reader should know",
     **gains.COLUMNS,
     "runtime": "what ran it",
+    "dtype": "number type of the case: fp32 or int8",
 }
 """Of the CSV and the JSON. In the CSV a column metric_NAME follows for each metric; new ones come before those."""
 
@@ -84,7 +85,7 @@ def _figures(found: Recommendation) -> Iterator[Figure]:
     draw = published.gains if found.asked.published else choices.pareto
     for part in parts_of(found.run):
         own = of_part(found, part)
-        if any((one.case.host, one.case.size) == (part.host, part.size) for one in own.left):
+        if any((one.case.host, one.case.at) == (part.host, part.size) for one in own.left):
             yield Figure(draw(own, part.host, part.size))
 
 
@@ -141,7 +142,7 @@ def _row(one: Candidate) -> dict[str, Any]:
         case.host, case.size, case.batch, case.variant, "fell out" if decided else "left", decided, one.rank, one.on_front,
         list(one.dominated_by), one.overhead, one.low, one.high, one.added_ms, one.params, one.macs, one.memory,
         _by_target(one, [verdict.word for verdict in one.verdicts]), "; ".join(texts[:1]), "; ".join(texts[1:]),
-        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains), case.runtime,
+        *points, *ms, "; ".join(one.remarks), *gains.values(one.gains), case.runtime, case.dtype,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

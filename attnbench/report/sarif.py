@@ -92,7 +92,8 @@ def _result(checked: Checked, cause: CheckCause, index: int) -> dict[str, Any]:
     instead = f" Instead, computing the same and taken: {cause.substitute}." if cause.substitute else ""
     where = f" to {cause.device}" if cause.device else ""
     many = counted(len(cause.nodes), "node")
-    text = f"{', '.join(cause.ops)}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{instead}"
+    dtype = f" in {cause.dtype}" if cause.dtype else ""
+    text = f"{', '.join(cause.ops)}{dtype}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{instead}"
     print_ = hashlib.sha256("\0".join(_identity(checked, cause)).encode()).hexdigest()[:16]
     return {
         "ruleId": _rule_id(checked, cause),
@@ -116,7 +117,7 @@ def _result(checked: Checked, cause: CheckCause, index: int) -> dict[str, Any]:
 def _identity(checked: Checked, cause: CheckCause) -> tuple[str, ...]:
     """What makes a cause this one and no other."""
     what = (cause.level, cause.rule, cause.reason, cause.limit, cause.composite, cause.device, "+".join(cause.ops))
-    return checked.target.name, *what, cause.substitute
+    return checked.target.name, *what, cause.substitute, *([cause.dtype] if cause.dtype else [])
 
 
 def _rule_id(checked: Checked, cause: CheckCause) -> str:

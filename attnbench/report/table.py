@@ -87,12 +87,12 @@ class Section(NamedTuple):
 
 
 VARIANT = ("variant",)
-WHERE = ("host", "size", "batch", "runtime", *VARIANT)
+WHERE = ("host", "size", "batch", "runtime", "dtype", *VARIANT)
 """The columns that name a case."""
 
 
 def places(
-    cases: Iterable[Case], always: Sequence[str] = (), keys: Sequence[str] = ("host", "size", "runtime")
+    cases: Iterable[Case], always: Sequence[str] = (), keys: Sequence[str] = ("host", "size", "runtime", "dtype")
 ) -> Callable[[Case], dict[str, str]]:
     """Gives of a case those of ``keys`` of which the cases have several, and then what is told ``always``."""
     seen = set(cases)

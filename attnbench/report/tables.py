@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
-from attnbench.core.records import Check, NodeShare, Record, Run
+from attnbench.core.records import INT8, Check, NodeShare, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.hosts import HOSTS, REPLACED, declared_places
 from attnbench.judge.rows import Row, rows_of
@@ -22,7 +22,7 @@ def baselines(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             "host": row.case.host,
-            "size": row.case.size,
+            "size": row.case.at,
             **runtime(row.case),
             "params (M)": scaled(row.number("params"), 1e6, 3),
             "MACs (G)": scaled(row.number("macs"), 1e9, 3),
@@ -58,8 +58,8 @@ class CrossedCases(NamedTuple):
 
 
 def rows_at(run: Run, host: str, size: str) -> list[Row]:
-    """The rows of one host and size."""
-    return [row for row in rows_of(run) if (row.case.host, row.case.size) == (host, size)]
+    """The rows of one host and size, which has the number type behind it where that is not fp32."""
+    return [row for row in rows_of(run) if (row.case.host, row.case.at) == (host, size)]
 
 
 def crossed(run: Run, rows: Iterable[Row]) -> CrossedCases:
@@ -89,7 +89,9 @@ def _crossed_table(table: CrossedCases, text: Callable[[Row], str]) -> Table:
 def planes(host: str, size: str) -> dict[str, str]:
     """A registered host's sites in the order of its entry, each with its shape; of other hosts nothing is known here."""
     known = declared_places(parse_spec(host)).sites if host.partition("[")[0] in HOSTS.names() else {}
-    shapes = {site: plane.at(*parse_size(size)) for site, plane in known.items() if not site.endswith(REPLACED)}
+    shapes = {
+        site: plane.at(*parse_size(size.partition(" ")[0])) for site, plane in known.items() if not site.endswith(REPLACED)
+    }
     return {site: f"{plane.channels} channels, {plane.height}×{plane.width}" for site, plane in shapes.items()}
 
 
@@ -233,6 +235,26 @@ def cases_table(rows: Sequence[Row]) -> Table:
         }
         for row in rows
     ).keyed(*WHERE, minor=("status", "clocks", "latency (ms)", "peak (+MB)", "MACs (+M)", "params (+)"))
+
+
+def int8(rows: Sequence[Row]) -> Table:
+    """What int8 makes of each case: its overhead beside that in fp32, what it gains, and what it leaves in floats."""
+    shown = [row for row in {row.case: row for row in rows}.values() if row.case.dtype == INT8]
+    where = places((row.case for row in shown), VARIANT, ("host", "size"))
+    sqnr = any(row.number("sqnr_db") is not None for row in shown)
+    return Table.of(
+        {
+            **where(row.case),
+            "overhead in fp32 (%)": MISSING if row.case.is_baseline or row.floats is None else overhead_text(row.floats),
+            "in int8 (%)": MISSING if row.case.is_baseline else overhead_text(row),
+            "faster than fp32 (times)": significant(row.number("int8_gain"), 3),
+            "float ops (+)": count(row.number(f"int8_float_ops{'' if row.case.is_baseline else '_added'}")),
+            "conversions (+)": count(row.number(f"int8_conversions{'' if row.case.is_baseline else '_added'}")),
+            **({"SQNR (dB)": fixed(row.number("sqnr_db"), 1)} if sqnr else {}),
+            "stayed float": row.text("int8_float_ops_named") or MISSING,
+        }
+        for row in shown
+    ).keyed(*WHERE, minor=("stayed float",))
 
 
 def named_variants(run: Run) -> set[str]:

@@ -156,7 +156,7 @@ def _shown(series: TrendSeries) -> Shown:
 
 def _where(found: History) -> Callable[[TrendSeries], dict[str, str]]:
     """Gives what tells a series apart from the others shown: what of machine, host, size... there are several of."""
-    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch", "runtime"))
+    where = places((trend.series.case for trend in found.trends), VARIANT, ("host", "size", "batch", "runtime", "dtype"))
 
     def told(series: TrendSeries) -> dict[str, str]:
         unit = _shown(series).unit

@@ -40,7 +40,7 @@ def floors(run: Run) -> Table:
         shown.append(
             {
                 "host": record.case.host,
-                "size": record.case.size,
+                "size": record.case.at,
                 **runtime(record.case),
                 "critical value (points)": significant(percent(record.value("floor_overhead")), 2),
                 "critical difference (points)": significant(percent(record.value("floor_difference")), 2),
@@ -69,7 +69,7 @@ def crosschecks(run: Run) -> Table:
         shown.append(
             {
                 "host": record.case.host,
-                "size": record.case.size,
+                "size": record.case.at,
                 **runtime(record.case),
                 "cases in the graph": str(total.note.count(";") + 1),
                 "sum of their overheads (%)": significant(percent(total.value), 3),

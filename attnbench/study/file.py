@@ -2,6 +2,7 @@
 
     name, title, hosts, sizes, batch, targets     what the study is about
     runtimes                                      what it is run by: onnxruntime, openvino, openvino[device=gpu]
+    dtypes                                        number types: fp32, int8, or both
     [settings]                                    the fields of ``core.protocol.Protocol`` and ``Effort``
     [[matrix]]  modules, places, settings         every module at every place; "each" is every site, "all" every module
     [[case]]    variant, host, sizes, settings    one variant
@@ -27,7 +28,7 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
 from attnbench.core.protocol import AtLeastOne, Effort, Protocol, split_settings
 from attnbench.core.quantities import parse_deadline, parse_precision
-from attnbench.core.records import DEFAULT_RUNTIME
+from attnbench.core.records import DEFAULT_RUNTIME, FP32, INT8
 from attnbench.core.validation import Strict, validate
 from attnbench.runtimes import check_runtime
 
@@ -128,6 +129,7 @@ class Study(Strict, frozen=True):
     sizes: Named = ()
     batch: AtLeastOne = 1
     runtimes: Annotated[Names, Meta(min_length=1)] = (DEFAULT_RUNTIME,)
+    dtypes: Names = (FP32,)
     targets: Names = ("aimotive",)
     settings: dict[str, Any] = field(default_factory=dict)
     matrix: tuple[Matrix, ...] = ()
@@ -139,6 +141,11 @@ class Study(Strict, frozen=True):
             parse_size(size)
         for runtime in self.runtimes:
             check_runtime(runtime)
+        for dtype in self.dtypes:
+            if dtype not in (FP32, INT8):
+                raise UnknownName("number type", dtype, (FP32, INT8))
+        if not self.dtypes:
+            raise InputError(f"dtypes is empty: name {FP32}, {INT8} or both")
 
 
 def packaged_study(name: str = "report") -> Path:

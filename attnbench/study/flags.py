@@ -49,6 +49,7 @@ def from_flags(
     targets: list[str],
     batch: int | None,
     runtimes: list[str] | None = None,
+    dtypes: list[str] | None = None,
 ) -> Study:
     """The study of a file or name, with hosts, sizes, targets, batch and runtimes from flags; or what flags alone describe.
 
@@ -72,6 +73,7 @@ def from_flags(
         found = replace(found, case=tuple(_at(found.case, set(map(normal_size, sizes)))))
     given = {"hosts": tuple(hosts), "sizes": tuple(sizes), "targets": tuple(targets), "batch": batch}
     given["runtimes"] = tuple(name.strip() for text in runtimes or () for name in split(text, ","))
+    given["dtypes"] = tuple(name.strip() for text in dtypes or () for name in text.split(","))
     chosen = replace(found, **{key: value for key, value in given.items() if value is not None and value != ()})
     plain = {key: value for key, value in to_builtins(chosen).items() if value != () or key == "targets"}
     return validate(plain, Study, f"study '{chosen.name}'")

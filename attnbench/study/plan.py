@@ -99,9 +99,9 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
             empty = False
             if host.kind != "onnx" or study.sizes:
                 check_size(host, *parse_size(size))
-            for runtime, one in product(runtimes, (baseline, *chosen)):
+            for runtime, dtype, one in product(runtimes, dict.fromkeys(study.dtypes), (baseline, *chosen)):
                 own = read_settings({**common, **one.settings, **forced})[1] if one.settings else effort
-                case = Case(host.spec, one.variant, size, study.batch, runtime)
+                case = Case(host.spec, one.variant, size, study.batch, runtime, dtype)
                 known = cases.get(case)
                 if known is None or known.effort.processes < own.processes:
                     cases[case] = PlannedCase(case, host, own)

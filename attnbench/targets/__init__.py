@@ -25,6 +25,12 @@ and what each takes) is validated where a target is loaded for judging, in ``npu
     beyond                                        this rule's own word for a broken limit
     evidence, section, reason                     on whose word, where in the document, and the fact in our own words
 
+    [[quantised]]
+    the same keys                                 what holds beside that in a network that is quantised: of nodes that
+                                                  compute in integers, or, with where.stayed_float, of those that stayed
+                                                  float; ops may be "*" for all, and QuantizeLinear, QLinearConv and
+                                                  DynamicQuantizeLinear stand for a file of that form as such
+
 The first rule that names a node's op and whose ``where`` holds is the one that judges it. An op whose rules are all for
 other nodes is beyond the profile, as a broken limit is. Ops are ONNX's, and the composites that are recognised before
 their parts are judged carry ONNX's names too: ``HardSwish``, ``Gelu``, ``LayerNormalization``, ``Swish``, ``Attention``.
@@ -50,6 +56,8 @@ LEVELS = ("supported", "constrained", "unknown", "refused", "fallback:<where>")
 POLICIES = ("unknown", "error", "fallback:<where>")
 FOLDER = Path(__file__).parent
 GROUP = "attnbench.targets"
+EVERY = "*"
+"""In place of an op, in a rule on quantised networks: every op."""
 
 
 class Rule(Strict, frozen=True):
@@ -97,6 +105,7 @@ class Target(TargetHead, frozen=True, eq=False):
     """A profile: its head and its rules. It is read once a process, and equal to nothing but itself."""
 
     rules: tuple[Rule, ...] = ()
+    quantised: tuple[Rule, ...] = ()
 
     def rules_for(self, op: str) -> list[Rule]:
         """The rules that name an op, in the file's order."""
@@ -108,6 +117,7 @@ class TargetFile(Strict, frozen=True):
 
     target: dict[str, Any]
     rule: list[Any] = field(default_factory=list)
+    quantised: list[Any] = field(default_factory=list)
 
 
 def find_targets() -> dict[str, Path | EntryPoint]:
@@ -196,10 +206,11 @@ def parse_target(data: Any, where: str) -> Target:
     _check_word(head.unlisted, POLICIES, f"{where}: unlisted")
     _check_word(head.beyond, POLICIES, f"{where}: beyond")
     rules = tuple(_rule(one, head.beyond, where) for one in file.rule)
-    ids = [rule.id for rule in rules]
+    quantised = tuple(_rule(one, head.beyond, where) for one in file.quantised)
+    ids = [rule.id for rule in (*rules, *quantised)]
     if repeated := sorted({one for one in ids if ids.count(one) > 1}):
         raise InputError(f"{where}: two rules have the id {', '.join(repeated)}")
-    return Target(**asdict(head), rules=rules)
+    return Target(**asdict(head), rules=rules, quantised=quantised)
 
 
 @cache

@@ -5,6 +5,7 @@ Every case that either run planned must answer each entry of the gate, but for
 * a case that NEW alone plans, for which there is nothing to be held against;
 * a case that the module refuses, or that was left out on purpose, in both runs alike: of a skipped one the exact figures
   must answer;
+* a metric that cases of its number type have none of (``core.metrics.NOT_OF``);
 * the overhead of a baseline, and the latency of a variant that neither run timed: there is none to ask for.
 
 A case that failed in BASE and has its figures now is better, and its figures are missing all the same: what they were
@@ -15,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from attnbench.core.metrics import NOT_OF
 from attnbench.core.records import Case
 from attnbench.judge.compare.gates import FailOn, RegressionGate
 from attnbench.judge.compare.match import Pair
@@ -63,6 +65,8 @@ def _unanswered(pair: Pair, gate: RegressionGate, rows: Sequence[ComparisonRow],
 
 def _asks(pair: Pair, metric: str, *, needed: bool) -> bool:
     """Whether there is a figure of that metric to ask for."""
+    if metric in NOT_OF.get(pair.case.dtype, ()):
+        return False
     measured = all(record.status == "ok" for record in pair)
     if metric == OVERHEAD:
         return measured and not pair.case.is_baseline

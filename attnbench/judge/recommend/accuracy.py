@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.records import Case
+from attnbench.core.records import FP32, Case
 from attnbench.judge.published import GainBar, gains_by_pair, published_gains
 from attnbench.judge.recommend.requirements import HIGHER
 
@@ -75,9 +75,10 @@ def read_accuracy(path: Path, metrics: Mapping[str, str], known: Sequence[Case],
 
 
 def published_accuracy(cases: Iterable[Case]) -> Accuracy:
-    """What is published of cases, by host and variant. Raises ``InputError`` where that is nothing of any of them."""
+    """What is published of fp32 cases, by host and variant. Raises ``InputError`` where that is nothing of any of them."""
     pairs = gains_by_pair(published_gains())
-    found = {case: pairs[case.host, case.variant] for case in cases if (case.host, case.variant) in pairs}
+    plain = [case for case in cases if case.dtype == FP32]
+    found = {case: pairs[case.host, case.variant] for case in plain if (case.host, case.variant) in pairs}
     if not found:
         raise InputError("nothing is published of this run's hosts and variants: attnbench sweep imagenet measures those")
     return Accuracy(bars=found)

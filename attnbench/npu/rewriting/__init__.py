@@ -22,6 +22,7 @@ from onnx_ir.passes import common
 from attnbench.core.errors import InputError
 from attnbench.core.records import Finding
 from attnbench.graph.canonicalise import tidy
+from attnbench.graph.integers import is_quantised_op
 from attnbench.graph.load import first_line, serialise, static_shape
 from attnbench.npu.rewriting.activations import CLIPS, HARD_SIGMOIDS, HARD_SWISHES, hard_activations
 from attnbench.npu.rewriting.arithmetic import CONSTANTS, DIFFERENCES, QUOTIENTS, SUMS, expansions
@@ -54,7 +55,6 @@ REWRITES: tuple[Rewrite, ...] = (
 )
 """Each finds its matches in a graph; ``channel_maxima`` joins them for a target that names a limit."""
 
-QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
 SELF_CONTAINED = 4
 """The first IR version whose weights need not be listed as inputs."""
 
@@ -145,7 +145,7 @@ def _search(
 
 def input_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
     """The shapes of a model's inputs. Raises ``InputError`` where they are not static or anything is not float32."""
-    quantised = [n.op_type for n in model.graph if n.op_type in QUANTISED or n.op_type.startswith("QLinear")]
+    quantised = [node.op_type for node in model.graph.all_nodes() if is_quantised_op(node)]
     if quantised:
         raise InputError(f"the model is quantised ({quantised[0]}): rewrite it before quantising, in float32")
     shapes = {}

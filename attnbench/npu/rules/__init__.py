@@ -13,9 +13,9 @@ from typing import Any
 import onnx_ir as ir
 
 from attnbench.npu.nodes import Predicate, Reading, Unmeasured
-from attnbench.npu.rules import axes, neighbours, operands, resizing, shapes, values, windows
+from attnbench.npu.rules import axes, integers, neighbours, operands, resizing, shapes, values, windows
 
-GROUPS = (windows, shapes, axes, operands, values, resizing, neighbours)
+GROUPS = (windows, shapes, axes, operands, values, resizing, neighbours, integers)
 
 PREDICATES: dict[str, Predicate] = {
     name: found

@@ -37,7 +37,7 @@ def one_of(seen: Any, limit: Sequence[Any]) -> bool:
     return seen in limit
 
 
-def all_in(seen: Sequence[int], limit: Sequence[int]) -> bool:
+def all_in(seen: Sequence[Any], limit: Sequence[Any]) -> bool:
     """Nothing but values that the rule lists."""
     return set(seen) <= set(limit)
 

@@ -83,7 +83,7 @@ def changes(found: Comparison) -> Spec:
     rows = [row for row in found.rows if row.family == "overhead" and row.delta is not None]
     rows.sort(key=lambda row: -abs(row.delta or 0.0))
     shown = sorted(rows[:MOST], key=lambda row: -(row.delta or 0.0))
-    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime"))
+    where = places((row.case for row in found.rows), VARIANT, ("host", "size", "batch", "runtime", "dtype"))
     values = [
         {"case": " ".join(where(row.case).values()), "change_points": percent(row.delta),
          "low": percent(row.low), "high": percent(row.high),

@@ -81,7 +81,7 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
 
 def costed(found: Recommendation, host: str, size: str) -> list[Candidate]:
     """The candidates at a host and size whose overhead is known."""
-    here = (one for one in (*found.left, *found.fallen) if (one.case.host, one.case.size) == (host, size))
+    here = (one for one in (*found.left, *found.fallen) if (one.case.host, one.case.at) == (host, size))
     return [one for one in here if one.overhead is not None]
 
 
@@ -179,7 +179,7 @@ def _by_target(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
     ops: dict[tuple[str, str], set[str]] = {}
     for row in rows_of(run):
         assignments = parse_variant(row.case.variant).assignments
-        if (row.case.host, row.case.size) == (host, size) and len(assignments) == 1 and row.npu_verdict:
+        if (row.case.host, row.case.at) == (host, size) and len(assignments) == 1 and row.npu_verdict:
             key = "+".join(map(str, assignments[0].modules)), row.target
             verdicts.setdefault(key, Counter())[row.npu_verdict] += 1
             ops.setdefault(key, set()).update(_decisive(row))

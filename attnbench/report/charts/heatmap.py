@@ -128,7 +128,7 @@ def _link(row: Row, links: Mapping[Case, str] | None) -> dict[str, str]:
 
 def at(row: Row, host: str, size: str) -> bool:
     """Whether a row is of this host and size."""
-    return (row.case.host, row.case.size) == (host, size)
+    return (row.case.host, row.case.at) == (host, size)
 
 
 def tooltip(*fields: str) -> list[Spec]:

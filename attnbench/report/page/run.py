@@ -220,7 +220,7 @@ def _chain(rows: Sequence[Row], part: RunPart, anchors: Mapping[Case, str]) -> C
     """
     sites: dict[str, dict[str, SiteCost]] = {}
     host, planes = part.host, tables.planes(part.host, part.size)
-    own = {record.case for record in part.run.records if (record.case.host, record.case.size) == (host, part.size)}
+    own = {record.case for record in part.run.records if (record.case.host, record.case.at) == (host, part.size)}
     for row in (one for one in rows if one.case in own):
         assignments = parse_variant(row.case.variant).assignments
         for place in assignments[0].places if len(assignments) == 1 else ():
