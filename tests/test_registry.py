@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from attnbench.core.catalogue import Catalogue, accepted, forget, load_object, merge_options
-from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.errors import AttnbenchError, InputError, UnknownName
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS
 from attnbench.modules import MODULES
@@ -100,7 +100,7 @@ def test_what_cannot_be_imported_is_one_line(tmp_path):
         ("no_such_package.module:x", "failed: ModuleNotFoundError"),
         ("justaname.py", "is not FILE.py:NAME"),
     ]:
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(AttnbenchError, match=message):
             load_object(reference, "module")
     assert not [name for name in sys.modules if name.endswith("broken")]
 
@@ -125,5 +125,5 @@ def test_a_plan_looks_through_the_distributions_once_for_each_catalogue(monkeypa
     study = {"matrix": [{"modules": ["se", "eca", "cbam"], "places": "each"}], "targets": []}
     assert len(plan(study).cases) > 20
     plan(study)
-    assert sorted(asked) == ["attnbench.hosts", "attnbench.modules"]
+    assert sorted(asked) == ["attnbench.hosts", "attnbench.modules", "attnbench.runtimes"]
     assert MODULES.describe() is MODULES.describe()

@@ -4,7 +4,7 @@ Runs in a process of its own (see ``builder``), which may crash without taking t
 size, modules once per (spec, shape), by torch (``parts``); variants and panels are spliced from those. What comes out of
 registered hosts and modules is kept across runs (``cache``), so that a study that was built before needs no torch.
 
-Rejected: to keep what the user's own code and files give: it may read what no hash covers, and be out of date without a word.
+Rejected: to keep what the user's own code and files give: it may read what no hash covers, and be out of date unseen.
 """
 
 import hashlib
