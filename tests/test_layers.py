@@ -13,7 +13,7 @@ import attnbench
 PACKAGE = Path(attnbench.__file__).parent
 
 LAYERS = (
-    "core", "modules", "hosts", "targets", "graph", "npu", "study", "runs", "measure", "maps", "judge", "report", "cli",
+    "core", "modules", "hosts", "targets", "graph", "npu", "study", "runs", "measure", "fleet", "maps", "judge", "report", "cli",
 )  # fmt: skip
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
 

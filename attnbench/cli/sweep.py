@@ -3,6 +3,8 @@
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,9 @@ from attnbench.cli.app import app, example
 from attnbench.cli.asking import (
     BatchOption,
     ChannelsOption,
+    DaskModeOption,
+    DaskOption,
+    DaskTlsOption,
     HostOption,
     ModuleOption,
     PlaceOption,
@@ -59,6 +64,7 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
         "attnbench sweep --module se --module cbam --place encoder.layer3 --size 384x640",
         "attnbench sweep --host resnet50 --module all --place stage-ends --size 224x224 --quick --dry-run",
         "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
+        "attnbench sweep quick --dask 127.0.0.1:8786",
     ),
 )
 def sweep(
@@ -115,6 +121,9 @@ def sweep(
         str | None,
         typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
     ] = None,
+    dask: DaskOption = None,
+    dask_mode: DaskModeOption = "each",
+    dask_tls: DaskTlsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; an unfinished run there is continued.", show_default="RESULTS/STUDY-TIME"),
@@ -169,15 +178,22 @@ def sweep(
         show_table(Table.of(rows), title, most=None)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
-    with _observer(quiet) as observer:
-        try:
-            run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds)
-            if lacking := reference.lacking(run) if reference else {}:
-                left = seconds - (time.monotonic() - began)
-                run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, more=lacking)
-        except KeyboardInterrupt:
-            typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    if dask is not None:
+        if resolve is not None or shard is not None:
+            raise InputError("--dask shares out the cases itself: leave out --shard and --resolve")
+        from attnbench.cli import fleet  # noqa: PLC0415
+
+        with _observer(quiet) as observer, interruptible():
+            found = fleet.swept(plan, results, out, observer, dask, tls=dask_tls, mode=dask_mode, seconds=seconds)
+        if found.merged is not None:
+            _show(found.merged, found.folder)
+        fleet.tell(found)
+        return
+    with _observer(quiet) as observer, interruptible():
+        run, folder = run_plan(plan, results, out, observer, wait=not no_wait, seconds=seconds)
+        if lacking := reference.lacking(run) if reference else {}:
+            left = seconds - (time.monotonic() - began)
+            run, folder = run_plan(plan, results, folder, observer, wait=not no_wait, seconds=left, more=lacking)
     write_reports(run, folder)
     _show(run, folder)
     if reference:
@@ -186,6 +202,16 @@ def sweep(
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
         raise typer.Exit(1)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Where this is interrupted, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from msgspec import structs
 
@@ -66,13 +67,12 @@ def run_plan(
     replicates are taken of these cases.
     """
     began = time.monotonic()
-    _check_threads(plan)
-    _check_provider(plan)
+    check_machine(plan)
     header = make_header(plan)
     folder = out or find_unfinished(results, plan.name, header.study["fingerprint"]) or _new_folder(results, plan.name)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
-    sources = {case: _short_hash(own) for case, own in hashes.items()}
-    stored = _recorded(folder, header)
+    sources = sources_of(hashes)
+    stored = recorded(folder, header)
     ledger = Ledger(stored.facts, sources)
     header = asking_more(stored.header, ledger, more)
     if next(schedule(plan, header, ledger), None) is None:
@@ -149,12 +149,24 @@ def hashes_of(planned: PlannedCase) -> dict[str, str]:
     return {host: source_hash(HOSTS, name), **{str(spec): source_hash(MODULES, spec.name) for spec in specs}}
 
 
-def make_header(plan: Plan) -> RunHeader:
+def about_here() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a header says of this machine and its software."""
+    here = machine.machine()
+    return {**here, RUN_TO_RUN: asdict(learned(here["id"]))}, machine.software()
+
+
+def sources_of(hashes: Mapping[Case, Mapping[str, str]]) -> dict[Case, str]:
+    """One hash a case of all that it runs."""
+    return {case: _short_hash(own) for case, own in hashes.items()}
+
+
+def make_header(plan: Plan, where: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None) -> RunHeader:
     """What was asked, where and with what; its fingerprint is the same only for a run that may be continued.
 
-    The study's fingerprint is that of all its cases: shards that have it in common may be merged.
+    The study's fingerprint is that of all its cases: shards that have it in common may be merged. ``where`` is what
+    ``about_here`` says on another machine.
     """
-    here, software = machine.machine(), machine.software()
+    here, software = where or about_here()
     ids = {"machine": here["id"], "software": software["id"]}
     whole = plan.whole or plan.cases
     study = {
@@ -179,7 +191,7 @@ def make_header(plan: Plan) -> RunHeader:
         study=study,
         protocol=structs.asdict(plan.protocol),
         effort=usual,
-        machine={**here, RUN_TO_RUN: asdict(learned(here["id"]))},
+        machine=here,
         software=software,
         cases=tuple(planned.case for planned in plan.cases),
         efforts=efforts,
@@ -194,6 +206,12 @@ def _fingerprint(plan: Plan, cases: Sequence[PlannedCase], ids: Mapping[str, str
 
 def _short_hash(values: object, length: int = 12) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:length]
+
+
+def check_machine(plan: Plan) -> None:
+    """Raise ``InputError`` where this machine cannot measure what a plan asks for."""
+    _check_threads(plan)
+    _check_provider(plan)
 
 
 def _check_threads(plan: Plan) -> None:
@@ -221,7 +239,7 @@ def _new_folder(results: Path, name: str) -> Path:
     return results / f"{name}-{stamp}"
 
 
-def _recorded(folder: Path, header: RunHeader) -> RunFile:
+def recorded(folder: Path, header: RunHeader) -> RunFile:
     """What a run's folder holds already; the header alone where there is no run yet."""
     path = folder / RUN_FILE
     if not path.exists() or path.read_bytes().count(b"\n") == 0:

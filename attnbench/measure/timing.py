@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.core.errors import CaseFailure
+from attnbench.measure.lock import held
 
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 """For glibc, in a process whose memory is measured: every block of 64 KiB or more is its own mapping, and freed memory
@@ -22,7 +23,7 @@ def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Do a job in a fresh process and return its result.
 
     Raises ``CaseFailure`` at stage ``measure`` where the process crashes (naming the signal), fails (with its last line)
-    or does not end within the timeout, after which it is killed.
+    or does not end within the timeout, after which it is killed. The process holds the machine's lock as long as it lives.
     """
     environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **(MALLOC_ENVIRONMENT if job["kind"] == "memory" else {})}
     with tempfile.TemporaryDirectory() as folder:
@@ -35,6 +36,7 @@ def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
                 text=True,
                 timeout=timeout,
                 env=environment,
+                pass_fds=held(),
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
