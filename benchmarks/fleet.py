@@ -1,12 +1,11 @@
 """Sweeps over many machines, held to the worst: processes killed at random, and the same scheduling for 1,000 machines.
 
-    python benchmarks/fleet.py chaos WORKERS KILLS SEED MODE   one local cluster, a line of JSON added to results/fleet/lines.jsonl
+    python benchmarks/fleet.py chaos WORKERS KILLS SEED MODE   one local cluster: a line to results/fleet/lines.jsonl
     python benchmarks/fleet.py overhead WORKERS                what the engine takes of a step, likewise
     python benchmarks/fleet.py simulate MACHINES MODE          an event simulation of so many machines, likewise
     python benchmarks/fleet.py report                          results/fleet.md from these lines
 
-Nothing here reads a clock that is reported as a cost of attention: a timing step is a script, which writes down when it began
-and ended. Each worker has a lock, a machine id and a cache of its own, and stands for a machine.
+No clock is read for a figure: a timing step is a script, which writes down when it began and ended. Each worker has a lock, a machine id and a cache of its own, and stands for a machine.
 """
 
 import hashlib
@@ -24,12 +23,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case
 from attnbench.fleet.bench import serve
-from attnbench.fleet.pool import Fleet
+from attnbench.fleet.pool import GRACE_SECONDS, Fleet
 from attnbench.measure.schedule import TimingStep
 from attnbench.measure.sweep import about_here, hashes_of, make_header, sources_of
 from attnbench.runs.facts import AnyFact, BuiltFact, LatencyFact, MemoryFact, PairsFact, ProfileFact, encode
@@ -158,7 +159,7 @@ class Cluster:
         self.processes: dict[str, subprocess.Popen] = {}
         self.started = 0
 
-    def __enter__(self) -> "Cluster":
+    def __enter__(self) -> Self:
         for name in ("scheduler", *(f"m{index}" for index in range(self.workers))):
             self.start(name)
         return self
@@ -299,7 +300,7 @@ def overhead(workers: int, cases: int = 60) -> dict:
         between = []
         for log in Path(where).glob("m*.log"):
             lines = [json.loads(line) for line in log.read_text().splitlines()]
-            between += [b["at"] - a["at"] for a, b in zip(lines, lines[1:], strict=False) if b["what"] == "began"]
+            between += [b["at"] - a["at"] for a, b in pairwise(lines) if b["what"] == "began"]
     between.sort()
     at = [round(between[int(len(between) * share)] / 1e6, 2) for share in (0.5, 0.9)]
     return {"kind": "overhead", "workers": workers, "steps": len(between), "median_ms": at[0], "p90_ms": at[1]}
@@ -326,20 +327,22 @@ def simulate(machines: int, mode: str, cases: int = 300) -> dict:
     while events and not (steps and fleet.finished):
         now, name, what = heapq.heappop(events)
         if what == "come":
-            fleet.join(name, header, (), lambda fact: written.update(("facts",)))
+            fleet.join(name, header, (), lambda _fact: written.update(("facts",)))
             hand_out(name, now)
         elif draw.random() < 0.002:
             losses += 1
+            del busy[name]
             fleet.lost(name, now)
             heapq.heappush(events, (now + draw.choice((20.0, 300.0)), name, "come"))
         else:
             steps += 1
             fleet.took(name, scripted(busy.pop(name), sources, name))
             hand_out(name, now)
-        if steps % 500 == 0:
+        if steps % 500 == 0 or not events:
+            now += 0 if events else GRACE_SECONDS + 1
             fleet.tick(now)
             for idle in fleet.idle:
-                if idle not in busy and fleet.members[idle].step is None:
+                if idle not in busy:
                     hand_out(idle, now)
     records = [summarise(header, m.ledger, c).pending for m in list(fleet.members.values())[:3] for c in m.hand]
     spent = time.process_time() - began
@@ -353,23 +356,40 @@ def report() -> str:
     """The lines as tables."""
     lines = [json.loads(line) for line in LINES.read_text().splitlines()]
     kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in ("chaos", "overhead", "simulate")}
-    killed = Counter()
+    killed: Counter = Counter()
     for line in kinds["chaos"]:
         killed.update(line["killed"])
-    total = {name: sum(line[name] for line in kinds["chaos"]) for name in COUNTED}
-    worst = ", ".join(f"{total[name]} {text}" for name, text in COUNTED.items())
-    text = [
-        "# Sweeps over many machines, held to the worst",
-        "",
-        __doc__.partition("Nothing here")[1] + __doc__.partition("Nothing here")[2],
-    ]
-    text += ["## Killed at random", "", f"{sum(killed.values())} processes ended by `kill -9`: {dict(killed)}. {worst}.", ""]
-    text += [table(kinds["chaos"], ["workers", "mode", "seed", "killed", "finished", "seconds", "steps", "facts", *COUNTED])]
-    text += ["", "## What the engine takes of a step", "", "From the end of a step to the beginning of the next on one machine, at no",
-             "time for the step, all processes on 2 cores.", "", table(kinds["overhead"], list(kinds["overhead"][0]) if kinds["overhead"] else [])]  # fmt: skip
-    text += ["", "## The same scheduling for many machines", "", "An event simulation of `attnbench.fleet.pool`: 2 to 6 s a step, machines that come",
-             "late, one step of 500 lost with its machine.", "", table(kinds["simulate"], list(kinds["simulate"][0]) if kinds["simulate"] else [])]  # fmt: skip
-    return "\n".join(text).rstrip() + "\n"
+    told = ", ".join(f"{sum(line[name] for line in kinds['chaos'])} {text}" for name, text in COUNTED.items())
+    by = ", ".join(f"{name} {times}" for name, times in killed.items())
+    chaos_columns = ["workers", "mode", "seed", "killed", "finished", "seconds", "steps", "facts", *COUNTED]
+    return "\n".join(
+        [
+            "# Sweeps over many machines, held to the worst",
+            "",
+            "By `benchmarks/fleet.py`, on 2 cores and among other work. A timing step is a script that writes down when it began",
+            "and ended; each worker has a lock, a machine id and a cache of its own, and stands for a machine.",
+            "",
+            "## Killed at random",
+            "",
+            f"{killed.total()} processes ended by `kill -9` ({by}) and started again: {told}.",
+            "",
+            table(kinds["chaos"], chaos_columns),
+            "",
+            "## What the engine takes of a step",
+            "",
+            "From the end of a step to the beginning of the next one on its machine; the step itself takes no time.",
+            "",
+            table(kinds["overhead"], ["workers", "steps", "median_ms", "p90_ms"]),
+            "",
+            "## The same scheduling for many machines",
+            "",
+            "An event simulation of `attnbench/fleet/pool.py`: 2 to 6 s a step, machines that come late, one step of 500 lost with",
+            "its machine.",
+            "",
+            table(kinds["simulate"], list(kinds["simulate"][0]) if kinds["simulate"] else []),
+            "",
+        ]
+    )
 
 
 COUNTED = {

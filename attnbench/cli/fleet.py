@@ -9,6 +9,7 @@ import typer
 
 from attnbench.cli.answer import save_text, say, show_table, write_reports
 from attnbench.cli.app import app, example
+from attnbench.cli.asking import DaskTlsOption
 from attnbench.core.units import counted, seconds_text
 from attnbench.report.table import Table
 
@@ -30,10 +31,7 @@ app.add_typer(fleet, name="fleet", short_help="See the machines of a sweep over 
 )
 def status(
     address: Annotated[str, typer.Argument(help="Where the Dask scheduler listens: HOST:PORT or tls://HOST:PORT.")],
-    dask_tls: Annotated[
-        tuple[Path, Path, Path] | None,
-        typer.Option(metavar="CA CERT KEY", help="The files to speak TLS with.", show_default="loopback only"),
-    ] = None,
+    dask_tls: DaskTlsOption = None,
 ) -> None:
     """Say of each machine its id, what it measures and since when, and what it could tell apart last.
 
@@ -62,9 +60,7 @@ def _row(address: str, about: Mapping[str, Any]) -> dict[str, str]:
         "id": about.get("machine") or "",
         "software": about.get("software") or "",
         "CPU": about.get("cpu") or "",
-        "does": " ".join(
-            filter(None, (about.get("state"), about.get("step"), about.get("holder") and f"for {about['holder']}"))
-        ),
+        "does": " ".join(str(about[key]) for key in ("state", "step", "holder") if about.get(key)),
         "for": seconds_text(max(0.0, time.time() - since)) if since else "",
         "resolved last": about.get("resolved") or "",
     }

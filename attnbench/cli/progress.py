@@ -9,12 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from attnbench.core.records import Case, Record
 from attnbench.core.units import count, counted, fixed, seconds_text
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Where this is interrupted, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 class TimeLeft:

@@ -3,8 +3,6 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from attnbench.judge.compare import FailOn
     from attnbench.measure.observer import Observer
     from attnbench.study.plan import Plan
-
-INTERRUPTED = 130
 
 MOST_MORE = 50
 """Replicates more that one case is worth: what wants more of them lies at the threshold, or scatters too much."""
@@ -137,7 +133,7 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.cli.progress import counting  # noqa: PLC0415
+    from attnbench.cli.progress import counting, interruptible  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.sweep import run_plan  # noqa: PLC0415
@@ -202,16 +198,6 @@ def sweep(
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
         raise typer.Exit(1)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Where this is interrupted, say how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,8 @@ class Channel:
         try:
             dask: Any = distributed
             security = dask.Security(require_encryption=True, **files) if files else None
-            client = dask.Client(
-                self.address, security=security, timeout=CONNECT_SECONDS, set_as_default=False, name="attnbench"
-            )
+            asked = {"security": security, "timeout": CONNECT_SECONDS, "set_as_default": False, "name": "attnbench"}
+            client = dask.Client(self.address, **asked)
             listening = str(client.scheduler_info(n_workers=0)["address"])
         except (OSError, TimeoutError, RuntimeError, ValueError) as error:
             text = " ".join(str(error).split())[:200]

@@ -38,9 +38,8 @@ def sections(runs: Mapping[str, Run]) -> Iterator[Section]:
         for case in cases
     ]
     title = f"Overhead less that on {first}, percentage points"
-    yield Section(
-        title, "Where an interval holds 0, the machines do not differ as far as was measured.", Table.of(rows).keyed("case")
-    )
+    meaning = "Where an interval holds 0, the machines do not differ as far as was measured."
+    yield Section(title, meaning, Table.of(rows).keyed("case"))
 
 
 def _named(case: Case) -> dict[str, str]:
