@@ -5,7 +5,8 @@
     python benchmarks/fleet.py simulate MACHINES MODE          an event simulation of so many machines, likewise
     python benchmarks/fleet.py report                          results/fleet.md from these lines
 
-No clock is read for a figure: a timing step is a script, which writes down when it began and ended. Each worker has a lock, a machine id and a cache of its own, and stands for a machine.
+No clock is read for a figure: a timing step is a script, which writes down when it began and ended. Each worker has a lock,
+a machine id and a cache of its own, and stands for a machine.
 """
 
 import hashlib
@@ -199,8 +200,8 @@ class Cluster:
                 "FLEET_ALIKE": "1" if self.mode == "split" else "",
             }  # fmt: skip
             command = [
-                sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{self.port}", "--nthreads", "1", "--name",
-                name, "--no-nanny", "--no-dashboard", "--preload", __file__, "--death-timeout", "30",
+                sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{self.port}", "--nthreads", "1",
+                "--name", name, "--no-nanny", "--no-dashboard", "--preload", __file__, "--death-timeout", "30",
                 "--local-directory", str(self.folder / f"{name}.scratch"),
             ]  # fmt: skip
         log = (self.folder / f"{name}.out").open("ab")
@@ -234,10 +235,12 @@ def client(port: str, out: str, mode: str, cases: str) -> None:
     raise SystemExit(0 if found.finished else 1)
 
 
-def chaos(workers: int, kills: int, seed: int, mode: str, cases: int = 24, most_seconds: float = 150.0) -> dict:
+def chaos(
+    workers: int, kills: int, seed: int, mode: str, cases: int = 60, *, sleep: float = 0.8, most_seconds: float = 165.0
+) -> dict:
     """A fleet's sweep while so many processes are killed, in a row with some time between; what it came to."""
     draw, began, killed = random.Random(seed), time.monotonic(), Counter()  # noqa: S311
-    with tempfile.TemporaryDirectory() as where, Cluster(Path(where), workers, mode, cases) as cluster:
+    with tempfile.TemporaryDirectory() as where, Cluster(Path(where), workers, mode, cases, sleep=sleep) as cluster:
         folder = Path(where)
         cluster.start("client")
         following, over = time.monotonic() + 8, False
@@ -307,7 +310,7 @@ def overhead(workers: int, cases: int = 60) -> dict:
 
 
 def simulate(machines: int, mode: str, cases: int = 300) -> dict:
-    """The fleet's own scheduling for so many machines, event by event; steps take a drawn time, machines come late and go."""
+    """The fleet's own scheduling for so many machines, event by event: steps take a drawn time, machines come and go."""
     asked = scripted_plan(cases)
     sources = sources_of({planned.case: hashes_of(planned) for planned in asked.cases})
     here, software = about_here()
@@ -366,8 +369,8 @@ def report() -> str:
         [
             "# Sweeps over many machines, held to the worst",
             "",
-            "By `benchmarks/fleet.py`, on 2 cores and among other work. A timing step is a script that writes down when it began",
-            "and ended; each worker has a lock, a machine id and a cache of its own, and stands for a machine.",
+            "By `benchmarks/fleet.py`, on 2 cores and among other work. A timing step is a script that writes down when it",
+            "began and ended; each worker has a lock, a machine id and a cache of its own, and stands for a machine.",
             "",
             "## Killed at random",
             "",
@@ -383,8 +386,8 @@ def report() -> str:
             "",
             "## The same scheduling for many machines",
             "",
-            "An event simulation of `attnbench/fleet/pool.py`: 2 to 6 s a step, machines that come late, one step of 500 lost with",
-            "its machine.",
+            "An event simulation of `attnbench/fleet/pool.py`: 2 to 6 s a step, machines that come late, one step of 500",
+            "lost with its machine.",
             "",
             table(kinds["simulate"], list(kinds["simulate"][0]) if kinds["simulate"] else []),
             "",
