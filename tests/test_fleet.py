@@ -271,7 +271,7 @@ def test_the_users_files_travel_with_what_they_import(tmp_path, monkeypatch):
     assert json.loads(parcel.plan)["cases"][0]["case"]["host"] == "own/net.py:build"
     with pytest.raises(InputError, match="cannot travel to other machines: give a path below this folder"):
         pack_parcel(own_plan(f"{tmp_path}/own/net.py:build", "se"))
-    assert [str(where) for _, where in files_of("json.decoder:JSONDecoder")][:1] == ["json/__init__.py"]
+    assert {"json/__init__.py", "json/decoder.py"} <= {str(where) for _, where in files_of("json.decoder:JSONDecoder")}
 
 
 def test_a_timing_process_holds_the_lock_of_a_sweep_that_is_killed(tmp_path, monkeypatch):
