@@ -8,6 +8,7 @@ actors (their state dies with the worker).
 """
 
 import json
+import logging
 import queue
 import time
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ class Channel:
             import distributed  # noqa: PLC0415  the extra; slow to import
         except ImportError as error:
             raise InputError("a sweep over many machines needs Dask: pip install 'attnbench[dask]'") from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told by those who handle it
         files = dict(zip(("tls_ca_file", "tls_client_cert", "tls_client_key"), map(str, self.tls or ()), strict=False))
         try:
             dask: Any = distributed
@@ -109,12 +111,13 @@ class Channel:
         self._threads.submit(ask)
         return greeting
 
-    def ask(self, address: str, function: Any, *values: Any) -> Any:
-        """Have a worker do something: the future, which names the answer."""
+    def ask(self, address: str, function: Any, *values: Any, fetch: bool = True) -> Any:
+        """Have a worker do something: the future, which names the answer, where one is wanted."""
         if self.client is None:
             raise OSError("the connection ended")
         future = self.client.submit(function, *values, workers=[address], allow_other_workers=False, pure=False, retries=0)
-        future.add_done_callback(lambda done: self._threads.submit(self._fetch, address, done))
+        if fetch:
+            future.add_done_callback(lambda done: self._threads.submit(self._fetch, address, done))
         return future
 
     def _fetch(self, address: str, future: Any) -> None:

@@ -265,7 +265,7 @@ class Engine:
             if seat.name in self.fleet.members and not seat.out:
                 text = resolved(self.fleet.members[seat.name]) if self.fleet.finished else ""
                 with suppress(Exception):  # it may have gone this moment
-                    asked.append(self.channel.ask(seat.address, worker.close_session, seat.run, text))
+                    asked.append(self.channel.ask(seat.address, worker.close_session, seat.run, text, fetch=False))
         self.channel.wait(asked)
 
     def _show(self) -> None:

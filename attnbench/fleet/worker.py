@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from attnbench.fleet.bench import JOURNAL_FILE, PLAN_FILE
 from attnbench.fleet.journal import fleet_folder
@@ -142,6 +143,7 @@ def _pump(process: subprocess.Popen[bytes], lines: "queue.SimpleQueue[bytes]") -
 
 _sessions: dict[str, Session] = {}
 _resolved: dict[str, Any] = {}
+"""What this machine could tell apart when a run was last over, and the file that keeps it."""
 
 
 def hello(dask_worker: Any = None) -> bytes:
@@ -151,7 +153,9 @@ def hello(dask_worker: Any = None) -> bytes:
     name = worker.name
     if not isinstance(name, str) or "://" in name:
         name = socket.gethostname() if not isinstance(name, int) else f"{socket.gethostname()}-{name}"
-    _resolved.setdefault("text", _last())
+    _resolved["file"] = fleet_folder() / "resolved" / quote(name, safe="")
+    with suppress(OSError):
+        _resolved.setdefault("text", _resolved["file"].read_text(encoding="utf-8"))
     about = {"name": name, "place": place(), "machine": here, "software": software}
     worker.metrics[METRIC] = lambda _worker: {**status(), "machine": here["id"], "cpu": here["cpu"], "called": name,
                                               "software": software["id"]}  # fmt: skip
@@ -197,22 +201,12 @@ def close_session(run: str, resolved: str) -> bytes:
     if run in _sessions:
         _sessions.pop(run).close()
     (fleet_folder() / f"{run}.json").unlink(missing_ok=True)
-    if resolved:
+    if resolved and "file" in _resolved:
         _resolved["text"] = resolved
         with suppress(OSError):
-            _resolved_file().parent.mkdir(parents=True, exist_ok=True)
-            _resolved_file().write_text(resolved, encoding="utf-8")
+            _resolved["file"].parent.mkdir(parents=True, exist_ok=True)
+            _resolved["file"].write_text(resolved, encoding="utf-8")
     return b"{}"
-
-
-def _last() -> str:
-    with suppress(OSError):
-        return _resolved_file().read_text(encoding="utf-8")
-    return ""
-
-
-def _resolved_file() -> Path:
-    return fleet_folder() / "resolved" / socket.gethostname()
 
 
 def _bounded(said: Message) -> bytes:
