@@ -34,9 +34,8 @@ def check_address(address: str, tls: Tls | None) -> str:
     if (slashes and scheme not in ("tcp", "tls")) or not place.rpartition(":")[2].isdecimal():
         raise InputError(f"--dask '{address}' is no address of a Dask scheduler: write it like tls://HOST:8786")
     if tls is None and (scheme == "tls" or not is_loopback(place)):
-        raise InputError(
-            f"--dask '{address}' is not on this machine: give --dask-tls CA CERT KEY, or tunnel it to 127.0.0.1"
-        )
+        why = "is spoken to by TLS" if scheme == "tls" else "is not on this machine"
+        raise InputError(f"--dask '{address}' {why}: give --dask-tls CA CERT KEY, or tunnel to 127.0.0.1")
     if tls is not None and scheme != "tls":
         raise InputError(f"--dask '{address}' is not spoken to by TLS: write tls://{place}, or leave out --dask-tls")
     for path in tls or ():
