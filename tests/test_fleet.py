@@ -53,7 +53,7 @@ class Hands:
 
     def come(self, name, facts=()):
         self.written.setdefault(name, [])
-        return self.fleet.join(name, self.header, facts, self.written[name].append)
+        return self.fleet.join(name, self.header, facts, lambda *found: self.written[name].extend(found))
 
     def go(self, name, steps=10_000):
         for _ in range(steps):

@@ -45,7 +45,7 @@ class Member:
     name: str
     header: RunHeader
     ledger: Ledger
-    write: Callable[[AnyFact], None]
+    write: Callable[..., None]
     here: bool = True
     hand: dict[Case, None] = field(default_factory=dict)
     steps: Iterator[TimingStep] | None = None
@@ -69,7 +69,7 @@ class Fleet:
         self.pool: dict[Case, None] = dict(self.dealt)
 
     def join(
-        self, name: str, header: RunHeader, facts: Iterable[AnyFact], write: Callable[[AnyFact], None], *, here: bool = True,
+        self, name: str, header: RunHeader, facts: Iterable[AnyFact], write: Callable[..., None], *, here: bool = True,
         now: float = 0.0,
     ) -> Member:  # fmt: skip
         """A machine with what it has measured before; one that is not ``here`` may come yet. One that was lost is back."""
@@ -104,8 +104,9 @@ class Fleet:
     def took(self, name: str, facts: Iterable[AnyFact]) -> None:
         """What the step of a machine came to: written, and then known."""
         member = self.members[name]
-        for fact in facts:
-            member.write(fact)
+        known = list(facts)
+        member.write(*known)
+        for fact in known:
             member.ledger.add(lean(fact))
         member.step, member.losses = None, 0
 
