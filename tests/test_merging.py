@@ -9,7 +9,7 @@ import pytest
 from attnbench.core.errors import InputError
 from attnbench.core.records import Measurement
 from attnbench.measure import machine as environment
-from attnbench.measure.sweep import recorded, make_header
+from attnbench.measure.sweep import make_header, recorded
 from attnbench.report.frame import to_frame
 from attnbench.runs.facts import BuiltFact, FailedFact, LatencyFact, ProfileFact
 from attnbench.runs.merge import keep, merge
