@@ -9,9 +9,9 @@ import pytest
 from attnbench.core.records import Case, Failure, Measurement, Record, Run, RunHeader
 from attnbench.measure import doctor
 from attnbench.measure.disturbance import Disturbance
+from attnbench.measure.header import make_header
 from attnbench.measure.learned import REFERENCE, learned, learned_file
 from attnbench.measure.machine import machine
-from attnbench.measure.sweep import make_header
 from attnbench.runs.store import open_run
 from attnbench.runs.uncertainty import run_to_run_of
 from attnbench.study.plan import plan

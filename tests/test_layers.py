@@ -13,8 +13,8 @@ import attnbench
 PACKAGE = Path(attnbench.__file__).parent
 
 LAYERS = (
-    "core", "modules", "hosts", "targets", "runtimes", "graph", "profiles", "npu", "study", "runs", "measure", "maps", "judge",
-    "report", "cli",
+    "core", "modules", "hosts", "targets", "runtimes", "graph", "profiles", "npu", "study", "runs", "measure", "fleet", "maps",
+    "judge", "report", "cli",
 )  # fmt: skip
 """Lowest first. A name is a file or a folder of the package; a folder's files may import each other."""
 
@@ -76,7 +76,7 @@ def loaded_after(code: str) -> set[str]:
     ],
 )
 def test_the_reading_side_loads_no_torch_and_no_runtime(code):
-    assert not loaded_after(code) & {"torch", "onnxruntime", "fvcore"}
+    assert not loaded_after(code) & {"torch", "onnxruntime", "fvcore", "distributed"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from attnbench.core.errors import InputError
 from attnbench.core.records import Measurement
 from attnbench.measure import machine as environment
-from attnbench.measure.sweep import _recorded, make_header
+from attnbench.measure.header import make_header
+from attnbench.measure.sweep import recorded
 from attnbench.report.frame import to_frame
 from attnbench.runs.facts import BuiltFact, FailedFact, LatencyFact, ProfileFact
 from attnbench.runs.merge import keep, merge
@@ -172,9 +173,9 @@ def test_a_part_of_the_shards_is_a_part_of_the_study_and_takes_the_rest_later(sh
 
 def test_a_sweep_goes_on_from_a_merged_run(shards, whole, tmp_path):
     keep(merge(shards), tmp_path / "whole")
-    assert {f.case for f in _recorded(tmp_path / "whole", make_header(whole)).facts} == {p.case for p in whole.cases}
+    assert {f.case for f in recorded(tmp_path / "whole", make_header(whole)).facts} == {p.case for p in whole.cases}
     with pytest.raises(InputError, match="holds a run of another study"):
-        _recorded(shards[0], make_header(whole))
+        recorded(shards[0], make_header(whole))
 
 
 def test_the_command_writes_what_a_sweep_writes(command, shards, tmp_path):

@@ -14,6 +14,7 @@ from attnbench.cli import (  # noqa: F401  a command joins the application when 
     doctor,
     explain,
     export,
+    fleet,
     init,
     list_,
     maps,

@@ -1,6 +1,7 @@
 """The options that say which cases are meant; the commands that plan cases share them."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,3 +31,15 @@ SiteOption = Annotated[
 ]
 ChannelsOption = Annotated[int, typer.Option(min=1, max=65_536, help="Image channels of a factory's host.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Batch size.", show_default="the study's, or 1")]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Measure on the machines of this Dask scheduler.", show_default="this machine"),
+]
+DaskModeOption = Annotated[
+    Literal["each", "split"],
+    typer.Option(help="With --dask: every machine measures all cases, or like machines split them."),
+]
+DaskTlsOption = Annotated[
+    tuple[Path, Path, Path] | None,
+    typer.Option(metavar="CA CERT KEY", help="The files to speak TLS to Dask with.", show_default="loopback only"),
+]

@@ -63,7 +63,8 @@ def _missing(judged: "Iterable[JudgedDocumentClaim]") -> list[str]:
 
 def _sweep(studies: Iterable[str], results: Path) -> None:
     """Measure each study into its own folder; one with failed cases leaves their claims open."""
-    from attnbench.cli.sweep import INTERRUPTED, sweep  # noqa: PLC0415
+    from attnbench.cli.progress import INTERRUPTED  # noqa: PLC0415
+    from attnbench.cli.sweep import sweep  # noqa: PLC0415
 
     for study in studies:
         try:

@@ -3,18 +3,31 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from attnbench.core.records import Case, Record
 from attnbench.core.units import count, counted, fixed, seconds_text
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Where this is interrupted, say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 class TimeLeft:
@@ -75,6 +88,16 @@ class Lines:
         self.add(record, left)
         case = f"{record.status} {record.case.label}{outcome(record)}"
         self.say(f"[{self.finished}/{self.total} done] {case}; {self.time_left.text()}")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self.say(text)
+
+    def fleet(self, at: Mapping[str, str], had: int, wanted: int) -> None:
+        """Say how far all machines are, a line a time that a replicate came."""
+        if had != self.kept:
+            self.kept = had
+            self.say(f"[{count(had)} of {counted(wanted, 'replicate')}] {'; '.join(f'{k}: {v}' for k, v in at.items())}")
 
     def add(self, record: Record, left: float) -> None:
         """A record came, and so much work is left."""
@@ -150,6 +173,15 @@ class Bar(Lines):
             self.say(f"{record.status} {record.case.label}{outcome(record)}")
         done, text = self.time_left.done, self.time_left.text()
         self.progress.update(self.task, completed=done, total=done + left, left=text, counts=self._counts())
+
+    def fleet(self, at: Mapping[str, str], had: int, wanted: int) -> None:
+        """Advance, and show what each machine is at."""
+        self.time_left.update(float(wanted - had))
+        self.progress.name = "; ".join(f"{name}: {what}" for name, what in at.items())
+        self.progress.update(
+            self.task, completed=had, total=wanted, left=self.time_left.text(),
+            counts=f"{count(had)} of {counted(wanted, 'replicate')} on {counted(len(at), 'machine')}",
+        )  # fmt: skip
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -47,7 +47,7 @@ def reference_of(
     """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
     from attnbench.judge.compare import parse  # noqa: PLC0415
     from attnbench.judge.compare.match import unlike  # noqa: PLC0415
-    from attnbench.measure.sweep import make_header  # noqa: PLC0415
+    from attnbench.measure.header import make_header  # noqa: PLC0415
 
     if resolve is None:
         if fail_on:

@@ -14,6 +14,9 @@ from attnbench.cli.app import app, example
 from attnbench.cli.asking import (
     BatchOption,
     ChannelsOption,
+    DaskModeOption,
+    DaskOption,
+    DaskTlsOption,
     HostOption,
     ModuleOption,
     PlaceOption,
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from attnbench.measure.observer import Observer
+    from attnbench.study.plan import Plan
 
-INTERRUPTED = 130
 
 _SETTINGS = settings()
 
@@ -55,6 +58,7 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
         "attnbench sweep --module 'se[reduction=8]' --place each --budget 3min",
         "attnbench sweep quick --runtime onnxruntime,openvino",
         "attnbench sweep quick --dtype fp32,int8",
+        "attnbench sweep quick --dask 127.0.0.1:8786",
     ),
 )
 def sweep(
@@ -130,6 +134,9 @@ def sweep(
         str | None,
         typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
     ] = None,
+    dask: DaskOption = None,
+    dask_mode: DaskModeOption = "each",
+    dask_tls: DaskTlsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; an unfinished run there is continued.", show_default="RESULTS/STUDY-TIME"),
@@ -149,7 +156,7 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.cli.progress import counting  # noqa: PLC0415
+    from attnbench.cli.progress import counting, interruptible  # noqa: PLC0415
     from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
@@ -202,18 +209,17 @@ def sweep(
         save_text(debug, "")
         os.environ[DEBUG] = str(debug.resolve())  # the processes that build inherit it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
-    with _observer(quiet) as observer:
-        try:
-            wait = not no_wait
-            run, folder = run_plan(
-                plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed
-            )
-            if lacking := reference.lacking(run) if reference else {}:
-                left = seconds - (time.monotonic() - began)
-                run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
-        except KeyboardInterrupt:
-            typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    if dask is not None:
+        if resolve is not None or shard is not None or on is not None:
+            raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")
+        _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=seconds)
+        return
+    with _observer(quiet) as observer, interruptible():
+        wait = not no_wait
+        run, folder = run_plan(plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed)
+        if lacking := reference.lacking(run) if reference else {}:
+            left = seconds - (time.monotonic() - began)
+            run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
     write_reports(run, folder)
     _show(run, folder)
     if reference:
@@ -222,6 +228,18 @@ def sweep(
     if failed:
         typer.echo(f"{failed} of {len(run.records)} cases failed; the report says why", err=True)
         raise typer.Exit(1)
+
+
+def _sweep_fleet(plan: "Plan", results: Path, out: Path | None, quiet: bool, **asked: Any) -> None:
+    """Measure on the machines of a cluster, and show what they found."""
+    from attnbench.cli import fleet  # noqa: PLC0415
+    from attnbench.cli.progress import interruptible  # noqa: PLC0415
+
+    with _observer(quiet) as observer, interruptible():
+        found = fleet.swept(plan, results, out, observer, **asked)
+    if found.merged is not None:
+        _show(found.merged, found.folder)
+    fleet.tell(found)
 
 
 def _threads(text: str | None) -> tuple[int, ...] | None:

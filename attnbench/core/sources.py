@@ -52,23 +52,57 @@ def hash_of_files(path: str | Path) -> str:
     return _hash([start], {"": start.parent}) if start.is_file() else ""
 
 
+def files_of(reference: str) -> list[tuple[Path, Path]]:
+    """The files of the user's own reference that its hash is over, and where each lies from the folder it is found in.
+
+    That folder is the current one for ``path/to/file.py:name``, and for ``package.module:name`` the one with the package.
+    """
+    location = reference.rpartition(":")[0] or reference
+    if location.endswith(".py"):
+        start = Path(location).resolve()
+        found = _walk([start], {"": start.parent}) if start.is_file() else {}
+        return [
+            (path, Path(location).parent / path.relative_to(start.parent)) for path in found if _within(path, start.parent)
+        ]
+    files, packages = _module_files(location)
+    root = next((folder.parent for folder in packages.values()), files[0].parent if files else Path())
+    return [(path, path.relative_to(root)) for path in _walk(files, packages) if _within(path, root)]
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) and not path.is_relative_to(PACKAGE)
+
+
 def _hash_of_module(module: str) -> str:
+    return _hash(*_module_files(module))
+
+
+def _module_files(module: str) -> tuple[list[Path], dict[str, Path]]:
+    """The files that are run when a module is imported, and its package's folder by name; nothing where there is none."""
     top, *names = module.split(".")
     try:
         spec = importlib.util.find_spec(top)  # of the top alone: that imports nothing
     except (ImportError, ValueError):
-        return ""
+        return [], {}
     if spec is None or not spec.submodule_search_locations:
-        return _hash([Path(spec.origin)], {}) if spec and spec.origin and not names else ""
+        return ([Path(spec.origin)] if spec and spec.origin and not names else []), {}
     for folder in map(Path, spec.submodule_search_locations):
         files, whole = list(_files(folder.parent, [folder.name, *names])), folder.joinpath(*names)
         if files and files[-1] in (whole / "__init__.py", whole.with_name(f"{whole.name}.py")):
-            return _hash(files, {top: folder})
-    return ""
+            return files, {top: folder}
+    return [], {}
 
 
 def _hash(start: Iterable[Path], packages: Mapping[str, Path]) -> str:
-    """The hash of these files and of all that they import from the packages, whose folders go by name; ``""`` is beside."""
+    """The hash of these files and of all that they import; wherever they lie, it is the same."""
+    found = _walk(start, packages)
+    digests = [found[path] for path in sorted(found, key=lambda path: (path.is_relative_to(PACKAGE), path))]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
+    return whole.hex()[:12] if found else ""
+
+
+def _walk(start: Iterable[Path], packages: Mapping[str, Path]) -> dict[Path, bytes]:
+    """The hashes of these files and of all that they import from the packages, whose folders go by name (``""``: beside)."""
     todo, found = list(start), dict[Path, bytes]()
     while todo:
         path = todo.pop()
@@ -81,9 +115,7 @@ def _hash(start: Iterable[Path], packages: Mapping[str, Path]) -> str:
             continue
         found[path] = digest
         todo += [file for one in imports for file in _imported(path, one, {PACKAGE.name: PACKAGE, **packages})]
-    digests = [found[path] for path in sorted(found)]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
-    return whole.hex()[:12] if found else ""
+    return found
 
 
 def _imported(path: Path, one: _Import, packages: Mapping[str, Path]) -> Iterator[Path]:

@@ -7,9 +7,10 @@ from attnbench.core.records import Case, RunHeader
 from attnbench.core.units import seconds_text
 from attnbench.measure.bench import Bench, timing_job
 from attnbench.measure.executor import Executor, ThisMachine
+from attnbench.measure.header import hashes_of, make_header
 from attnbench.measure.observer import nobody
 from attnbench.measure.schedule import TimingStep, goes_alone, work_of
-from attnbench.measure.sweep import hashes_of, make_header, open_builders
+from attnbench.measure.sweep import open_builders
 from attnbench.runs.facts import Ledger
 from attnbench.study.plan import Plan
 

@@ -3,6 +3,8 @@
 Two sweeps pin to the same core and time each other's work. The lock is a file in the system's folder for temporary files,
 held by ``flock``: the kernel lets go of it when its holder ends, however that ends. The file says who holds it.
 
+A timing process holds it, too: it inherits the open file (``held``), and may outlive a sweep that is killed.
+
 ``ATTNBENCH_LOCK`` names another file, for containers that share that folder and have cores of their own.
 """
 
@@ -19,10 +21,17 @@ from attnbench.core.errors import InputError
 VARIABLE = "ATTNBENCH_LOCK"
 POLL_SECONDS = 0.2
 
+_held: list[int] = []
+
 
 def lock_path() -> Path:
     """The lock's file."""
     return Path(os.environ.get(VARIABLE) or Path(tempfile.gettempdir(), "attnbench.lock"))
+
+
+def held() -> tuple[int, ...]:
+    """The open files of the locks that this process holds: who inherits them holds the locks as long as it lives."""
+    return tuple(_held)
 
 
 @contextmanager
@@ -46,10 +55,13 @@ def measuring(what: str, *, wait: bool, waiting: Callable[[str], None]) -> Itera
         with suppress(OSError):  # another user's file may be read and locked, not written
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"process {os.getpid()} ({what})\n".encode(), 0)
+        _held.append(lock)
         yield
         with suppress(OSError):
             os.ftruncate(lock, 0)
     finally:
+        if lock in _held:
+            _held.remove(lock)
         os.close(lock)
 
 

@@ -1,6 +1,6 @@
 """Who is told what happens while a sweep runs: a progress bar, a log, or nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,12 @@ class Observer(Protocol):
     def recorded(self, record: Record, left: float) -> None:
         """A record was stored; so much work is left as far as is known: a wide interval may add to it."""
 
+    def note(self, text: str) -> None:
+        """Something to know, in a line."""
+
+    def fleet(self, at: Mapping[str, str], had: int, wanted: int) -> None:
+        """What each machine of a fleet is at, and how many replicates all of them have, of so many wanted so far."""
+
 
 class Silent:
     """Shows nothing."""
@@ -48,6 +54,12 @@ class Silent:
         """Nothing."""
 
     def recorded(self, record: Record, left: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def fleet(self, at: Mapping[str, str], had: int, wanted: int) -> None:
         """Nothing."""
 
 

@@ -5,44 +5,31 @@ holds torch and keeps exported parts; when it crashes or hangs it is replaced. E
 one measurement; nothing of ours runs beside it, and no other sweep on this machine (``lock``).
 """
 
-import hashlib
 import itertools
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from msgspec import structs
-
-from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.errors import InputError
 from attnbench.core.naming import slug
-from attnbench.core.records import DEFAULT_RUNTIME, Case, Run, RunHeader
+from attnbench.core.records import Case, Run, RunHeader
 from attnbench.core.scratch import scratch
-from attnbench.core.sources import source_hash
-from attnbench.core.versions import NOT_INSTALLED, version
-from attnbench.hosts import HOSTS
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
 from attnbench.measure.executor import Executor, ThisMachine
-from attnbench.measure.learned import learned
+from attnbench.measure.header import check_machine, hashes_of, make_header, sources_of
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
-from attnbench.modules import MODULES
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
 from attnbench.runs.fold import replicates, summarise, untried
-from attnbench.runs.headers import SCHEMA, could_begin
+from attnbench.runs.headers import could_begin
 from attnbench.runs.store import RUN_FILE, RunFile, RunWriter, find_unfinished, load_run, open_run, read_run_file
-from attnbench.runs.uncertainty import RUN_TO_RUN
-from attnbench.runtimes import CPU, device_of
 from attnbench.study.plan import Plan, PlannedCase
-
-DEVICES_SECONDS = 60.0
 
 CASES_A_BUILDER = 6
 """Cases that are worth the start of one more building process, which loads torch."""
@@ -73,15 +60,14 @@ def run_plan(
     """
     began = time.monotonic()
     there = on or ThisMachine()
-    _check_threads(plan, there)
-    _check_runtimes(plan, there)
+    check_machine(plan, there)
     asked = make_header(plan, on)
     known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
-    sources = {case: _short_hash(own) for case, own in hashes.items()}
+    sources = sources_of(hashes)
 
     def so_far(folder: Path | None) -> tuple[RunHeader, Ledger]:
-        stored = _recorded(folder, asked) if folder else RunFile(asked)
+        stored = recorded(folder, asked) if folder else RunFile(asked)
         ledger = Ledger(untried(stored.facts, everything=retry_failed), sources)
         return asking_more(stored.header, ledger, more), ledger
 
@@ -94,9 +80,7 @@ def run_plan(
         header, ledger = so_far(folder)
         waiting = [planned for planned in plan.cases if _waits(header, ledger, planned.case)]
         builders = held.enter_context(open_builders(plan, len(waiting)))
-        broken = builders[0].preflight(waiting)
-        for builder in builders:
-            builder.broken = broken
+        preflight(builders, waiting)
         writer = held.enter_context(open_run(folder, asked))
         header, ledger = so_far(folder)  # with the file locked, nobody adds to it
         observer.started(folder, len(plan.cases), len(plan.cases) - len(waiting), work_left(plan, header, ledger))
@@ -152,6 +136,13 @@ def asking_more(header: RunHeader, ledger: Ledger, more: Mapping[Case, int]) -> 
     return replace(header, efforts={**header.efforts, **efforts})
 
 
+def preflight(builders: Sequence[Builder], planned: Iterable[PlannedCase]) -> None:
+    """Load the user's own code once, and tell every builder what of it is broken."""
+    broken = builders[0].preflight(planned)
+    for builder in builders:
+        builder.broken = broken
+
+
 @contextmanager
 def open_builders(plan: Plan, cases: int) -> Iterator[list[Builder]]:
     """The building processes: one a core, and no more than the cases are worth the start of."""
@@ -168,93 +159,6 @@ def _waits(header: RunHeader, ledger: Ledger, case: Case) -> bool:
     return not ledger.of(case) or summarise(header, ledger, case).pending > 0
 
 
-def hashes_of(planned: PlannedCase) -> dict[str, str]:
-    """The host and each module of a case with a hash of the sources that they are written in."""
-    host = planned.case.host
-    name = host if planned.host.kind == "onnx" else parse_spec(host).name
-    specs = [spec for assignment in parse_variant(planned.case.variant).assignments for spec in assignment.modules]
-    return {host: source_hash(HOSTS, name), **{str(spec): source_hash(MODULES, spec.name) for spec in specs}}
-
-
-def make_header(plan: Plan, on: Executor | None = None) -> RunHeader:
-    """What was asked, where and with what; its fingerprint is the same only for a run that may be continued.
-
-    The study's fingerprint is that of all its cases: shards that have it in common may be merged.
-    """
-    there = on or ThisMachine()
-    here, software = there.machine(), there.software(runtimes_of(plan))
-    ids = {"machine": here["id"], "software": software["id"]}
-    whole = plan.whole or plan.cases
-    study = {
-        **plan.document,
-        "fingerprint": _fingerprint(plan, plan.cases, ids),
-        "study_fingerprint": _fingerprint(plan, whole, ids),
-    }
-    if plan.shard:
-        places = {planned.case: place for place, planned in enumerate(whole)}
-        positions = [places[planned.case] for planned in plan.cases]
-        study["shard"] = {"part": plan.shard, "positions": positions, "total": len(whole)}
-    usual = structs.asdict(plan.effort)
-    efforts = {
-        str(at): {name: value for name, value in structs.asdict(planned.effort).items() if value != usual[name]}
-        for at, planned in enumerate(plan.cases)
-        if planned.effort != plan.effort
-    }
-    return RunHeader(
-        schema=SCHEMA,
-        attnbench=version("attnbench"),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        study=study,
-        protocol=structs.asdict(plan.protocol),
-        effort=usual,
-        machine={**here, RUN_TO_RUN: asdict(learned(here["id"]))},
-        software=software,
-        cases=tuple(planned.case for planned in plan.cases),
-        efforts=efforts,
-    )
-
-
-def _fingerprint(plan: Plan, cases: Sequence[PlannedCase], ids: Mapping[str, str]) -> str:
-    planned = [[asdict(one.case), asdict(one.host), structs.asdict(one.effort)] for one in cases]
-    asked = {"study": plan.document, "protocol": structs.asdict(plan.protocol), "cases": planned, **ids}
-    return _short_hash(asked, 16)
-
-
-def _short_hash(values: object, length: int = 12) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:length]
-
-
-def _check_threads(plan: Plan, there: Executor) -> None:
-    """Raise ``InputError`` for more threads than there are cores: they would share them, and be reported as so many."""
-    cores = there.machine()["cores"]
-    if cores is not None and max(plan.protocol.threads) > cores:
-        raise InputError(
-            f"threads {max(plan.protocol.threads)}: this process may use {cores} cores: ask for {cores} at most"
-        )
-
-
-def runtimes_of(plan: Plan) -> list[str]:
-    """The names of the runtimes that a plan's cases run in."""
-    return list(dict.fromkeys(parse_spec(planned.case.runtime).name for planned in plan.cases))
-
-
-def _check_runtimes(plan: Plan, there: Executor) -> None:
-    """Raise ``InputError`` for a runtime, or a device of one, that is not installed, before anything is measured."""
-    installed = there.software(runtimes_of(plan))
-    for runtime in dict.fromkeys(planned.case.runtime for planned in plan.cases):
-        name, device = parse_spec(runtime).name, device_of(runtime, plan.protocol.provider)
-        if installed[name] == NOT_INSTALLED:
-            raise InputError(f"runtime '{name}' is not installed: pip install 'attnbench[{name}]'")
-        if device == CPU:
-            continue
-        found = there.time({"kind": "devices", "runtime": name}, DEVICES_SECONDS)["devices"]
-        if name == DEFAULT_RUNTIME and device not in found:
-            hint = "another build of onnxruntime may have it"
-            raise UnknownName("execution provider of the installed onnxruntime", device, found, hint)
-        if device not in {*found, *(one.partition(".")[0] for one in found)}:
-            raise UnknownName(f"device of {name} on this machine", device, found)
-
-
 def new_folder(results: Path, name: str) -> Path:
     """A folder that is not there yet, for a study of that name: as much of it as a folder's name may hold, and the time."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -263,7 +167,7 @@ def new_folder(results: Path, name: str) -> Path:
     return next(folder for folder in named if not folder.exists())
 
 
-def _recorded(folder: Path, header: RunHeader) -> RunFile:
+def recorded(folder: Path, header: RunHeader) -> RunFile:
     """What a run's folder holds already; the header alone where there is no run yet."""
     path = folder / RUN_FILE
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnbench.core.errors import CaseFailure, MachineFailure
 from attnbench.core.scratch import scratch
+from attnbench.measure.lock import held
 
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 """For glibc, in a process whose memory is measured: every block of 64 KiB or more is its own mapping, and freed memory
@@ -31,8 +32,9 @@ def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
     """Do a job in a fresh process and return its result.
 
     Raises ``CaseFailure`` at stage ``measure`` where the process crashes (naming the signal), fails (with its last line)
-    or does not end within the timeout, after which it is killed. It ends with this process, and what it writes on the way
-    lies in a folder of this one. A ``random.py`` in the working folder is none of its business (``-P``).
+    or does not end within the timeout, after which it is killed. It ends with this process, holds the machine's lock as long
+    as it lives, and what it writes on the way lies in a folder of this one. A ``random.py`` in the working folder is none of
+    its business (``-P``).
     """
     environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), **(MALLOC_ENVIRONMENT if job["kind"] == "memory" else {})}
     with scratch() as folder:
@@ -45,6 +47,7 @@ def time_in_process(job: dict[str, Any], timeout: float) -> dict[str, Any]:
                 text=True,
                 timeout=timeout,
                 env={**environment, **_PATH, "TMPDIR": str(folder)},
+                pass_fds=held(),
                 check=False,
             )
         except subprocess.TimeoutExpired as error:

@@ -128,11 +128,11 @@ class RunWriter:
         self._file = file
         self.path = path
 
-    def append(self, entry: AnyFact | Record | RunHeader) -> None:
-        """Write one line. Raises ``InputError`` where the disk takes no more; the file then ends as it did before."""
+    def append(self, *entries: AnyFact | Record | RunHeader) -> None:
+        """Write a line each. Raises ``InputError`` where the disk takes no more; the file then ends as it did before."""
         end = self._file.seek(0, os.SEEK_END)
         try:
-            left = memoryview(_line(entry))
+            left = memoryview(b"".join(map(_line, entries)))
             while left:
                 left = left[self._file.write(left) :]  # a filling disk takes a part first and refuses the next
             os.fsync(self._file.fileno())

@@ -18,8 +18,9 @@ from scipy.stats import t as student
 from attnbench.core.statistics import signed_rank_interval
 from attnbench.measure import schedule
 from attnbench.measure.bench import Bench
+from attnbench.measure.header import hashes_of
 from attnbench.measure.schedule import TimingStep, goes_alone, pack, takes
-from attnbench.measure.sweep import hashes_of, open_builders
+from attnbench.measure.sweep import open_builders
 from attnbench.runs.facts import ApartFact, Ledger, ProfileFact
 from attnbench.study.plan import plan
 
