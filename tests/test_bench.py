@@ -12,7 +12,8 @@ from attnbench.core.records import Case
 from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
 from attnbench.measure import bench as benches
-from attnbench.measure import header, machine, sweep
+from attnbench.measure import header as headers
+from attnbench.measure import machine, sweep
 from attnbench.measure.builder import Built
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
@@ -240,7 +241,7 @@ def test_a_variant_that_the_runtime_compiles_anew_has_no_attributed_figure(go, c
 
 
 def test_a_provider_of_its_own_is_timed_by_the_wall_and_its_memory_left_alone(go, clockwork, monkeypatch):
-    monkeypatch.setattr(header, "_check_runtimes", lambda plan, there: None)
+    monkeypatch.setattr(headers, "_check_runtimes", lambda plan, there: None)
     record = go(plan_of(BASE, VARIANT, protocol=replace(PROTOCOL, provider="cuda"))).records[1]
     assert "memory" not in clockwork.jobs
     assert "wall clock" in record.get("paired").note
@@ -445,12 +446,12 @@ def test_more_threads_than_cores_are_refused(tmp_path, monkeypatch):
 
 
 def test_the_work_of_a_plan_is_that_of_its_replicates():
-    header = header.make_header(PAIR)
+    header = headers.make_header(PAIR)
     profiles, repeats = 2 * 3 * (1 + 1 + 4), 3 * (1 + 1 + 4)
     assert work_left(PAIR, header, Ledger()) == profiles + repeats + 2 * 2 * EFFORT.rounds + 2 * MEMORY_RUNS
 
 
 def test_a_failure_ends_a_case_of_the_schedule():
-    header, ledger = header.make_header(PAIR), Ledger()
+    header, ledger = headers.make_header(PAIR), Ledger()
     ledger.add(FailedFact(case=BASE, step="build", stage="export", kind="CaseFailure", message="no"))
     assert next(schedule(PAIR, header, ledger)) == TimingStep("build", (VARIANT,))

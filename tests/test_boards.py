@@ -108,14 +108,14 @@ def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
     with pytest.raises(CaseFailure, match="latency process failed: .*INVALID_PROTOBUF|latency process failed: .*Protobuf"):
         there.time(job, 60)
     (board / "cut").write_text(str(1 + len((board / "calls").read_text().splitlines())))
-    assert there.time({"kind": "providers"}, 60)["providers"]
+    assert there.time({"kind": "devices", "runtime": "onnxruntime"}, 60)["devices"]
     for path in files_of(board):
         path.unlink()
     with pytest.raises(CaseFailure):
         there.time(job, 60)  # it is told what is lacking, and sends it anew
     assert len(files_of(board)) == 1
     with pytest.raises(CaseFailure, match="did not end within 0 s"):
-        there.time({"kind": "providers"}, 0.01)
+        there.time({"kind": "devices", "runtime": "onnxruntime"}, 0.01)
     (board / "dead").write_text("0")
     with pytest.raises(
         BoardLost, match=r"board me@board does not answer any more \(ssh: connect .*No route to host\): what was"

@@ -23,6 +23,7 @@ from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
 from attnbench.measure import bench as benches
+from attnbench.measure import header as headers
 from attnbench.measure import sweep
 from attnbench.report import markdown
 from attnbench.report.comparison import answer
@@ -280,7 +281,9 @@ def swept(command, monkeypatch, tmp_path):
     clockwork = Clockwork()
     monkeypatch.setattr(benches, "time_in_process", clockwork.answer)
     monkeypatch.setattr(sweep, "Builder", Builder())
-    monkeypatch.setattr(sweep, "learned", lambda _: RunToRun(degrees=60.0))  # what runs differ by shrinks with no replicate
+    monkeypatch.setattr(
+        headers, "learned", lambda _: RunToRun(degrees=60.0)
+    )  # what runs differ by shrinks with no replicate
     monkeypatch.setattr(fold, "_floors", lambda _: ())  # one case alone is its own A/A repeat, and as wide as that
 
     def call(name, *more):

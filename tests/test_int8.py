@@ -54,7 +54,7 @@ def test_each_number_type_has_its_own_baseline_and_variants():
 
 def test_the_command_line_takes_number_types(refused):
     def cases(*dtypes):
-        return plan(from_flags("quick", [], [], [], [], ["64x64"], [], None, list(dtypes))).cases
+        return plan(from_flags("quick", [], [], [], [], ["64x64"], [], None, dtypes=list(dtypes))).cases
 
     assert (
         {one.case.dtype for one in cases("fp32,int8")}

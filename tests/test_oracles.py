@@ -33,7 +33,7 @@ GRAPHS = (
 @pytest.fixture
 def form(monkeypatch):
     pytest.importorskip("ai_edge_litert", reason="TFLite's schema needs the extra oracles")
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "oracles")
     import tflite_form
 
     return tflite_form
@@ -63,7 +63,7 @@ def test_what_has_no_form_is_said(form):
 def test_every_disagreement_has_its_cause():
     tables = [table.splitlines() for table in RESULT.split("\n\n") if table.startswith("|")]
     told = [line.split("|")[-2].strip() for head, _, *rows in tables if "| cause" in head for line in rows]
-    causes = {one["why"] for one in tomllib.loads((ROOT / "benchmarks" / "oracles.toml").read_text())["cause"]}
+    causes = {one["why"] for one in tomllib.loads((ROOT / "benchmarks" / "oracles" / "causes.toml").read_text())["cause"]}
     assert told
     assert set(told) == causes, "a cause is missing, or explains nothing"
 

@@ -24,6 +24,7 @@ from attnbench.core.errors import CaseFailure, CaseRefused, CaseSkipped, InputEr
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Check, Finding, Measurement
+from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.measure.serving import Refusal, do, load, serve, write_chain
 from attnbench.study.plan import PlannedCase
 
@@ -164,7 +165,7 @@ class Builder:
         if self._process is None or self._pipe is None:
             context: Any = multiprocessing.get_context(START)
             self._pipe, other = context.Pipe()
-            self._process = context.Process(target=serve, args=(other, str(self.folder)))
+            self._process = context.Process(target=serve, args=(other, str(self.folder), os.environ.get(DEBUG, "")))
             with _without_main():
                 self._process.start()
             other.close()

@@ -16,6 +16,7 @@ from attnbench.core.errors import AttnbenchError, CaseFailure
 from attnbench.core.grammar import parse_spec
 from attnbench.core.guarded import RESERVED, limit_memory
 from attnbench.core.protocol import Protocol
+from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.core.users import keep_trace, of_the_machine, told
 from attnbench.measure.machine import free_memory
 from attnbench.study.plan import PlannedCase
@@ -30,14 +31,17 @@ class Refusal:
     message: str
 
 
-def serve(pipe: Connection, folder: str) -> None:
+def serve(pipe: Connection, folder: str, debug: str = "") -> None:
     """In the child: do what is asked until nothing more is; what is printed meanwhile goes to standard error.
 
-    It leaves Ctrl-C to the parent, does not outlive it, and ends whatever threads the user's code has left.
+    It leaves Ctrl-C to the parent, does not outlive it, and ends whatever threads the user's code has left. ``debug`` names
+    the file of whole tracebacks, if one was asked for.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)
+    if debug:
+        os.environ[DEBUG] = debug
     multiprocessing.set_start_method("fork", force=True)  # whose locks have no name that a kill would leave in shared memory
     tempfile.tempdir = folder
     limit_memory(free_memory() + RESERVED)

@@ -141,7 +141,9 @@ def as_json(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]
 
 def _plain(checked: Checked, groups: Sequence[CheckCause]) -> dict[str, Any]:
     levels = {node.finding.level for node in checked.nodes}
-    head = {key: value for key, value in structs.asdict(checked.target).items() if key not in ("rules", "beyond")}
+    head = {
+        key: value for key, value in structs.asdict(checked.target).items() if key not in ("rules", "quantised", "beyond")
+    }
     return {
         "model": checked.model,
         "target": head,

@@ -174,7 +174,7 @@ def _keep_what_forks_would_read_anew() -> None:
         load_target(name)
     cache._code()
     here, software = machine.machine(), machine.software()
-    machine.machine, machine.software = lambda: here, lambda: software
+    machine.machine, machine.software = lambda: here, lambda *_: software
 
 
 def _accepted(*_: object, **__: object) -> None:

@@ -4,7 +4,7 @@ Tensors of four axes lie channels last from where an op on planes makes them, an
 convolution's padding is TFLite's SAME where that pads alike, and else an op of its own. A batch normalisation behind a
 convolution is folded into it. Each op's tensor is named after the ONNX node that it stands for. In int8 the scales are set
 and not calibrated: they place a graph, they do not compute it. In float32 it computes what the graph does, which
-``benchmarks/oracles.py`` checks.
+``benchmarks/oracles/oracles.py`` checks.
 
 Rejected: onnx2tf and TensorFlow, which are some 600 MB and bring a NumPy of their own.
 """

@@ -1,9 +1,9 @@
-"""What Vela and ONNX Runtime's checker say of modules, beside the targets: ``python benchmarks/oracles.py [FOLDER]``.
+"""What Vela and ONNX Runtime's checker say of modules, beside the targets: ``python benchmarks/oracles/oracles.py``.
 
 Writes ``results/oracles.md``. Each registered module is exported alone for one plane. For Vela it is written as TFLite
 (``tflite_form.py``): in float32, whose output must be ONNX Runtime's, and in int8, which Vela compiles for two NPUs. A node
 is on Vela's CPU where one of its TFLite ops is left to the CPU. ONNX Runtime's checker reads the graph that its own
-optimiser makes, and the targets judge that one then. Every disagreement must be explained in ``oracles.toml``, or the
+optimiser makes, and the targets judge that one then. Every disagreement must be explained in ``causes.toml``, or the
 script ends with an error. Needs the extra ``oracles``. A folder that is given keeps the files, and a graph that it has is
 not exported again.
 """
@@ -38,9 +38,9 @@ from attnbench.npu.judge import judge_nodes
 from attnbench.npu.targets import load_target
 from attnbench.report.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "results" / "oracles.md"
-CAUSES = Path(__file__).with_name("oracles.toml")
+CAUSES = Path(__file__).with_name("causes.toml")
 CHANNELS, HEIGHT, WIDTH = 64, 24, 40
 CLOSE = 1e-3
 LIMITS = (
@@ -230,7 +230,7 @@ def report(
     )
     parts = [
         "# Targets beside the tools that can be asked",
-        "<!-- made by benchmarks/oracles.py -->",
+        "<!-- made by benchmarks/oracles/oracles.py -->",
         about,
         _counts(said).markdown(),
         "## Disagreements, and their causes",
@@ -279,7 +279,7 @@ def _apart(said: list[Said], causes: list[dict]) -> tuple[dict[str, list[dict]],
 
 
 def _matches(cause: dict, target: str, op: str, rule: str, theirs: str) -> bool:
-    """Whether a cause of ``oracles.toml`` is one of these nodes: by target, op, rule and side."""
+    """Whether a cause of ``causes.toml`` is one of these nodes: by target, op, rule and side."""
     return (
         target.startswith(tuple(cause["targets"]))
         and op in cause.get("ops", [op])

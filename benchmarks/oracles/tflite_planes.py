@@ -1,4 +1,4 @@
-"""Ops on planes as TFLite's: convolution, pooling, padding, resizing, for ``benchmarks/tflite_form.py``."""
+"""Ops on planes as TFLite's: convolution, pooling, padding, resizing, for ``benchmarks/oracles/tflite_form.py``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How each ONNX op is written as TFLite's: a handler an op, for ``benchmarks/tflite_form.py``."""
+"""How each ONNX op is written as TFLite's: a handler an op, for ``benchmarks/oracles/tflite_form.py``."""
 
 from collections.abc import Callable, Sequence
 from math import inf
