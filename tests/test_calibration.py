@@ -78,6 +78,7 @@ def test_these_are_the_experiments():
         "peers",
         "power",
         "repeats",
+        "runtimes",
         "steps",
         "wall",
     ]

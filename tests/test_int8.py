@@ -47,6 +47,12 @@ def test_each_number_type_has_its_own_baseline_and_variants():
         ("fp32", True), ("fp32", False), ("int8", True), ("int8", False),
     ]  # fmt: skip
     assert [one.case for one in plan(asked).cases] == cases[:2]
+    beside = plan({**asked, "dtypes": ["fp32", "int8"], "runtimes": ["openvino", "onnxruntime"]}).cases
+    assert list(dict.fromkeys((one.case.runtime, one.case.dtype) for one in beside)) == [
+        ("openvino", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="int8 is measured in onnxruntime alone"):
+        plan({**asked, "dtypes": ["int8"], "runtimes": ["openvino"]})
     assert all(goes_alone(Ledger(), one) for one in plan({**asked, "dtypes": ["int8"]}).cases)
     with pytest.raises(InputError, match="number type.*did you mean 'int8'"):
         plan({**asked, "dtypes": ["int9"]})

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from attnbench import load_run
+from attnbench.core.records import Case
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -319,6 +320,20 @@ def test_the_study_took_as_long_as_it_is_said_to_have():
     minutes = (datetime.fromisoformat(facts[-1]["at"]) - datetime.fromisoformat(facts[0]["started"])).total_seconds() / 60
     earlier = sum(record.seconds["total"] for record in load_run(before.parent).records) / 60
     assert stated == (str(len(load_run(now.parent).records)), f"{minutes:.0f}", f"{earlier:.0f}")
+
+
+def test_the_runtimes_side_by_side_are_the_committed_runs():
+    figures = {record.case: record.value("overhead") for record in load_run(ROOT / "results" / "runtimes").records}
+
+    def shown(variant):
+        where = ({}, {"runtime": "openvino"}, {"dtype": "int8"})
+        return [f"{100 * figures[Case('resnetsan01', variant, '192x320', **one)]:.2f}" for one in where]
+
+    said = " ".join(README.split())
+    cbam = re.search(r"adds ([\d.]+) % in ONNX Runtime, ([\d.]+) % in OpenVINO and ([\d.]+) % in int8", said)
+    axial = re.search(r"`decoder.upconv2` ([\d.]+), ([\d.]+) and ([\d.]+) %", said)
+    assert list(cbam.groups()) == shown("encoder.layer3=cbam_npu")
+    assert list(axial.groups()) == shown("decoder.upconv2=axial_conv")
 
 
 def test_the_matrix_is_the_committed_runs():

@@ -76,7 +76,8 @@ def sweep(
     input_channels: ChannelsOption = 3,
     batch: BatchOption = None,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="Number types: fp32,int8.", show_default="the study's, or fp32")
+        list[str] | None,
+        typer.Option(help="Number types: fp32,int8 (int8 in onnxruntime alone).", show_default="the study's, or fp32"),
     ] = None,
     calibration: Annotated[
         Path | None,

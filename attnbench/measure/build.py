@@ -20,11 +20,11 @@ from typing import Any
 import onnx_ir as ir
 
 from attnbench.core.catalogue import is_reference
-from attnbench.core.errors import CaseFailure, CaseSkipped
+from attnbench.core.errors import CaseFailure
 from attnbench.core.grammar import Spec, parse_spec, parse_variant
 from attnbench.core.naming import inserted_site
 from attnbench.core.protocol import Protocol
-from attnbench.core.records import DEFAULT_RUNTIME, FP32, Case
+from attnbench.core.records import FP32, Case
 from attnbench.core.sources import hash_of_files, source_hash
 from attnbench.graph import OPSET
 from attnbench.graph.cost import graph_cost
@@ -197,8 +197,6 @@ class CaseBuilder:
 
     def _describe(self, case: Case, reference: HostReference, targets: tuple[str, ...]) -> Built:
         started = time.perf_counter()
-        if case.dtype != FP32 and parse_spec(case.runtime).name != DEFAULT_RUNTIME:
-            raise CaseSkipped("dtype", f"{case.dtype} is measured in {DEFAULT_RUNTIME} alone")
         host, occupied = self.host(case, reference), self._occupied(case, reference)
         graph, slots = self._slots(case, reference, occupied)
         model, modules = self._spliced(graph, slots, occupied)

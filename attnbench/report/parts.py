@@ -13,7 +13,7 @@ from attnbench.report.tables import has_overhead, overhead_text
 SIDE_BY_SIDE = (
     "An overhead belongs to the runtime that it was measured in: each is a share of that runtime's own baseline. Where the "
     "ratio is far from 1, the module is not dearer in itself: one runtime folds it into its neighbours, or runs the host "
-    "faster."
+    "faster. int8 is measured in ONNX Runtime alone."
 )
 
 

@@ -144,6 +144,8 @@ class Study(Strict, frozen=True):
         for dtype in self.dtypes:
             if dtype not in (FP32, INT8):
                 raise UnknownName("number type", dtype, (FP32, INT8))
+        if INT8 in self.dtypes and DEFAULT_RUNTIME not in (parse_spec(runtime).name for runtime in self.runtimes):
+            raise InputError(f"{INT8} is measured in {DEFAULT_RUNTIME} alone: name it among the runtimes, too")
         if not self.dtypes:
             raise InputError(f"dtypes is empty: name {FP32}, {INT8} or both")
 

@@ -20,7 +20,7 @@ from attnbench.core.grammar import normal_size, parse_size, parse_spec, parse_va
 from attnbench.core.inputs import inputs_mark
 from attnbench.core.naming import steers
 from attnbench.core.protocol import Effort, Protocol
-from attnbench.core.records import BASELINE, Case
+from attnbench.core.records import BASELINE, DEFAULT_RUNTIME, FP32, INT8, Case
 from attnbench.hosts import (
     REPLACED,
     HostReference,
@@ -68,6 +68,13 @@ class Plan:
     whole: tuple[PlannedCase, ...] = ()
 
 
+def _ways(study: Study) -> list[tuple[str, str]]:
+    """The runtimes with their number types. What int8 left in floats is read off ONNX Runtime's ops, so it is that one's."""
+    runtimes = dict.fromkeys(str(check_runtime(runtime)) for runtime in study.runtimes)
+    able = {FP32: runtimes, INT8: [one for one in runtimes if parse_spec(one).name == DEFAULT_RUNTIME]}
+    return [way for way in product(runtimes, dict.fromkeys(study.dtypes)) if way[0] in able[way[1]]]
+
+
 def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Plan:
     """The cases of a study in running order: for each host, size and runtime the baseline first, then its variants.
 
@@ -84,7 +91,7 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
     if inputs:
         protocol = replace(protocol, inputs=inputs_mark(inputs))
     document = _document(study)
-    runtimes = dict.fromkeys(str(check_runtime(runtime)) for runtime in study.runtimes)
+    ways = _ways(study)
     cases: dict[Case, PlannedCase] = {}
     empty, found = True, dict[str, None]()
     for host in _hosts(study):
@@ -99,7 +106,7 @@ def plan(study: Study | Mapping[str, Any], *, quick: bool = False, overrides: Ma
             empty = False
             if host.kind != "onnx" or study.sizes:
                 check_size(host, *parse_size(size))
-            for runtime, dtype, one in product(runtimes, dict.fromkeys(study.dtypes), (baseline, *chosen)):
+            for (runtime, dtype), one in product(ways, (baseline, *chosen)):
                 own = read_settings({**common, **one.settings, **forced})[1] if one.settings else effort
                 case = Case(host.spec, one.variant, size, study.batch, runtime, dtype)
                 known = cases.get(case)

@@ -216,10 +216,10 @@ def _waited(process: int) -> int:
 def _child(arguments: tuple[str, ...], root: Path, out: int, err: int) -> None:
     import torch
 
-    from attnbench.measure import estimate, export, sweep
+    from attnbench.measure import estimate, executor, export
 
     os.setsid()
-    for module in (sweep, export):
+    for module in (executor, export):
         module.measuring = _accepted
     estimate.open_builders = export.open_builders = _accepted
     torch.set_num_threads(1)
