@@ -6,6 +6,7 @@ targets' documents say of some nodes was looked up by hand (``KNOWN``). The scri
 another exit code than 0 or 1, or says otherwise than ``KNOWN``. A folder that is given keeps the wheels.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -205,10 +206,13 @@ def mistakes(network: str, answer: Answer) -> list[str]:
 
 def main() -> None:
     """Check, hold against what is known, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="where the wheels are kept")
+    kept = parser.parse_args().folder
     rows: list[dict[str, str]] = []
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="attnbench-") as own:
-        folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else Path(own)
+        folder = kept.resolve() if kept else Path(own)
         for network, path in files(folder):
             answer = ask(path, network.options, Path(own))
             wrong += mistakes(network.name, answer)

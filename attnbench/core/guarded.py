@@ -7,6 +7,7 @@ Rejected: limits on the process itself. A library in C++ cannot be interrupted f
 of raising; the command would end with the shell's exit code for a signal, and without a word.
 """
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -27,6 +28,9 @@ PACKAGE = Path(__file__).parents[1]
 SECONDS = 600.0
 MEMORY = 6 * 1024**3
 """What the work may take at most; bytes beside what the process has already."""
+
+RARELY = 200_000, 20, 100
+"""When garbage is looked for, in objects, and in collections of the generation before."""
 
 RESERVED = 8 * 1024**3
 """Bytes of addresses that libraries ask for and never fill."""
@@ -77,6 +81,8 @@ def is_ours(error: BaseException) -> bool:
 def _answer(work: Callable[[], Any], sender: Connection, what: str, memory: int) -> None:
     """Send what came of the work: whether it went well, and what it returned or the line that says why not."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who waits is interrupted, and ends this
+    gc.freeze()
+    gc.set_threshold(*RARELY)  # a graph of many nodes lives to the end, and each collection would go through all of it
     limit_memory(memory)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # the threads of the process that this is a fork of are not here
