@@ -108,3 +108,11 @@ def parse_precision(text: str) -> Precision:
             raise InputError(message)
         found[quantity.kind] = quantity.value
     return Precision(found.get("number", 0.0), found.get("share", 0.0))
+
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def is_number(value: float | str) -> bool:
+    """Whether a claimed value is a finite number, which may be text so that its digits count."""
+    return bool(_NUMBER.fullmatch(str(value))) and math.isfinite(float(value))

@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from attnbench.core.errors import InputError
+from attnbench.core.columns import CLAIMABLE
+from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size
 from attnbench.core.protocol import Effort, Protocol
+from attnbench.core.quantities import is_number
 from attnbench.core.records import RunHeader
 from attnbench.core.validation import validate
 from attnbench.runs.facts import unicode_json
@@ -37,8 +39,14 @@ class _Claim(msgspec.Struct):
     tolerance: Number = UNSET
     unit: Text = UNSET
 
+    def __post_init__(self) -> None:
+        if self.metric not in CLAIMABLE:
+            raise UnknownName("metric", self.metric, CLAIMABLE)
+        if not (isinstance(self.value, str) if self.metric == "npu_verdict" else is_number(self.value)):
+            raise InputError(f"value of {self.metric} must not be {self.value!r}")
 
-class _PlannedCase(msgspec.Struct):
+
+class _PlannedCase(msgspec.Struct, kw_only=True):
     variant: str
     host: Text = UNSET
     sizes: list[str] | UnsetType | None = UNSET
@@ -46,7 +54,7 @@ class _PlannedCase(msgspec.Struct):
     place: Text = UNSET
     module: Text = UNSET
     stage: Text = UNSET
-    claims: list[_Claim] | UnsetType = UNSET
+    claims: list[_Claim]
 
 
 class _Matrix(msgspec.Struct):

@@ -26,8 +26,9 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.quantities import is_number
 from attnbench.core.validation import Strict, validate
-from attnbench.study.file import StudyClaim, is_number, packaged_study, read_toml
+from attnbench.study.file import StudyClaim, packaged_study, read_toml
 from attnbench.study.plan import DEFAULT_SIZE, Plan, plan
 
 DecidedBy = Literal["arithmetic", "count", "target rule", "measurement", "published figures", "nothing here"]

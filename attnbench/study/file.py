@@ -13,8 +13,6 @@
 Settings of a case or a matrix are of the effort alone. A mistake is one line that names the file, the table and the key.
 """
 
-import math
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,22 +25,16 @@ from attnbench.core.columns import CLAIMABLE, COUNTS
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.grammar import parse_size, parse_spec
 from attnbench.core.protocol import AtLeastOne, Effort, Protocol, split_settings
-from attnbench.core.quantities import parse_deadline, parse_precision
+from attnbench.core.quantities import is_number, parse_deadline, parse_precision
 from attnbench.core.records import DEFAULT_RUNTIME, FP32, INT8
 from attnbench.core.validation import Strict, validate
 from attnbench.runtimes import check_runtime
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _PLAIN_NAME = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}\Z"
 
 Names = tuple[str, ...]
 Named = Annotated[Names, Meta(min_length=1)]
 Word = Annotated[str, Meta(min_length=1)]
-
-
-def is_number(value: float | str) -> bool:
-    """Whether a claimed value is a finite number, which may be text so that its digits count."""
-    return bool(_NUMBER.fullmatch(str(value))) and math.isfinite(float(value))
 
 
 class StudyClaim(Strict, frozen=True, omit_defaults=True):
