@@ -1,6 +1,7 @@
 """The edges of every command: what the system refuses, what is left of a file, and a crash that cannot pass for an answer."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -175,3 +176,18 @@ def test_a_name_with_a_quote_can_be_addressed():
 
 def test_importing_this_turns_onnxruntimes_telemetry_off():
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        (None, "claims"), ([{"metric": "speed", "value": 1}], "unknown metric"),
+        ([{"metric": "overhead_pct", "value": "much"}], "value of overhead_pct must not be 'much'"),
+    ],
+)  # fmt: skip
+def test_a_header_whose_claims_are_none_is_one_line(refused, tmp_path, claims, says):
+    head, *facts = Path(__file__).parent.joinpath("data", "run-2026-11-21-first.jsonl").read_text().splitlines()
+    header = json.loads(head)
+    header["study"]["cases"] = [{"variant": "baseline", **({} if claims is None else {"claims": claims})}]
+    (tmp_path / "run.jsonl").write_text("\n".join((json.dumps(header), *facts)) + "\n")
+    assert says in refused("report", tmp_path, "--format", "junit")
