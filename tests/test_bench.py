@@ -241,7 +241,7 @@ def test_a_variant_that_the_runtime_compiles_anew_has_no_attributed_figure(go, c
 
 
 def test_a_provider_of_its_own_is_timed_by_the_wall_and_its_memory_left_alone(go, clockwork, monkeypatch):
-    monkeypatch.setattr(headers, "_check_runtimes", lambda plan, there: None)
+    monkeypatch.setattr(headers, "_check_runtimes", lambda plan, there, software: None)
     record = go(plan_of(BASE, VARIANT, protocol=replace(PROTOCOL, provider="cuda"))).records[1]
     assert "memory" not in clockwork.jobs
     assert "wall clock" in record.get("paired").note

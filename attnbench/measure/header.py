@@ -102,27 +102,26 @@ def _short_hash(values: object, length: int = 12) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:length]
 
 
-def check_machine(plan: Plan, there: Executor) -> None:
-    """Raise ``InputError`` where a machine cannot measure what a plan asks for."""
-    _check_threads(plan, there)
-    _check_runtimes(plan, there)
+def check_machine(plan: Plan, there: Executor, where: About) -> None:
+    """Raise ``InputError`` where a machine cannot measure what a plan asks for; ``where`` is what ``about`` says of it."""
+    machine, software = where
+    _check_threads(plan, machine["cores"])
+    _check_runtimes(plan, there, software)
 
 
-def _check_threads(plan: Plan, there: Executor) -> None:
+def _check_threads(plan: Plan, cores: int | None) -> None:
     """Raise ``InputError`` for more threads than there are cores: they would share them, and be reported as so many."""
-    cores = there.machine()["cores"]
     if cores is not None and max(plan.protocol.threads) > cores:
         raise InputError(
             f"threads {max(plan.protocol.threads)}: this process may use {cores} cores: ask for {cores} at most"
         )
 
 
-def _check_runtimes(plan: Plan, there: Executor) -> None:
+def _check_runtimes(plan: Plan, there: Executor, software: Mapping[str, Any]) -> None:
     """Raise ``InputError`` for a runtime, or a device of one, that is not installed, before anything is measured."""
-    installed = there.software(runtimes_of(plan))
     for runtime in dict.fromkeys(planned.case.runtime for planned in plan.cases):
         name, device = parse_spec(runtime).name, device_of(runtime, plan.protocol.provider)
-        if installed[name] == NOT_INSTALLED:
+        if software[name] == NOT_INSTALLED:
             raise InputError(f"runtime '{name}' is not installed: pip install 'attnbench[{name}]'")
         if device == CPU:
             continue

@@ -22,7 +22,7 @@ from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
 from attnbench.measure.executor import Executor, ThisMachine
-from attnbench.measure.header import check_machine, hashes_of, make_header, sources_of
+from attnbench.measure.header import about, check_machine, hashes_of, make_header, runtimes_of, sources_of
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
 from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
@@ -60,8 +60,9 @@ def run_plan(
     """
     began = time.monotonic()
     there = on or ThisMachine()
-    check_machine(plan, there)
-    asked = make_header(plan, on)
+    where = about(there, runtimes_of(plan))
+    check_machine(plan, there, where)
+    asked = make_header(plan, where=where)
     known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = sources_of(hashes)
