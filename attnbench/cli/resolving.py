@@ -47,13 +47,13 @@ def reference_of(
     """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
     from attnbench.judge.compare import parse  # noqa: PLC0415
     from attnbench.judge.compare.match import unlike  # noqa: PLC0415
-    from attnbench.measure.header import make_header  # noqa: PLC0415
+    from attnbench.measure.header import about, make_header, runtimes_of  # noqa: PLC0415
 
     if resolve is None:
         if fail_on:
             raise InputError("--fail-on says by what --resolve compares: name a run with --resolve, too")
         return None
     base, name = named_run(resolve, results)
-    if why := unlike(base.header, make_header(plan, there)):
+    if why := unlike(base.header, make_header(plan, about(there, runtimes_of(plan)))):
         raise InputError(f"--resolve {resolve}: no overhead of it can be compared here: {why}")
     return Reference(base, name, parse(fail_on or []))

@@ -60,16 +60,24 @@ def _read(path: Path, shape: tuple[int, ...]) -> "Iterator[np.ndarray]":
         yield np.ascontiguousarray(array[start : start + shape[0]], dtype=np.float32)
 
 
-def _image(path: Path, shape: tuple[int, ...]) -> "np.ndarray":
+def pixels(path: Path, channels: int, height: int, width: int) -> "np.ndarray":
+    """An image file as ``[C, H, W]``, stretched to the size, its values from 0 to 1: grey for one channel, else of three.
+
+    Raises ``OSError`` for a file that is no image.
+    """
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415  only where images are given
 
+    with Image.open(path) as image:
+        sized = image.convert("L" if channels == 1 else "RGB").resize((width, height))
+    values = np.asarray(sized, dtype=np.float32) / 255
+    return values[None] if channels == 1 else values.transpose(2, 0, 1)
+
+
+def _image(path: Path, shape: tuple[int, ...]) -> "np.ndarray":
     if len(shape) != 4 or shape[1] not in (1, 3):
         raise InputError(f"inputs: {path} is an image, and the input is {list(shape)}: give .npy files")
     try:
-        with Image.open(path) as image:
-            sized = image.convert("RGB" if shape[1] == 3 else "L").resize((shape[3], shape[2]))
+        return pixels(path, *shape[1:])
     except OSError as error:
         raise InputError(f"inputs: {path} is no image: {error}") from error
-    pixels = np.asarray(sized, dtype=np.float32) / 255
-    return pixels.transpose(2, 0, 1) if shape[1] == 3 else pixels[None]

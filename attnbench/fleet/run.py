@@ -80,7 +80,7 @@ class Files:
         first = next(iter(self.fleet.members.values()), None)
         if self.mode == "split" and first and (why := unlike_machine(first.header.machine, about["machine"], first.name)):
             raise InputError(why)
-        header = make_header(self.plan, where=(about["machine"], about["software"]))
+        header = make_header(self.plan, (about["machine"], about["software"]))
         member = self.fleet.members.get(name)
         if member is not None:
             if member.header.study["fingerprint"] != header.study["fingerprint"]:

@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnxruntime import quantization
-from PIL import Image, UnidentifiedImageError
 
 from attnbench.core.errors import CaseRefused, InputError
+from attnbench.core.inputs import pixels
 from attnbench.graph.quiet import quiet
 
 Ranges = Mapping[str, Any]
@@ -63,11 +63,9 @@ def _sample(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         return np.ascontiguousarray(np.broadcast_to(values, shape))
     _, channels, height, width = shape
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB").resize((width, height)), np.float32) / 255
-    except (OSError, UnidentifiedImageError) as error:
+        planes = pixels(path, channels, height, width)
+    except OSError as error:
         raise InputError(f"calibration {path}: no image that Pillow reads: {error}") from error
-    planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
     if planes.shape[0] != channels:
         raise InputError(f"calibration {path}: an image has 3 channels, and the network takes {channels}: give .npy files")
     return np.ascontiguousarray(np.broadcast_to(planes[None], shape))

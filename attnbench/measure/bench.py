@@ -185,7 +185,7 @@ class Bench:
             return built.kinds
         if case not in self.kinds:
             job = {"kind": "profile", "model": self.graph((case,)), "repeat": 1}
-            more = Counter(node["kind"] for node in self._timed(job, (case,))["nodes"])
+            more = Counter(node["kind"] for node in self.timed(job, (case,))["nodes"])
             more.subtract(node.kind for node in baseline.nodes)
             self.kinds[case] = {kind: number for kind, number in sorted(more.items()) if number}
         return self.kinds[case]
@@ -211,7 +211,7 @@ class Bench:
     def _profiled(self, cases: tuple[Case, ...]) -> Profile:
         """A graph's profile from a fresh process. Raises ``CaseFailure``."""
         job = {"kind": "profile", "model": self.graph(cases), "chain": self.builders[0].chain()}
-        result = self._timed(job, cases, repeat=max(self._effort(case).repeat for case in cases))
+        result = self.timed(job, cases, repeat=max(self._effort(case).repeat for case in cases))
         if len(cases) > 1:
             Path(self.paths.pop(cases)).unlink(missing_ok=True)
         if not result["finite"]:
@@ -232,7 +232,7 @@ class Bench:
         models = [self.graph((baseline,)), self.graph(step.cases)]
         effort = self._effort(baseline if checks else step.case)
         rounds = -(-effort.crosscheck // effort.processes) if checks else pair_rounds(effort, step.number)
-        times = self._timed({"kind": "pairs", "models": models, "number": step.number}, step.cases, rounds=rounds)
+        times = self.timed({"kind": "pairs", "models": models, "number": step.number}, step.cases, rounds=rounds)
         wall, cpu = (tuple(map(tuple, times[clock])) for clock in ("wall", "cpu"))
         together = tuple(case.variant for case in step.cases) if checks else ()
         case = baseline if checks else step.case
@@ -242,13 +242,13 @@ class Bench:
         effort = self._effort(step.case)
         job = {"kind": "latency", "model": self.graph(step.cases), "threads": step.threads}
         tail = -(-TAIL // effort.processes) if effort.deadline else 0
-        wall = self._timed(job, step.cases, repeat=max(effort.rounds, effort.repeat, tail))["wall"]
+        wall = self.timed(job, step.cases, repeat=max(effort.rounds, effort.repeat, tail))["wall"]
         yield LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
     def _memory(self, step: TimingStep) -> Iterator[AnyFact]:
         """Peaks of memory. Where the kernel does not let a process reset its own high-water mark, the reason."""
         try:
-            result = self._timed({"kind": "memory", "model": self.graph(step.cases)}, step.cases)
+            result = self.timed({"kind": "memory", "model": self.graph(step.cases)}, step.cases)
         except CaseFailure as failure:
             yield MemoryFact(case=step.case, missing=failure.reason)
             return
@@ -258,7 +258,7 @@ class Bench:
     def _effort(self, case: Case) -> Effort:
         return self.planned[case].effort
 
-    def _timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
+    def timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
         """Do a timing job; its own seconds are the runtime's."""
         effort = self._effort(cases[0])
         done_by = self.on.time if self.on else time_in_process

@@ -20,10 +20,9 @@ from attnbench.core.naming import inserted_site, is_inserted, plain_name
 from attnbench.core.statistics import Estimate, replicate_interval
 from attnbench.core.units import counted
 from attnbench.graph.align import ExecutedNode, align
-from attnbench.measure.attribution import Attribution, Profile, attribute_each
+from attnbench.measure.attribution import LAYOUT_OPS, Attribution, Profile, attribute_each
 from attnbench.profiles import ForeignProfile, ProfiledLayer, TimeUnit
 
-LAYOUT = frozenset(("Transpose", "Reorder", "Reformat"))
 FOLDED = frozenset(("Constant", "Identity", "Shape"))
 """Ops that no runtime has a layer for."""
 
@@ -150,7 +149,7 @@ def _node(layer: ProfiledLayer, host: tuple[str, ...], own: tuple[str, ...], gra
         name = prefix + " + ".join(plain_name(node) for node in own)
     elif host:
         name = " + ".join((*host, *own))
-    op = layer.op if layer.op in LAYOUT else graph.ops.get(first) or layer.op or "layer"
+    op = layer.op if layer.op in LAYOUT_OPS else graph.ops.get(first) or layer.op or "layer"
     held = [node if node in graph.ops else _steady(node) for node in (*host, *own)] or [_steady(layer.name)]
     key = f"{which} {layer.name}" if layer.opaque else f"{layer.detail} {' + '.join(held)}"
     anchor = "" if layer.opaque or not host else held[0]

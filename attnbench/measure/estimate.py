@@ -5,12 +5,12 @@ from statistics import median
 
 from attnbench.core.records import Case, RunHeader
 from attnbench.core.units import seconds_text
-from attnbench.measure.bench import Bench, timing_job
-from attnbench.measure.executor import Executor, ThisMachine
-from attnbench.measure.header import hashes_of, make_header
+from attnbench.measure.bench import Bench
+from attnbench.measure.executor import Executor
+from attnbench.measure.header import about, hashes_of, make_header, runtimes_of
 from attnbench.measure.observer import nobody
 from attnbench.measure.schedule import TimingStep, goes_alone, work_of
-from attnbench.measure.sweep import open_builders
+from attnbench.measure.sweep import open_builders, preflight
 from attnbench.runs.facts import Ledger
 from attnbench.study.plan import Plan
 
@@ -21,11 +21,11 @@ def estimate(plan: Plan, at: Callable[[str], None] = nobody, on: Executor | None
     All cases are described, which the sweep itself then finds done, and each baseline is timed briefly. ``at`` is told the
     label of each case that is described.
     """
-    header, ledger = make_header(plan, on), Ledger()
+    header, ledger = make_header(plan, about(on, runtimes_of(plan))), Ledger()
     cases = tuple(planned.case for planned in plan.cases)
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     with open_builders(plan, len(cases)) as builders:
-        builders[0].preflight(plan.cases)
+        preflight(builders, plan.cases)
         bench = Bench(builders, plan, dict.fromkeys(cases, ""), hashes, on)
         for fact in bench.take(TimingStep("build", cases)):
             at(fact.case.label)
@@ -51,8 +51,5 @@ def _seconds(plan: Plan, bench: Bench, header: RunHeader, ledger: Ledger, baseli
     """What the cases of a host and size take: their work, at what one run of the baseline takes now."""
     if ledger.known(baseline).ended:
         return 0.0
-    effort = bench.planned[baseline].effort
-    job = {"kind": "latency", "model": bench.graph((baseline,)), "repeat": 3, "threads": 1, "runtime": baseline.runtime}
-    there = bench.on or ThisMachine()
-    wall = there.time(timing_job(job, plan.protocol, effort), effort.timeout_seconds)["wall"]
+    wall = bench.timed({"kind": "latency", "model": bench.graph((baseline,)), "threads": 1}, (baseline,), repeat=3)["wall"]
     return work_of(plan, header, ledger, baseline) * median(wall)

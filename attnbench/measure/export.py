@@ -9,7 +9,7 @@ from attnbench.measure.attribution import Profile, attribute
 from attnbench.measure.bench import timing_job
 from attnbench.measure.builder import Builder
 from attnbench.measure.lock import measuring
-from attnbench.measure.sweep import open_builders
+from attnbench.measure.sweep import open_builders, preflight
 from attnbench.measure.timing import time_in_process
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -73,5 +73,5 @@ def traced(plan: Plan, planned: PlannedCase, waiting: Callable[[str], None]) -> 
 @contextmanager
 def _builder(plan: Plan) -> Iterator[Builder]:
     with open_builders(plan, 1) as (builder,):
-        builder.preflight(plan.cases)
+        preflight([builder], plan.cases)
         yield builder

@@ -54,13 +54,13 @@ def sources_of(hashes: Mapping[Case, Mapping[str, str]]) -> dict[Case, str]:
     return {case: _short_hash(own) for case, own in hashes.items()}
 
 
-def make_header(plan: Plan, on: Executor | None = None, where: About | None = None) -> RunHeader:
+def make_header(plan: Plan, where: About | None = None) -> RunHeader:
     """What was asked, where and with what; its fingerprint is the same only for a run that may be continued.
 
     The study's fingerprint is that of all its cases: shards that have it in common may be merged. ``where`` is what
-    ``about`` says on another machine.
+    ``about`` says of where it is measured, which is here without.
     """
-    here, software = where or about(on, runtimes_of(plan))
+    here, software = where or about(runtimes=runtimes_of(plan))
     ids = {"machine": here["id"], "software": software["id"]}
     whole = plan.whole or plan.cases
     study = {

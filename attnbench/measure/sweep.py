@@ -62,7 +62,7 @@ def run_plan(
     there = on or ThisMachine()
     where = about(there, runtimes_of(plan))
     check_machine(plan, there, where)
-    asked = make_header(plan, where=where)
+    asked = make_header(plan, where)
     known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
     sources = sources_of(hashes)

@@ -145,7 +145,7 @@ def pooled(rows: Sequence[Row]) -> Table:
     return Table.of(
         {
             "host": case.host,
-            "size": case.size,
+            "size": case.at,
             **runtime(case),
             "place": place,
             "cases": count(len(apart[case, place])),
