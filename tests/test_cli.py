@@ -34,7 +34,8 @@ BAD = [
     (f"{SE} --provider xnnpack", "unknown execution provider of the installed"),
     ("none.toml", "there is no file none.toml"),
     ("--host none.onnx --module se --place x", "there is no such file"),
-    ("--host none.py:build --module se --place x", "has no sites"),
+    ("--host none.py:build --module se --place x", "there is no file none.py"),
+    (f"--host {__file__}:build --module se --place each", "has no sites for place 'each'"),
 ]
 
 

@@ -182,13 +182,16 @@ def mine(classes: int = 7):
 """
 
 
-def test_a_host_with_the_call_shape_of_torchvision_and_timm_is_measured_through_a_factory(tmp_path):
+def test_a_host_with_the_call_shape_of_torchvision_and_timm_is_measured_through_a_factory(tmp_path, command):
     from attnbench.api import run_study
 
     path = tmp_path / "zoo.py"
     path.write_text(FACTORY)
-    host = {"spec": f"{path}:mine[classes=5]", "sites": {"one": "layer1", "stem": "stem"}}
-    data = {"hosts": [host], "sizes": ["32x48"], "matrix": [{"modules": ["se", "eca"], "places": ["one"]}]}
+    host = f"{path}:mine[classes=5]"
+    code, out, _ = command("list", "placements", "--host", host, "--size", "32x48")
+    assert code == 0
+    assert dict(line.split() for line in out.splitlines()[2:])["layer1"] == "1x32x8x12"
+    data = {"hosts": [host], "sizes": ["32x48"], "matrix": [{"modules": ["se", "eca"], "places": ["layer1"]}]}
     quick = {"processes": 1, "max_processes": 1, "rounds": 0, "repeat": 3, "memory": False}
     run = run_study(data, out=tmp_path / "run", quick=True, **quick)
     assert {record.status for record in run.records} == {"ok"}

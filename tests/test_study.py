@@ -171,7 +171,11 @@ def test_a_mistake_in_a_study_names_file_and_key(tmp_path, text, message):
         ({"settings": {"precision": "0.1,0.2"}}, "precision '0.1,0.2' is not understood"),
         ({"settings": {"precision": "-1"}}, "precision '-1' is not understood"),
         ({"settings": {"optimization": "al"}}, "did you mean 'all'"),
-        ({"hosts": ["mine.py:build"]}, "has no sites"),
+        (
+            {"hosts": [f"{__file__}:build"], "case": [{"variant": "a=se"}, {"variant": "b*=se"}]},
+            r"no sites for place 'b\*': name some",
+        ),
+        ({"hosts": [f"{__file__}:build"], "matrix": [{"modules": ["se"]}]}, "no sites for place 'each': name some"),
         ({"hosts": [{"spec": "resnetsan01", "sites": {"a": "b"}}]}, "has its own sites"),
         ({"hosts": [{"spec": "net.onnx", "sites": {"a": "b"}}]}, "has its tensors for sites"),
         ({"hosts": [{"spc": "resnetsan01"}]}, "did you mean 'spec'"),

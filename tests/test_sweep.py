@@ -265,7 +265,7 @@ def test_a_baseline_that_fails_is_the_reason_of_its_variants(user_file, tmp_path
 @pytest.mark.parametrize(
     ("spec", "sites", "module", "message"),
     [
-        ("build", {"a": "head.none"}, "se", "site 'a': the host has no submodule 'head.none'"),
+        ("build", {"a": "head.none"}, "se", "unknown submodule of the host 'head.none': did you mean"),
         ("build[wide=3]", {"a": "head"}, "se", "takes no option wide"),
         ("build", {"a": "head"}, "{}:not_callable", "is a int: it must be a class or a function"),
         ("build", {"a": "head"}, "{}:Gate[scal=2]", "takes no option scal"),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attnbench.core.errors import InputError
+from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.naming import MARKER_DOMAIN, MARKER_OP
 
 
@@ -120,8 +120,28 @@ def attach_sites(host: nn.Module, paths: Mapping[str, str]) -> Sited:
             submodule = host.get_submodule(path)
         except AttributeError as error:
             known = [known for known, _ in host.named_modules() if known]
-            shown = ", ".join(known[:12]) + (" ..." if len(known) > 12 else "")
-            raise InputError(f"site '{name}': the host has no submodule '{path}' (it has: {shown})") from error
+            raise UnknownName("submodule of the host", path, known) from error
         sites.append(Site(name))
         submodule.register_forward_hook(lambda _module, _inputs, output, site=sites[-1]: site(output))
     return Sited(host, sites)
+
+
+def outputs_of(host: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Where a module could stand in a foreign host: the submodules that give one ``[N, C, H, W]`` tensor, once in a run.
+
+    By path, with the tensor's shape for an input of that shape, in the order of the run.
+    """
+    seen: dict[str, list[Any]] = {}
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output, path=path: seen.setdefault(path, []).append(output))
+        for path, module in host.named_modules()
+        if path
+    ]
+    try:
+        with torch.no_grad():
+            host.eval()(torch.zeros(shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    once = {path: found[0] for path, found in seen.items() if len(found) == 1}
+    return {path: tuple(one.shape) for path, one in once.items() if isinstance(one, torch.Tensor) and one.dim() == 4}

@@ -12,7 +12,7 @@ from torch import nn
 from attnbench.core.catalogue import accepted, check_factory, is_reference, load_object
 from attnbench.core.errors import CaseFailure, InputError
 from attnbench.core.grammar import Spec, parse_size, parse_spec
-from attnbench.core.records import Case
+from attnbench.core.records import BASELINE, Case
 from attnbench.core.users import users_code
 from attnbench.graph import OPSET
 from attnbench.graph.canonicalise import canonicalise
@@ -24,7 +24,7 @@ from attnbench.graph.part import Part, TorchCounts
 from attnbench.graph.splice import planes, splice
 from attnbench.graph.torch_counts import count_torch, parameters_of
 from attnbench.hosts import HOSTS, HostReference, host_options
-from attnbench.hosts.site import attach_sites, marked, sites_of
+from attnbench.hosts.site import attach_sites, marked, outputs_of, sites_of
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
 from attnbench.modules import MODULES, Plane, build_module
 
@@ -95,6 +95,16 @@ def torch_host(case: Case, reference: HostReference, seed: int, device: str = "c
     else:
         host = _user_host(spec, reference, parse_size(case.size))
     return host, (case.batch, channels, *parse_size(case.size))
+
+
+def places_of(spec: str, size: str) -> dict[str, tuple[int, ...]]:
+    """Where a module could stand in the network of a user's factory, by its submodules' paths: the tensor's shape there.
+
+    The factory is called, and the network runs once on zeros. Raises ``CaseFailure``, ``InputError``.
+    """
+    sited, shape = torch_host(Case(spec, BASELINE, size), HostReference(spec), 0)
+    with users_code(f"host {spec}", "build"):
+        return outputs_of(sited.get_submodule("host"), shape)
 
 
 def _user_host(spec: Spec, reference: HostReference, size: tuple[int, int]) -> nn.Module:

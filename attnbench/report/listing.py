@@ -60,8 +60,12 @@ def _tensors(path: str) -> Table:
     from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is only needed for a file
     from attnbench.graph.splice import tensors  # noqa: PLC0415
 
-    shapes = tensors(parse(read_host_file(path)))
-    return Table.of({"place": name, "shape": "x".join(map(str, shape))} for name, shape in shapes.items())
+    return shapes(tensors(parse(read_host_file(path))))
+
+
+def shapes(places: Mapping[str, Sequence[int]]) -> Table:
+    """Places by name with the shape of the tensor there."""
+    return Table.of({"place": name, "shape": "x".join(map(str, shape))} for name, shape in places.items())
 
 
 def runtimes() -> Table:

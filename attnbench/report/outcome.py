@@ -24,7 +24,7 @@ def found(run: Run) -> Iterator[str]:
         yield f"Claims: {_listed(judged, (CONFIRMED, REFUTED, OPEN))}."
     for target in run.header.study.get("targets", ()):
         said = Counter(row.npu_verdict for row in rows if row.target == target and not row.case.is_baseline)
-        if any(said.values()):
+        if any(said[verdict] for verdict in VERDICTS):
             yield f"What variants add, on {target}: {_listed(said, reversed(VERDICTS))}."
 
 

@@ -166,12 +166,28 @@ def _hosts(study: Study) -> list[HostReference]:
         host = StudyHost(spec=entry) if isinstance(entry, str) else entry
         reference = HostReference(normal_host(host.spec), host.sites, host.input_channels)
         check_host(reference)
-        if reference.kind == "factory" and not reference.sites:
-            raise InputError(f"host '{reference.spec}' has no sites: name some with --site submodule.path=name")
         if reference.kind == "factory":
             parts_of(parse_spec(reference.spec).name, "host")
+            if not reference.sites:
+                reference = dataclasses.replace(reference, sites=_paths(study, reference.spec))
         references.append(reference)
     return references
+
+
+def _paths(study: Study, host: str) -> dict[str, str]:
+    """The places asked of a factory's host that has no names for them: they are its submodules' paths, and must exist there.
+
+    Raises ``InputError`` for what only names could tell: each of them, or a glob.
+    """
+    variants = [case.variant for case in study.case if case.host is UNSET or normal_host(case.host) == host]
+    variants += [f"{place}=_" for table in study.matrix for place in _listed(table.places)]
+    asked = [place for text in variants for assignment in parse_variant(text).assignments for place in assignment.places]
+    if unclear := [place for place in asked if place == EACH or any(sign in place for sign in "*?[")]:
+        raise InputError(
+            f"host '{host}' has no sites for place '{unclear[0]}': name some with --site submodule.path=name, or give a "
+            f"submodule's path as place: 'attnbench list placements --host {host}' has them"
+        )
+    return {place: place for place in asked}
 
 
 def _sizes(study: Study, host: HostReference) -> list[str]:
@@ -215,9 +231,13 @@ def _modules(modules: Names | str | UnsetType) -> list[str]:
     return [name for module in names for name in (module_names() if module == ALL else [str(parse_spec(module))])]
 
 
+def _listed(places: Names | str | UnsetType) -> Iterable[str]:
+    return [places] if isinstance(places, str) else [EACH] if places is UNSET else places
+
+
 def _places(places: Names | str | UnsetType, host: HostReference) -> list[str]:
     found: list[str] = []
-    for place in [places] if isinstance(places, str) else [EACH] if places is UNSET else places:
+    for place in _listed(places):
         if place != EACH:
             found.append(place)
             continue
@@ -245,8 +265,7 @@ def _normal(text: str, host: HostReference) -> str:
     for assignment in variant.assignments:
         for module in assignment.modules:
             check_spec(module)
-    sites = declared_sites(host)
-    if sites is not None:
+    if (sites := declared_sites(host)) is not None:
         modules_by_site(variant, sites, declared_placements(host), host.spec)
     return str(variant)
 
