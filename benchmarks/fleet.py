@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -104,12 +104,12 @@ def dask_setup(_worker: object) -> None:
 
     name = os.environ["FLEET_MACHINE"]
 
-    def elsewhere() -> tuple[dict, dict]:
-        here, software = about()
+    def elsewhere(runtimes: Sequence[str] = ()) -> tuple[dict, dict]:
+        here, software = about(runtimes=runtimes)
         alike = os.environ.get("FLEET_ALIKE")
         return {**here, "id": "alike" if alike else f"fake-{name}", "cpu": "fake" if alike else f"fake {name}"}, software
 
-    worker.about_here = elsewhere
+    worker.about = elsewhere
     worker.BENCH = [sys.executable, str(Path(__file__).resolve()), "bench"]
 
 

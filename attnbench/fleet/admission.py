@@ -9,6 +9,7 @@ from typing import Any
 from attnbench.core.records import Case
 from attnbench.measure.machine import DISTRIBUTIONS
 from attnbench.runs.merge import PASSING
+from attnbench.runtimes import RUNTIMES
 
 
 def unlike_software(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -17,7 +18,7 @@ def unlike_software(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
         return ""
     differing = [key for key in own if key not in PASSING and own[key] != other.get(key)]
     told = ", ".join(f"{key} {other.get(key, 'missing')}, not {own[key]}" for key in differing) or "its id"
-    packages = [f"{key}=={own[key]}" for key in differing if key in (*DISTRIBUTIONS, "attnbench")]
+    packages = [f"{key}=={own[key]}" for key in differing if key in (*DISTRIBUTIONS, *RUNTIMES.names(), "attnbench")]
     if packages:
         mend = f"there: pip install {' '.join(packages)}"
     elif "python" in differing:

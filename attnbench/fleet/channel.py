@@ -11,7 +11,7 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -27,11 +27,12 @@ AT_A_TIME = 16
 
 
 class Channel:
-    """A connection to a scheduler, which may end and be made again."""
+    """A connection to a scheduler, which may end and be made again; ``runtimes`` are those whose versions are asked for."""
 
-    def __init__(self, address: str, tls: Tls | None) -> None:
+    def __init__(self, address: str, tls: Tls | None, runtimes: Sequence[str] = ()) -> None:
         self.address = address
         self.tls = tls
+        self.runtimes = list(runtimes)
         self.client: Any = None
         self._came: queue.SimpleQueue[tuple[str, Any, Any]] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(AT_A_TIME)
@@ -103,7 +104,7 @@ class Channel:
 
         def ask() -> None:
             try:
-                found: Any = client.run(worker.hello, workers=[address])[address] if client else None
+                found: Any = client.run(worker.hello, self.runtimes, workers=[address])[address] if client else None
             except BaseException as error:  # noqa: BLE001  whatever it is, it is handled where it is known of whom
                 found = error
             self._came.put((address, greeting, found))

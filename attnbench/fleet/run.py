@@ -19,14 +19,14 @@ import msgspec
 
 from attnbench.core.errors import InputError
 from attnbench.core.naming import printable
-from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
+from attnbench.core.records import Case, Run
 from attnbench.fleet.admission import unlike_machine, unlike_software
 from attnbench.fleet.channel import Channel
 from attnbench.fleet.engine import Engine
 from attnbench.fleet.parcel import pack_parcel
 from attnbench.fleet.pool import Fleet, Member, Mode
 from attnbench.fleet.trust import Tls, check_address
-from attnbench.measure.header import hashes_of, make_header, sources_of
+from attnbench.measure.header import hashes_of, make_header, runtimes_of, sources_of
 from attnbench.measure.machine import software
 from attnbench.measure.observer import Observer
 from attnbench.measure.sweep import new_folder, recorded
@@ -59,7 +59,7 @@ class Files:
         self.plan = plan
         self.mode = mode
         self.stack = stack
-        self.own = software()
+        self.own = software(runtimes_of(plan))
         self.hashes: dict[Case, dict[str, str]] = {planned.case: hashes_of(planned) for planned in plan.cases}
         self.fleet = Fleet(plan, mode, sources_of(self.hashes))
 
@@ -109,8 +109,6 @@ def run_fleet(
     Raises ``InputError`` for an address that is not safe, a file that cannot travel, a cluster that cannot be reached, and
     where every machine is refused. Returns without an end where no machine is left for long, or after so many ``seconds``.
     """
-    if {planned.case.runtime for planned in plan.cases} != {DEFAULT_RUNTIME}:
-        raise InputError(f"--dask measures in {DEFAULT_RUNTIME} alone: leave out --runtime")
     address = check_address(address, tls)
     parcel = pack_parcel(plan)
     mark = hashlib.sha256(mode.encode() + parcel.plan).hexdigest()[:16]
@@ -124,7 +122,7 @@ def run_fleet(
         return _read(folder, finished=True, refused={})
     with ExitStack() as stack:
         files = Files(folder, plan, mode, stack)
-        channel = Channel(address, tls)
+        channel = Channel(address, tls, runtimes_of(plan))
         channel.connect()
         engine = Engine(channel, files, parcel, observer, seconds)
         _mark(folder, mark, mode, finished=False)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -146,10 +147,10 @@ _resolved: dict[str, Any] = {}
 """What this machine could tell apart when a run was last over, and the file that keeps it."""
 
 
-def hello(dask_worker: Any = None) -> bytes:
+def hello(runtimes: Sequence[str] = (), dask_worker: Any = None) -> bytes:
     """Who this is: its name, its place, its machine and software; from now on its heartbeats say what it is at."""
     worker = dask_worker
-    here, software = about()
+    here, software = about(runtimes=runtimes)
     name = worker.name
     if not isinstance(name, str) or "://" in name:
         name = socket.gethostname() if not isinstance(name, int) else f"{socket.gethostname()}-{name}"

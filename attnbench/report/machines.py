@@ -43,7 +43,7 @@ def sections(runs: Mapping[str, Run]) -> Iterator[Section]:
 
 
 def _named(case: Case) -> dict[str, str]:
-    return {"case": f"{case.variant} ({case.host} {case.at})"}
+    return {"case": f"{case.variant} ({case.where})"}
 
 
 def _half(found: Measurement) -> float | None:
