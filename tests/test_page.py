@@ -252,6 +252,8 @@ def test_in_a_browser_it_sorts_filters_opens_cases_and_comes_alive(browser, page
     assert 0 < len(shown) < 20
     assert all("layer3" in text and "cbam" in text for text in shown)
     run(f"{every}.querySelector('input').value = ''; {every}.querySelector('input').dispatchEvent(new Event('input'))")
+    run(f"{every}.scrollIntoView()")
+    wait.until(lambda _: run(f"return {every}.querySelectorAll('th button').length"))
     run(f"[...{every}.querySelectorAll('th button')].find(one => one.textContent === 'overhead (%)').click()")
     texts = run(f"return [...{every}.querySelectorAll('tbody tr')].map(row => row.cells[2].textContent)")
     numbers = [float(text.split("[")[0].replace(",", "").replace("−", "-")) for text in texts if text[0].isdigit()]
