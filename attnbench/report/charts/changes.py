@@ -51,8 +51,8 @@ def trend(found: History, one: Trend) -> Spec:
          "worse": step["worse"]}
         for step, size in zip(series["steps"], step_sizes(one), strict=True)
     ]  # fmt: skip
-    x = {"field": "at", "type": "quantitative", "axis": {"title": "runs, by the time of their commit", "tickMinStep": 1,
-         "format": "d", "labels": False}, "scale": {"domain": [-0.5, len(points) - 0.5], "nice": False}}  # fmt: skip
+    x = {"field": "at", "type": "quantitative", "axis": {"title": _order(one), "values": [], "titlePadding": 22},
+         "scale": {"domain": [-0.5, len(points) - 0.5], "nice": False}}  # fmt: skip
     unit = "" if series["unit"] == "1" else f", {series['unit']}"
     y = {"field": "value", "type": "quantitative", "scale": {"zero": False, "nice": True},
          "axis": {"title": f"{series['metric']}{unit}", "grid": True, "tickCount": 4}}  # fmt: skip
@@ -72,10 +72,25 @@ def trend(found: History, one: Trend) -> Spec:
            "encoding": {"x": x, "y": {"value": 2}, "text": {"field": "said"}}}
           for late, side, away in ((False, "left", 5), (True, "right", -5))),
     ]  # fmt: skip
+    ends = [
+        {"at": at, "said": points[at]["commit"] or points[at]["time"][:16].replace("T", " ")} for at in (0, len(points) - 1)
+    ]
+    layers += [
+        {"data": {"values": [end]}, "mark": {"type": "text", "align": side, "dy": 12, "fontSize": 10.5, "color": INK},
+         "encoding": {"x": x, "y": {"value": {"expr": "height"}}, "text": {"field": "said"}}}
+        for end, side in zip(ends[: len(points)], ("left", "right"), strict=False)
+    ]  # fmt: skip
     case = one.series.case
     said = "; ".join(remarks(one)) or f"{len(points)} runs on {series['machine']}"
     return chart(f"{case.variant}: {series['metric']}", f"{case.where}. {said}", points, layer=layers,
                  width=470, height=130)  # fmt: skip
+
+
+def _order(one: Trend) -> str:
+    """What the runs of a series are ordered by."""
+    known = {point.run.by_commit for point in one.series.points}
+    words = {frozenset({True}): "the time of their commit", frozenset({False}): "when they started"}
+    return f"runs, by {words.get(frozenset(known), 'the time of their commit, or of their start where none is known')}"
 
 
 def changes(found: Comparison) -> Spec:

@@ -149,6 +149,8 @@
     const made = document.createElement("div");
     const spec = JSON.parse(JSON.stringify(specs[place.id], linkless));
     const view = new (load().View)(window.vega.parse(spec), { renderer: "svg", container: made, hover: true, tooltip: tell });
+    const beyond = place.classList.contains("fit") ? place.firstElementChild.width.baseVal.value - place.clientWidth : 0;
+    if (beyond > 0) view.width(Math.max(280, view.width() - beyond));
     view.addEventListener("click", (_, item) => {
       if (item && item.datum && item.datum.href) open(item.datum.href.slice(1));
     });
@@ -157,6 +159,7 @@
       group.removeAttribute("role");
       group.removeAttribute("aria-roledescription");
     });
+    if (beyond > 0) made.firstElementChild.style.maxWidth = "none";
     place.replaceChildren(made);
     place.dataset.live = "yes";
   };
