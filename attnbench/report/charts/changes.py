@@ -20,6 +20,7 @@ from attnbench.report.charts.theme import (
     Spec,
     chart,
 )  # fmt: skip
+from attnbench.report.checks import WORDS
 from attnbench.report.comparison import change_text
 from attnbench.report.table import VARIANT, places
 from attnbench.report.trends import remarks, series_of, step_sizes
@@ -135,14 +136,21 @@ def levels(all_checked: "Sequence[Checked]") -> Spec:
     """How much of a model each target takes, in nodes, MACs and parameters."""
     shares = {"nodes": "nodes", "macs": "MACs", "params": "parameters"}
     values = [
-        {"target": checked.target.name, "of": name, "level": level, "share_pct": percent(share), "rank": LEVELS.index(level)}
+        {
+            "target": checked.target.name,
+            "of": name,
+            "level": WORDS.get(level, level),
+            "share_pct": percent(share),
+            "rank": LEVELS.index(level),
+        }
         for checked in all_checked
         for of, name in shares.items()
         for level in LEVELS
         if (share := checked.share(level, of))
     ]
-    seen = [level for level in LEVELS if any(value["level"] == level for value in values)]
+    seen = [level for level in LEVELS if any(value["level"] == WORDS.get(level, level) for value in values)]
     fills = [FILLS[LEVEL_FILLS.get(level, level)] for level in seen]
+    words = [WORDS.get(level, level) for level in seen]
     encoding = {
         "row": {"field": "target", "type": "nominal", "title": None, "sort": None,
                 "header": {"labelAngle": 0, "labelAlign": "left", "labelOrient": "top", "labelFontWeight": 600,
@@ -150,7 +158,7 @@ def levels(all_checked: "Sequence[Checked]") -> Spec:
         "y": {"field": "of", "type": "nominal", "scale": {"domain": list(shares.values())}, "axis": {"title": None}},
         "x": {"field": "share_pct", "type": "quantitative", "scale": {"domain": [0, 100]},
               "axis": {"title": "share of the model, %", "grid": True, "tickCount": 5}},
-        "color": {"field": "level", "type": "nominal", "scale": {"domain": seen, "range": fills},
+        "color": {"field": "level", "type": "nominal", "scale": {"domain": words, "range": fills},
                   "legend": {"title": None, "symbolType": "square"}},
         "order": {"field": "rank"},
         "tooltip": [{"field": name, "type": "nominal"} for name in ("target", "of", "level", "share_pct")],

@@ -24,7 +24,8 @@ TONES = {
 }
 WORDS = {word: tone for tone, words in TONES.items() for word in words}
 _VERDICT = re.compile(
-    rf"([\w.-]+: )?({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})((?: \d+(?:/\d+)?)?(?: \([^)]*\))?)"
+    rf"([\w.-]+: )?({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})"
+    r"((?: to \S+)?(?: \d+(?:/\d+)?)?(?: \([^)]*\))?)"
 )
 
 
