@@ -30,6 +30,13 @@ SLOWER = "encoder.layer3=self_attention"
 """The variant that becomes slower in the examples."""
 
 
+EXPERIMENT = (
+    "The runs are of an experiment, and have no commits: the last ones ran from a copy of the package in which one module "
+    "had been made slower on purpose. Where a run knows its commit, the picture and the table name it."
+)
+"""What a reader of the history must know."""
+
+
 def main(folder: Path) -> list[Path]:
     """Write the pages and return where they are."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +67,8 @@ def history_page(found: list[Sample]) -> str:
             with open_run(Path("runs", f"{at:03}"), one.run.header) as writer:
                 for record in one.run.records:
                     writer.append(record)
-        return trends.answer(track(Path("runs"))).html()
+        found = trends.answer(track(Path("runs")))
+        return found._replace(notes=(*found.notes, EXPERIMENT)).html()
 
 
 if __name__ == "__main__":

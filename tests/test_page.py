@@ -18,7 +18,7 @@ from conftest import BUNDLE
 from attnbench.api import StoredRun, load_run
 from attnbench.judge.compare import compare
 from attnbench.judge.rows import rows_of
-from attnbench.report import comparison, pictures
+from attnbench.report import claims, comparison, pictures
 from attnbench.report.charts import drawing
 from attnbench.report.html import render
 
@@ -112,7 +112,7 @@ def test_it_is_small_and_names_nothing_outside_itself(page):
 def test_every_number_that_is_drawn_is_the_one_of_cases_csv(page):
     _, read = page
     rows = {row.case.variant: row for row in rows_of(load_run(REPORT).run)}
-    drawn = Counter()
+    drawn, dots = Counter(), {}
     for spec in json.loads(read.scripts[0]).values():
         for datum in (datum for source in spec["data"] for datum in source.get("values", ())):
             variant = datum.get("variant") or f"{datum.get('place')}={datum.get('module')}"
@@ -122,7 +122,12 @@ def test_every_number_that_is_drawn_is_the_one_of_cases_csv(page):
                     drawn[name] += 1
             if "points_pct" in datum:
                 drawn[variant] += datum["points_pct"]
+            if "replicate_pct" in datum:
+                dots.setdefault(variant, set()).add(datum["replicate_pct"])
     assert min(drawn[name] for name in ("overhead_pct", "overhead_pct_low", "overhead_pct_high")) > 100
+    assert len(dots) > 80
+    for variant, told in dots.items():
+        assert told == {100 * sample for sample in rows[variant].record.get("overhead").samples}
     for row in rows.values():
         if row.case.variant in drawn:
             nodes = sum(100 * node.share for node in row.record.nodes)
@@ -140,6 +145,15 @@ def test_hostile_names_stay_text(run):
     assert any("onerror" in word for word in details["words"])
     assert "<" not in read.scripts[0] + read.scripts[1]
     assert specs
+
+
+def test_a_claim_stands_once_however_many_targets_there_are(run):
+    several = replace(run, header=replace(run.header, study={**run.header.study, "targets": ["aimotive", "ti-tidl-11.02"]}))
+    once, twice = claims.claims(run), claims.claims(several)
+    assert len(twice.rows) == len(once.rows) + sum("NPU" in row[once.columns.index("claim")] for row in once.rows)
+    matrix = claims.priorities(several)
+    assert len(matrix.rows) == len(claims.priorities(run).rows)
+    assert all("aimotive: " in cell and "ti-tidl-11.02: " in cell for cell in matrix.column("NPU"))
 
 
 def test_a_comparison_and_a_count_are_pages_too(run, command, store):
@@ -252,6 +266,8 @@ def test_in_a_browser_it_sorts_filters_opens_cases_and_comes_alive(browser, page
     assert 0 < len(shown) < 20
     assert all("layer3" in text and "cbam" in text for text in shown)
     run(f"{every}.querySelector('input').value = ''; {every}.querySelector('input').dispatchEvent(new Event('input'))")
+    run(f"{every}.scrollIntoView()")
+    wait.until(lambda _: run(f"return {every}.querySelectorAll('th button').length"))
     run(f"[...{every}.querySelectorAll('th button')].find(one => one.textContent === 'overhead (%)').click()")
     texts = run(f"return [...{every}.querySelectorAll('tbody tr')].map(row => row.cells[2].textContent)")
     numbers = [float(text.split("[")[0].replace(",", "").replace("−", "-")) for text in texts if text[0].isdigit()]

@@ -44,8 +44,7 @@ def explain(
         give(of_record(record), output)
         return
     terminal = sys.stdout.isatty()
-    overhead = record.value("overhead")
-    title = record.case.label + (f": {fixed(100 * overhead, 3)} % of the baseline's time" if overhead is not None else "")
+    title = record.case.label + _overhead(record)
     if record.failure:
         say(f"{record.case.label} was {record.status}: {record.failure}")
     show_table(explanation(record, bars=terminal), title, everything=all_)
@@ -54,6 +53,16 @@ def explain(
     if hidden := len(record.findings) - len(plain.findings):
         say(f"{hidden} more nodes are supported (--all shows them)")
     show_table(checks(record), "Deployment checklist", everything=all_)
+
+
+def _overhead(record: Record) -> str:
+    """What the case costs, and what each replicate of it said."""
+    found = record.get("overhead")
+    if found is None or found.value is None:
+        return ""
+    text = f": {fixed(100 * found.value, 3)} % of the baseline's time"
+    told = ", ".join(fixed(100 * sample, 3) for sample in sorted(found.samples))
+    return f"{text}; its {len(found.samples)} replicates: {told}" if len(found.samples) > 1 else text
 
 
 def without_supported(record: Record) -> Record:

@@ -40,6 +40,9 @@ SIGNS = {
 }
 """The sign of each word that is a verdict."""
 
+SENTENCE = 24
+"""Letters from which on a cell is a sentence."""
+
 PASSED = "passed"
 """The column whose words are yes and no."""
 
@@ -58,7 +61,7 @@ def show(table: Table, title: str = "", *, most: int | None = None, everything: 
     minor = [] if everything else [name for name in table.minor if name in table.columns]
     kept = _first(table, most)
     signed = _without_empty(replace(kept, rows=tuple(_signed_row(table.columns, row) for row in kept.rows)))
-    same = _same(signed)
+    same = _same(signed, table)
     signed = _without(signed, list(same))
     grid, left_out = _grid_of(signed, minor, console.width)
     shown: Grid | Group = grid or Group()
@@ -247,11 +250,15 @@ def _without_empty(table: Table) -> Table:
     return _without(table, empty)
 
 
-def _same(table: Table) -> dict[str, str]:
-    """The keys that are one and the same in all rows, where others tell the rows apart: they are said once."""
-    keys = [name for name in table.keys if name in table.columns]
-    found = {name: table.rows[0][table.columns.index(name)] for name in keys if len(set(table.column(name))) == 1}
-    return found if len(table.rows) > MANY and len(found) < len(keys) else {}
+def _same(shown: Table, whole: Table) -> dict[str, str]:
+    """What is one and the same in all rows and is said once: keys, where others tell the rows apart, and sentences."""
+    keys = [name for name in shown.keys if name in shown.columns]
+    first = dict(zip(shown.columns, shown.rows[0], strict=True)) if len(shown.rows) > MANY else {}
+    found = {name: cell for name, cell in first.items() if len(set(whole.column(name))) == 1}
+    own = {name: cell for name, cell in found.items() if name in keys}
+    own = own if len(own) < len(keys) else {}
+    spoken = (name for name in found if name not in (*keys, *shown.minor) and len(found[name]) > SENTENCE)
+    return own | {name: found[name] for name in spoken}
 
 
 def _without(table: Table, names: Sequence[str]) -> Table:

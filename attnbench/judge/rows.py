@@ -151,6 +151,15 @@ def asked_rows(run: Run) -> Iterator[tuple[Mapping[str, Any], Row]]:
     return ((asked, row) for asked in cases for row in of[asked.get("host"), asked["variant"]] if row.answers(asked))
 
 
+def asked_claims(run: Run) -> Iterator[tuple[Mapping[str, Any], Row, Claim]]:
+    """The claims of the study's own cases with their rows: one about an NPU once a target, any other once."""
+    first = next(iter(run.header.study.get("targets", ())), "")
+    for asked, row in asked_rows(run):
+        for claim in asked["claims"]:
+            if row.target == first or claim["metric"] == "npu_verdict":
+                yield asked, row, claim
+
+
 def _size(written: Any) -> str:
     """A size as cases have it, however the study writes it: ``384X640`` is ``384x640``."""
     try:

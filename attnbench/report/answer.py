@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
     ``notes`` are what a reader must know first. ``sections`` are tables under their titles, the empty ones left out.
     ``columns`` and ``rows`` are the CSV, numbers unrounded; ``document`` is the JSON, ``figures`` are the charts of a
-    page.
+    page, ``headline`` is that of the notes which is the answer.
     """
 
     sections: Iterable[tuple[str, Table]]
@@ -29,6 +29,7 @@ class Answer(NamedTuple):
     title: str = ""
     notes: Sequence[str] = ()
     figures: Iterable[Figure] = ()
+    headline: str = ""
 
     def markdown(self) -> str:
         """The notes as a list, and the tables."""
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
         from attnbench.report.page import answer_page  # noqa: PLC0415
 
         required("--format html")
-        return answer_page(self.title or "attnbench", self.notes, self.figures, self.sections).html()
+        return answer_page(self.title or "attnbench", self.headline, self.notes, self.figures, self.sections).html()
 
     def csv(self) -> str:
         """The rows for a program: what is missing is empty, and the items of a list are joined."""

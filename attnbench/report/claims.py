@@ -1,10 +1,14 @@
 """The tables that show a study's claims beside its figures."""
 
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
 from attnbench.core.columns import CLAIMABLE
 from attnbench.core.records import Run
 from attnbench.core.units import MISSING, bytes_text, decimals_for, fixed, scaled, significant, with_interval
 from attnbench.judge.claims import Claim, JudgedClaim, judge_claim, last_digit
-from attnbench.judge.rows import Row, asked_rows
+from attnbench.judge.rows import Row, asked_claims, asked_rows
 from attnbench.report.table import WHERE, Table, places
 from attnbench.report.tables import npu_text, overhead_text
 
@@ -27,29 +31,30 @@ def priorities(run: Run) -> Table:
             "MACs (+%)": significant(row.number("macs_delta_pct"), 2),
             "peak memory (+MB)": scaled(row.number("activation_peak_delta_bytes"), 1e6, 1),
             "latency (+ms)": fixed(row.number("overhead_ms"), 2),
-            "NPU": npu_text(row),
+            "NPU": npu,
             "claim": "; ".join(_verdict_text(claim, row, len(case["claims"])) for claim in case["claims"]) or MISSING,
         }
-        for case, row in asked_rows(run)
+        for case, row, npu in _cases(run)
         if "priority" in case
     ).keyed(*WHERE, "priority", "place", "module", minor=PRIORITIES_MINOR)
 
 
 def claims(run: Run) -> Table:
     """Every claim of the study, with the figure, what it is judged as beyond its interval, and where it was made."""
-    where = places(record.case for record in run.records)
+    where, told = places(record.case for record in run.records), _targets(run)
     return Table.of(
         {
             **where(row.case),
             "claim": claim_text(claim),
             "of": case["variant"],
-            "measured": judged_text(result, row),
+            "measured": f"{told(row)}{judged_text(result, row)}"
+            if claim["metric"] == "npu_verdict"
+            else judged_text(result, row),
             "judged as": _judged_as(result),
             "verdict": result.verdict,
             "source": claim["source"],
         }
-        for case, row in asked_rows(run)
-        for claim in case["claims"]
+        for case, row, claim in asked_claims(run)
         for result in [judge_claim(claim, row)]
     ).keyed(*WHERE, "claim", "of", minor=("source", "judged as"))
 
@@ -66,14 +71,27 @@ def stages(run: Run) -> Table:
             "overhead (%)": overhead_text(row),
             "overhead (ms)": fixed(row.number("overhead_ms"), 2),
             "activation peak (MB)": scaled(row.number("activation_peak_bytes"), 1e6, 1),
-            "NPU": npu_text(row),
+            "NPU": npu,
             "promised": "; ".join(map(claim_text, promised)) or MISSING,
             "verdict": "; ".join(judge_claim(claim, row).verdict for claim in promised) or MISSING,
         }
-        for case, row in asked_rows(run)
+        for case, row, npu in _cases(run)
         if "stage" in case
         for promised in [[claim for claim in case["claims"] if claim["metric"] == "overhead_ms"]]
     )
+
+
+def _cases(run: Run) -> Iterator[tuple[Mapping[str, Any], Row, str]]:
+    """The study's own cases, each once, with what all targets say of it."""
+    told = _targets(run)
+    for _, same in groupby(asked_rows(run), key=lambda one: (id(one[0]), one[1].case)):
+        rows = list(same)
+        yield *rows[0], "; ".join(told(row) + npu_text(row) for _, row in rows)
+
+
+def _targets(run: Run) -> Callable[[Row], str]:
+    """Gives the target that a row is of, before what it says, where there are several."""
+    return (lambda row: f"{row.target}: ") if len(run.header.study.get("targets", ())) > 1 else (lambda _: "")
 
 
 def claim_text(claim: Claim) -> str:

@@ -12,6 +12,7 @@ from attnbench.core.grammar import parse_spec
 from attnbench.core.records import DEFAULT_RUNTIME, RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
+from attnbench.judge.compare.notes import outcome
 from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -88,7 +89,16 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
         "rows": map(_row, found.rows),
     }
     tables = sections(found, everything=everything)
-    return Answer(tables, tuple(COLUMNS), map(_row, found.rows), document, "Comparison", found.notes, _figures_of(found))
+    return Answer(
+        tables,
+        tuple(COLUMNS),
+        map(_row, found.rows),
+        document,
+        "Comparison",
+        found.notes,
+        _figures_of(found),
+        next(outcome(found)),
+    )
 
 
 def _figures_of(found: Comparison) -> Iterator[Figure]:

@@ -7,7 +7,7 @@ from attnbench.core.columns import COUNTS
 from attnbench.core.records import Case, Run
 from attnbench.core.units import MISSING, count, scaled, significant
 from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, JudgedClaim, judge_claim
-from attnbench.judge.rows import Row, asked_rows, rows_of
+from attnbench.judge.rows import Row, asked_claims, rows_of
 from attnbench.report.claims import claim_text, judged_text
 from attnbench.report.table import WHERE, Table, places
 
@@ -97,8 +97,7 @@ def claims(run: Run, readings: Mapping[Case, Mapping[str, int]]) -> Table:
             "why": _why(result, row, readings.get(row.case, {})) if result.verdict == REFUTED else "",
             "source": claim["source"],
         }
-        for case, row in asked_rows(run)
-        for claim in case["claims"]
+        for case, row, claim in asked_claims(run)
         if claim["metric"] in COUNTS
         for result in [judge_claim(claim, row)]
     ).keyed(*WHERE, "printed", minor=("source",))

@@ -23,7 +23,7 @@ from attnbench.core.naming import display_name
 from attnbench.core.records import Case, Finding, Record, Run
 from attnbench.core.units import significant
 from attnbench.judge.claims import CONFIRMED, REFUTED, Claim, judge_claim
-from attnbench.judge.rows import Row, asked_rows
+from attnbench.judge.rows import Row, asked_claims
 from attnbench.judge.verdicts import npu_verdict, own_findings
 from attnbench.report import ReportFormat
 from attnbench.report.claims import claim_text, judged_text
@@ -101,11 +101,8 @@ def _npu(target: str, findings: list[Finding]) -> Test:
 def _claims(run: Run) -> dict[Case, list[Test]]:
     """The tests of the study's claims; one that is not about an NPU is the same for every target and stands once."""
     tests: dict[Case, list[Test]] = {}
-    targets = run.header.study.get("targets", [])
-    for asked, row in asked_rows(run):
-        first = not targets or row.target == targets[0]
-        found = [_claim(claim, row) for claim in asked["claims"] if first or claim["metric"] == "npu_verdict"]
-        tests.setdefault(row.case, []).extend(found)
+    for _, row, claim in asked_claims(run):
+        tests.setdefault(row.case, []).append(_claim(claim, row))
     return tests
 
 

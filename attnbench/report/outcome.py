@@ -8,7 +8,7 @@ from typing import Any
 from attnbench.core.records import Case, Run
 from attnbench.core.units import counted, fixed, significant
 from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED, judge_claim
-from attnbench.judge.rows import Row, asked_rows, rows_of
+from attnbench.judge.rows import Row, asked_claims, rows_of
 from attnbench.judge.verdicts import CROWDED, VERDICTS
 from attnbench.report import trust
 
@@ -19,7 +19,7 @@ def found(run: Run) -> Iterator[str]:
     for baseline in dict.fromkeys(row.case.baseline for row in rows):
         own = {row.case: row for row in rows if row.case.baseline == baseline}
         yield _overheads(baseline, own.pop(baseline, None), list(own.values()))
-    judged = Counter(judge_claim(claim, row).verdict for case, row in asked_rows(run) for claim in case["claims"])
+    judged = Counter(judge_claim(claim, row).verdict for _, row, claim in asked_claims(run))
     if judged:
         yield f"Claims: {_listed(judged, (CONFIRMED, REFUTED, OPEN))}."
     for target in run.header.study.get("targets", ()):

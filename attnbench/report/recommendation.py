@@ -7,6 +7,7 @@ from typing import Any
 from attnbench.core.records import Case
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.judge.recommend import Candidate, Recommendation
+from attnbench.judge.recommend.notes import outcome
 from attnbench.report import gains
 from attnbench.report.answer import Answer, Figure
 from attnbench.report.parts import RunPart, parts_of
@@ -75,7 +76,7 @@ def answer(found: Recommendation) -> Answer:
         for one in (*found.left, *found.fallen)
     )
     tables = ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
-    return Answer(tables, columns, rows, document, "Recommendation", found.notes, _figures(found))
+    return Answer(tables, columns, rows, document, "Recommendation", found.notes, _figures(found), outcome(found))
 
 
 def _figures(found: Recommendation) -> Iterator[Figure]:

@@ -227,7 +227,7 @@ def cases_table(rows: Sequence[Row]) -> Table:
             "overhead (%)": overhead_text(row),
             "(ms)": fixed(row.number("overhead_ms"), 2),
             "params (+)": count(row.number("params_delta")),
-            "MACs (+M)": scaled(row.number("macs_delta"), 1e6, 2),
+            "MACs (+M)": significant(None if (macs := row.number("macs_delta")) is None else macs / 1e6),
             "peak (+MB)": scaled(row.number("activation_peak_delta_bytes"), 1e6, 1),
             "latency (ms)": fixed(row.number("latency_median_ms"), 1),
             "NPU": npu_text(row),

@@ -13,6 +13,7 @@ from attnbench.core.statistics import Estimate
 from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.judge.track import History, LevelStep, Trend
 from attnbench.judge.track.history import TrendPoint, TrendSeries
+from attnbench.judge.track.notes import outcome
 from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -76,7 +77,7 @@ def answer(found: History) -> Answer:
     }
     rows = (row for trend in found.trends for row in _rows(found, trend))
     tables = ((title, table) for title, make in ((STEPS, steps), (TRENDS, trends)) if (table := make(found)))
-    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes, _figures(found))
+    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes, _figures(found), outcome(found.trends))
 
 
 def _figures(found: History) -> Iterator[Figure]:
@@ -204,7 +205,8 @@ def remarks(trend: Trend) -> Iterator[str]:
 
 
 def _run_text(point: TrendPoint) -> str:
-    return f"{point.run.commit or 'no commit'} ({point.run.time:%Y-%m-%d %H:%M})"
+    time = f"{point.run.time:%Y-%m-%d %H:%M}"
+    return f"{point.run.commit} ({time})" if point.run.commit else time
 
 
 def _facts(found: History, series: TrendSeries) -> dict[str, Any]:

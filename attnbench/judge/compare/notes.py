@@ -24,7 +24,7 @@ def notes(found: "Comparison") -> Iterator[str]:
     yield _side("BASE", found.base, found.names[0])
     yield _side("NEW", found.new, found.names[1])
     yield _summary(found)
-    yield from _outcome(found)
+    yield from outcome(found)
     yield from _assumed(found)
     if any(row.family == OVERHEAD and row.verdict in COMPARED for row in found.rows):
         yield from _crowded(found)
@@ -52,7 +52,8 @@ def _summary(found: "Comparison") -> str:
     return f"Of {counted(whole, 'figure')} of {counted(cases, 'case')}: {sums}{f'; {lone}' if lone else ''}."
 
 
-def _outcome(found: "Comparison") -> Iterator[str]:
+def outcome(found: "Comparison") -> Iterator[str]:
+    """Whether it is a regression, first of all; then what the gate has no answer to."""
     asked = f"--fail-on {found.fail_on.text}" + ("" if found.fail_on.asked else " (the default)")
     if found.regressions:
         cases = len({row.case for row in found.regressions})

@@ -21,7 +21,7 @@ DECIDED = {TARGET: "for the NPU target", FIGURE: "without a figure", BUDGET: "ov
 def notes(found: "Recommendation") -> Iterator[str]:
     """Sentences, the question first."""
     yield _asked(found)
-    yield _outcome(found)
+    yield outcome(found)
     if found.left:
         yield from _compared(found)
         yield from _uncertainty(found)
@@ -44,7 +44,8 @@ def _asked(found: "Recommendation") -> str:
     return f"Asked: {said}; {' and '.join(budgets) or 'no budget'}."
 
 
-def _outcome(found: "Recommendation") -> str:
+def outcome(found: "Recommendation") -> str:
+    """How many variants are left, and what became of the others."""
     kinds = Counter(one.reasons[0].kind for one in found.fallen)
     fell = ", ".join(f"{count(kinds[kind])} {words}" for kind, words in DECIDED.items() if kinds[kind])
     number, members = len(found.left), sum(one.on_front for one in found.left)

@@ -21,12 +21,12 @@ def notes(found: "History") -> Iterator[str]:
     """Sentences: what was read, what was left out, order, kinds, what came of it, and what a step rests on."""
     runs = found.archive.runs
     first, last = (run.time.date().isoformat() for run in (runs[0], runs[-1]))
-    span = f"of {first}" if len(runs) == 1 else f"from {first} to {last}"
+    span = f"of {first}" if first == last else f"from {first} to {last}"
     yield f"Read {counted(len(runs), 'run')} below {found.folder}, {span}."
     yield from _left_out(found.archive)
     yield _order(found.archive)
     yield from _kinds(found)
-    yield _outcome(found.trends)
+    yield outcome(found.trends)
     yield from _gate(found)
     yield from _rule(found.trends)
 
@@ -64,7 +64,8 @@ def _kinds(found: "History") -> Iterator[str]:
         yield f"Runs of another machine, protocol, major version or settings are series of their own: {'; '.join(each)}."
 
 
-def _outcome(trends: Sequence[Trend]) -> str:
+def outcome(trends: Sequence[Trend]) -> str:
+    """How many steps there are, and how many of them for the worse."""
     steps = [step for trend in trends for step in trend.steps]
     stepped = sum(bool(trend.steps) for trend in trends)
     worse = sum(step.worse for step in steps)

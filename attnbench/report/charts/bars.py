@@ -7,7 +7,7 @@ from typing import Any
 from attnbench.core.records import Record, Run
 from attnbench.core.units import significant
 from attnbench.judge.claims import band, judge_claim
-from attnbench.judge.rows import Row, asked_rows
+from attnbench.judge.rows import Row, asked_claims
 from attnbench.report.charts.heatmap import at, cell, tooltip
 from attnbench.report.charts.theme import (
     BAR,
@@ -25,17 +25,20 @@ from attnbench.report.charts.theme import (
 from attnbench.report.parts import where_text
 from attnbench.report.tables import has_overhead, named_rows, named_variants, overhead_text
 
-WIDTH, STEP = 520, 34
+WIDTH, STEP = 550, 34
 """Pixels of a chart, and of a line of it."""
 
 LOWER = 7
 """Pixels by which a bar stands below the middle of its line: the texts are above."""
 
+LETTER = 6.2
+"""Pixels that a letter of these texts takes, by and large."""
+
 OTHER = "other ops"
 
 
 def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Spec:
-    """Overheads as bars with intervals, the noise floor behind them, and claims about them as bands.
+    """Overheads as bars with intervals and each replicate as a dot, the noise floor behind them, claims about them as bands.
 
     Of the study's own cases in their order; with ``everything``, and where the study has none, of all by size.
     """
@@ -46,10 +49,12 @@ def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Sp
     bands = [] if everything else sorted(_bands(run, host, size), key=lambda one: one["lower"] - one["upper"])
     said = _verdicts(bands)
     bars = [{"variant": row.case.variant, **cell(row), "said": said.get(row.case.variant, "")} for row in rows]
+    dots = [{"variant": row.case.variant, "replicate_pct": 100 * found} for row in rows for found in _replicates(row)]
     floor = next((f for row in rows if (f := row.number("floor_overhead_pct")) is not None), 0.0)
     ends = [bar["overhead_pct_high"] or bar["overhead_pct"] for bar in bars] + [one["upper"] for one in bands]
     starts = [bar["overhead_pct_low"] or bar["overhead_pct"] for bar in bars]
-    title = "overhead, % of the baseline's time (linear within the noise floor, logarithmic beyond it)"
+    ends, starts = ([*found, *(dot["replicate_pct"] for dot in dots)] for found in (ends, starts))
+    title = "overhead, % of the baseline's time"
     axis = percent_axis("overhead_pct", title, floor, max(ends, default=1.0), min(starts, default=0.0))
     axis["axis"]["orient"] = "top" if everything else "bottom"
     y = _lines(rows)
@@ -71,12 +76,20 @@ def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Sp
          "encoding": {"y": y, "x": axis, "x2": {"datum": 0}, "tooltip": told}},
         {"mark": {"type": "rule", "color": INK, "strokeWidth": 1.5, "yOffset": LOWER},
          "encoding": {"y": y, "x": {**axis, "field": "overhead_pct_low"}, "x2": {"field": "overhead_pct_high"}}},
-        *heads(y, "datum.said ? datum.overhead + ' · ' + datum.said : datum.overhead"),
+        {"data": {"values": dots},
+         "mark": {"type": "circle", "color": INK, "size": 9, "opacity": 0.45, "yOffset": LOWER + 8},
+         "encoding": {"y": y, "x": {**axis, "field": "replicate_pct"}}},
+        *heads(y, "datum.said && width > 450 ? datum.overhead + ' · ' + datum.said : datum.overhead"),
     ]  # fmt: skip
-    told_floor = f"Grey is the noise floor, {significant(floor, 2)} points" if floor else "The run has no noise floor"
+    told_dots = "; each dot is a replicate" if dots else ""
+    told_floor = (
+        f"Grey is the noise floor, {significant(floor, 2)} points; beyond it the scale is logarithmic"
+        if floor
+        else "The run has no noise floor"
+    )
     return chart(
         f"Overheads with 95 % intervals{', the largest first' if by_size else ''}: {where_text(run, host, size)}",
-        f"{told_floor}{'; amber is what was claimed' if bands else ''}",
+        f"{told_floor}{'; amber is what was claimed' if bands else ''}{told_dots}",
         bars,
         layer=layers,
         width=WIDTH,
@@ -104,7 +117,7 @@ def decomposition(run: Run, host: str, size: str) -> Spec:
                   "scale": {"domain": [min(below.values(), default=0.0), 100], "nice": False},
                   "axis": {"title": "share of the overhead, %", "grid": True, "tickCount": 5}},
             "color": {"field": "part", "type": "nominal", "scale": {"domain": order, "range": [colours[n] for n in order]},
-                      "legend": {"title": None, "symbolType": "square", "columns": 5}},
+                      "legend": {"title": None, "symbolType": "square", "columns": {"expr": "max(3, floor(width / 110))"}}},
             "order": {"field": "rank"},
             "tooltip": tooltip("variant", "part", "points", "overhead"),
         },
@@ -126,14 +139,26 @@ def _lines(rows: Sequence[Row]) -> Spec:
 
 
 def heads(y: Spec, right: str, name: str = "variant") -> list[Spec]:
-    """The texts above a bar: its name on the left, and on the right what an expression gives."""
+    """The texts above a bar: on the right what an expression gives, on the left its name, of which the middle gives way."""
     mark = {"type": "text", "dy": -8, "fontSize": 11}
+    room = f"max(12, floor((width - 14) / {LETTER} - length(datum.right)))"
+    told = (
+        f"length(datum['{name}']) <= datum.room ? datum['{name}'] : slice(datum['{name}'], 0, ceil(datum.room / 2) - 1) + "
+        f"'…' + slice(datum['{name}'], -floor(datum.room / 2))"
+    )
+    texts = [{"calculate": text, "as": as_} for text, as_ in ((right, "right"), (room, "room"), (told, "left"))]
     return [
-        {"mark": {**mark, "align": "left", "limit": WIDTH - 132},
-         "encoding": {"y": y, "x": {"value": 0}, "text": {"field": name}}},
-        {"mark": {**mark, "align": "right", "fontSize": 10.5}, "transform": [{"calculate": right, "as": "right"}],
-         "encoding": {"y": y, "x": {"value": WIDTH}, "text": {"field": "right"}}},
+        {"mark": {**mark, "align": "left"}, "transform": texts,
+         "encoding": {"y": y, "x": {"value": 0}, "text": {"field": "left"}}},
+        {"mark": {**mark, "align": "right", "fontSize": 10.5}, "transform": texts[:1],
+         "encoding": {"y": y, "x": {"value": {"expr": "width"}}, "text": {"field": "right"}}},
     ]  # fmt: skip
+
+
+def _replicates(row: Row) -> Sequence[float]:
+    """The overhead of each replicate as it was stored; none where there is but one."""
+    found = row.record.get("overhead")
+    return found.samples if found and len(found.samples) > 1 else ()
 
 
 def _largest(parts: Iterable[Mapping[str, float]]) -> list[str]:
@@ -170,18 +195,22 @@ def _stack(row: Row, parts: Mapping[str, float], own: Sequence[str]) -> Iterator
 
 def _bands(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
     """The claims on overheads as what they allow, each with its verdict."""
-    for asked, row in asked_rows(run):
-        for claim in asked["claims"] if at(row, host, size) and has_overhead(row) else ():
-            if claim["metric"] == "overhead_pct":
-                low, high = band(claim)
-                judged = judge_claim(claim, row)
-                yield {"variant": row.case.variant, "lower": max(0.0, low), "upper": high, "verdict": judged.verdict,
-                       "claim": claim.get("text") or f"{claim['value']:g} %", "overhead": overhead_text(row)}  # fmt: skip
+    for _, row, claim in asked_claims(run):
+        if claim["metric"] == "overhead_pct" and at(row, host, size) and has_overhead(row):
+            low, high = band(claim)
+            judged = judge_claim(claim, row)
+            yield {"variant": row.case.variant, "lower": max(0.0, low), "upper": high, "verdict": judged.verdict,
+                   "claim": claim.get("text") or f"{claim['value']:g} %", "overhead": overhead_text(row)}  # fmt: skip
 
 
 def _verdicts(bands: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """By variant what became of its claims."""
-    said: dict[str, list[str]] = {}
+    said: dict[str, list[Mapping[str, Any]]] = {}
     for one in bands:
-        said.setdefault(one["variant"], []).append(f"{one['claim']}: {one['verdict']}")
-    return {variant: "; ".join(dict.fromkeys(texts)) for variant, texts in said.items()}
+        said.setdefault(one["variant"], []).append(one)
+    return {
+        variant: f"{claims[0]['claim']}: {claims[0]['verdict']}"
+        if len(claims) == 1
+        else f"{len(claims)} claims: {', '.join(claim['verdict'] for claim in claims)}"
+        for variant, claims in said.items()
+    }

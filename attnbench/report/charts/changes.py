@@ -20,6 +20,7 @@ from attnbench.report.charts.theme import (
     Spec,
     chart,
 )  # fmt: skip
+from attnbench.report.checks import WORDS
 from attnbench.report.comparison import change_text
 from attnbench.report.table import VARIANT, places
 from attnbench.report.trends import remarks, series_of, step_sizes
@@ -51,8 +52,8 @@ def trend(found: History, one: Trend) -> Spec:
          "worse": step["worse"]}
         for step, size in zip(series["steps"], step_sizes(one), strict=True)
     ]  # fmt: skip
-    x = {"field": "at", "type": "quantitative", "axis": {"title": "runs, by the time of their commit", "tickMinStep": 1,
-         "format": "d", "labels": False}, "scale": {"domain": [-0.5, len(points) - 0.5], "nice": False}}  # fmt: skip
+    x = {"field": "at", "type": "quantitative", "axis": {"title": _order(one), "values": [], "titlePadding": 22},
+         "scale": {"domain": [-0.5, len(points) - 0.5], "nice": False}}  # fmt: skip
     unit = "" if series["unit"] == "1" else f", {series['unit']}"
     y = {"field": "value", "type": "quantitative", "scale": {"zero": False, "nice": True},
          "axis": {"title": f"{series['metric']}{unit}", "grid": True, "tickCount": 4}}  # fmt: skip
@@ -72,10 +73,25 @@ def trend(found: History, one: Trend) -> Spec:
            "encoding": {"x": x, "y": {"value": 2}, "text": {"field": "said"}}}
           for late, side, away in ((False, "left", 5), (True, "right", -5))),
     ]  # fmt: skip
+    ends = [
+        {"at": at, "said": points[at]["commit"] or points[at]["time"][:16].replace("T", " ")} for at in (0, len(points) - 1)
+    ]
+    layers += [
+        {"data": {"values": [end]}, "mark": {"type": "text", "align": side, "dy": 12, "fontSize": 10.5, "color": INK},
+         "encoding": {"x": x, "y": {"value": {"expr": "height"}}, "text": {"field": "said"}}}
+        for end, side in zip(ends[: len(points)], ("left", "right"), strict=False)
+    ]  # fmt: skip
     case = one.series.case
     said = "; ".join(remarks(one)) or f"{len(points)} runs on {series['machine']}"
     return chart(f"{case.variant}: {series['metric']}", f"{case.where}. {said}", points, layer=layers,
                  width=470, height=130)  # fmt: skip
+
+
+def _order(one: Trend) -> str:
+    """What the runs of a series are ordered by."""
+    known = {point.run.by_commit for point in one.series.points}
+    words = {frozenset({True}): "the time of their commit", frozenset({False}): "when they started"}
+    return f"runs, by {words.get(frozenset(known), 'the time of their commit, or of their start where none is known')}"
 
 
 def changes(found: Comparison) -> Spec:
@@ -120,14 +136,21 @@ def levels(all_checked: "Sequence[Checked]") -> Spec:
     """How much of a model each target takes, in nodes, MACs and parameters."""
     shares = {"nodes": "nodes", "macs": "MACs", "params": "parameters"}
     values = [
-        {"target": checked.target.name, "of": name, "level": level, "share_pct": percent(share), "rank": LEVELS.index(level)}
+        {
+            "target": checked.target.name,
+            "of": name,
+            "level": WORDS.get(level, level),
+            "share_pct": percent(share),
+            "rank": LEVELS.index(level),
+        }
         for checked in all_checked
         for of, name in shares.items()
         for level in LEVELS
         if (share := checked.share(level, of))
     ]
-    seen = [level for level in LEVELS if any(value["level"] == level for value in values)]
+    seen = [level for level in LEVELS if any(value["level"] == WORDS.get(level, level) for value in values)]
     fills = [FILLS[LEVEL_FILLS.get(level, level)] for level in seen]
+    words = [WORDS.get(level, level) for level in seen]
     encoding = {
         "row": {"field": "target", "type": "nominal", "title": None, "sort": None,
                 "header": {"labelAngle": 0, "labelAlign": "left", "labelOrient": "top", "labelFontWeight": 600,
@@ -135,7 +158,7 @@ def levels(all_checked: "Sequence[Checked]") -> Spec:
         "y": {"field": "of", "type": "nominal", "scale": {"domain": list(shares.values())}, "axis": {"title": None}},
         "x": {"field": "share_pct", "type": "quantitative", "scale": {"domain": [0, 100]},
               "axis": {"title": "share of the model, %", "grid": True, "tickCount": 5}},
-        "color": {"field": "level", "type": "nominal", "scale": {"domain": seen, "range": fills},
+        "color": {"field": "level", "type": "nominal", "scale": {"domain": words, "range": fills},
                   "legend": {"title": None, "symbolType": "square"}},
         "order": {"field": "rank"},
         "tooltip": [{"field": name, "type": "nominal"} for name in ("target", "of", "level", "share_pct")],

@@ -21,6 +21,7 @@ from attnbench.report.charts.theme import (
     OPEN,
     OPEN_FILL,
     OTHER_OPS,
+    PAGE,
     POOR_FILL,
     QUIET,
     Spec,
@@ -39,6 +40,9 @@ FILLS = {"ok": GOOD_FILL, "ok with constraint": FAIR_FILL, "unknown": OPEN_FILL,
 POINT = ("variant", "kind", "overhead", "ms", "params (+)", "MACs (+)", "memory (+)", "NPU")
 """What a live chart tells of a point."""
 
+HALO = {"color": PAGE, "stroke": PAGE, "strokeWidth": 3, "strokeJoin": "round", "opacity": 0.7}
+"""What keeps a text readable over points and lines."""
+
 COUNTS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 TILE = {"x": 78, "y": 26}
 
@@ -54,7 +58,7 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
     y = _metric_axis(metric, points) if metric else _count_axis(points)
     told: list[Spec] = [{"field": name, "type": "nominal"} for name in POINT]
     told += [{"field": "height", "type": "quantitative", "title": metric}] if metric else []
-    front = [point for point in points if point["kind"] == FRONT]
+    front = _apart([point for point in points if point["kind"] == FRONT])
     layers: list[Spec] = [
         interval(x, y),
         {"mark": {"type": "point", "filled": True, "opacity": 1},
@@ -65,8 +69,10 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
              "size": {"condition": {"test": f"datum.kind == '{FRONT}'", "value": 90}, "value": 34},
              "shape": {"field": "kind", "type": "nominal", "legend": {"title": None},
                        "scale": {"domain": kinds, "range": [SHAPES[kind] for kind in kinds]}}}},
-        {"data": {"values": front}, "mark": {"type": "text", "dy": -10, "fontSize": 10.5, "color": INK},
-         "encoding": {"x": x, "y": y, "text": {"field": "rank"}}},
+        *({"data": {"values": [point for point in front if point["under"] == under]},
+           "mark": {"type": "text", "dy": away, "fontSize": 10.5, **how},
+           "encoding": {"x": x, "y": y, "text": {"field": "rank"}}}
+          for under, away in ((False, -11), (True, 12)) for how in (HALO, {"color": INK})),
     ]  # fmt: skip
     against = metric or "parameters added"
     return chart(
@@ -74,9 +80,19 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
         "Numbers are ranks in the table of what is left. Lines are 95 % intervals",
         points,
         layer=layers,
-        width=560,
-        height=300,
+        width=490,
+        height=290,
     )
+
+
+def _apart(front: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points by their ranks, and whether a rank stands under its point because the one before is too near."""
+    told: list[dict[str, Any]] = []
+    for point in sorted(front, key=lambda point: point["overhead_pct"]):
+        before = told[-1] if told else None
+        near = before and point["overhead_pct"] < 1.3 * before["overhead_pct"] and not before["under"]
+        told.append({**point, "under": bool(near)})
+    return told
 
 
 def costed(found: Recommendation, host: str, size: str) -> list[Candidate]:
@@ -133,11 +149,13 @@ def _metric_axis(metric: str, points: Sequence[dict[str, Any]]) -> Spec:
 
 
 def _count_axis(points: Sequence[dict[str, Any]]) -> Spec:
-    """Whole numbers over many decades, with a place for 0."""
-    most = max((point["height"] for point in points), default=1)
-    top = next((n for n in COUNTS if n >= most), most)
-    scale = {"type": "symlog", "constant": 1, "domain": [0, max(1, top)], "nice": False}
-    axis = {"title": "parameters added", "grid": True, "values": [n for n in COUNTS if n <= top],
+    """Whole numbers over the decades that they lie in; with a place for 0 where one is."""
+    heights = [point["height"] for point in points] or [0]
+    top = max(1, next((n for n in COUNTS if n >= max(heights)), max(heights)))
+    bottom = max((n for n in COUNTS if n < min(heights)), default=0)
+    scale: Spec = {"domain": [bottom, top], "nice": False}
+    scale |= {"type": "log"} if bottom else {"type": "symlog", "constant": 1}
+    axis = {"title": "parameters added", "grid": True, "values": [n for n in COUNTS if bottom <= n <= top],
             "labelExpr": "datum.value < 1000 ? datum.value : format(datum.value, '~s')"}  # fmt: skip
     return {"field": "height", "type": "quantitative", "scale": scale, "axis": axis}
 

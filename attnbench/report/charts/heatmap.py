@@ -24,7 +24,7 @@ from attnbench.report.tables import crossed, has_overhead, overhead_text, planes
 EDGES = (0.1, 0.3, 1, 3, 10, 30)
 """Ends of the colour steps in %; each is about three times the one before, as overheads spread over four decades."""
 
-CELL = {"x": 78, "y": 34}
+CELL = {"x": 86, "y": 38}
 """Pixels of a cell."""
 
 MARGIN = {"left": 18, "top": 4, "right": 8, "bottom": 4}
@@ -35,6 +35,13 @@ FOLDED = (
     "split(replace(replace(datum.label, /\\[/g, '\\n['), /([_+])(?=.)/g, '$1\\n'), '\\n') : datum.label"
 )
 """A long name of a module in lines, as `_lines` counts them."""
+
+
+STACKED = (
+    "split(datum.label, '+').length > 2 ? [split(datum.label, '+')[0], 'and ' + (split(datum.label, '+').length - 1) + "
+    "' more together'] : split(replace(datum.label, /[+]/g, '+\n'), '\n')"
+)
+"""A place that is a sum, in two lines."""
 
 
 def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = None) -> Spec:
@@ -53,7 +60,7 @@ def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = N
         "x": {"field": "module", "type": "nominal", "scale": {"domain": table.modules}, "axis": {
             "orient": "top", "title": None, "labelFontWeight": 600, **folded_heads(table.modules)}},
         "y": {"field": "place", "type": "nominal", "scale": {"domain": table.places}, "axis": {
-            "title": None, "labelLineHeight": 13, "labelExpr": "split(replace(datum.label, /[+]/g, '+\\n'), '\\n')"}},
+            "title": None, "labelLineHeight": 13, "labelExpr": STACKED}},
     }  # fmt: skip
     shapes = planes(host, size)
     below = [{"place": place, "plane": shapes[place]} for place in table.places if place in shapes]
@@ -73,13 +80,13 @@ def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = N
     layers = [
         {"transform": [timed], "mark": {"type": "rect", "cornerRadius": 3}, "encoding": {"color": colour, **told}},
         {"transform": [untimed], "mark": {"type": "rect", "cornerRadius": 3, "color": EMPTY}, "encoding": told},
-        {"transform": [timed], "mark": {**over, "dy": -6, "fontSize": 12, "fontWeight": 600},
+        {"transform": [timed], "mark": {**over, "dy": -7, "fontSize": 13, "fontWeight": 600},
          "encoding": {"text": {"field": "figure"}, "color": strong}},
-        {"transform": [timed], "mark": {**over, "dy": 8, "fontSize": 9.5},
+        {"transform": [timed], "mark": {**over, "dy": 8, "fontSize": 10},
          "encoding": {"text": {"field": "interval"}, "color": strong}},
         {"transform": [untimed], "mark": {**over, "fontSize": 10.5},
          "encoding": {"text": {"field": "figure"}, "color": quiet}},
-        {"data": {"values": below}, "mark": {**over, "align": "right", "dy": 8, "fontSize": 9.5, "color": QUIET},
+        {"data": {"values": below}, "mark": {**over, "align": "right", "dy": 8, "fontSize": 10, "color": QUIET},
          "encoding": {"x": {"value": -6}, "text": {"field": "plane"}}},
     ]  # fmt: skip
     return chart(

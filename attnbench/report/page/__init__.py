@@ -106,13 +106,17 @@ class PagePart:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page. ``details`` are tables for each case by its anchor, which a click opens."""
+    """A whole page. ``headline`` is the answer in a sentence.
+
+    ``details`` are tables for each case by its anchor, which a click opens.
+    """
 
     title: str
     lines: Sequence[str] = ()
     tiles: Sequence[Tile] = ()
     parts: Sequence[PagePart] = ()
     details: Mapping[str, tuple[str, Sequence[tuple[str, Table]]]] = field(default_factory=dict)
+    headline: str = ""
 
     def html(self) -> str:
         """The file. Raises ``InputError`` where the extra that draws is not installed."""
@@ -142,10 +146,14 @@ class Page:
         )
 
 
-def answer_page(title: str, notes: Sequence[str], figures: Iterable[Figure], sections: Iterable[tuple[str, Table]]) -> Page:
-    """The page of a command's answer: what a reader must know, the charts, and the tables."""
+def answer_page(
+    title: str, headline: str, notes: Sequence[str], figures: Iterable[Figure], sections: Iterable[tuple[str, Table]]
+) -> Page:
+    """The page of a command's answer: the answer in a sentence, what a reader must know, the charts, and the tables."""
     listings = [Listing(heading, table, tools=len(table.rows) > 12) for heading, table in sections]
-    return Page(title, parts=[PagePart("In short", notes, list(figures)), PagePart("Tables", listings=listings)])
+    rest = [note for note in notes if note != headline]
+    parts = [PagePart("In short", rest, list(figures)), PagePart("Tables", listings=listings)]
+    return Page(title, parts=parts, headline=headline)
 
 
 def _untitled(spec: Mapping[str, Any]) -> Spec:

@@ -6,10 +6,13 @@ from functools import cache
 from markupsafe import Markup, escape
 
 NUMBER = re.compile(r"([+−-]?[\d,]+(?:\.\d+)?)(?: (\[[^\]]+\]))?(?: (?:%|ms|s|MB|GB|kB|B|points))?(?: \([^)]*%\))?")
+INTERVAL = re.compile(r"([+−-]?[\d,.]+ )(\[[^\]]+\])((?: .{1,40})?)")
 JOINT = re.compile(r"(?<=[=+])(?=\S)|(?<=[,.])(?=[A-Za-z_])")
 """Where a long name may be broken: between its parts."""
 SHORT = 30
 """Letters of a cell that stays in one line."""
+SAID = ("NPU", "measured")
+"""Columns in which a target's name may stand before what it says."""
 BLANK = ("–", "", "skipped", "refused", "failed", "not attributed")
 
 TONES = {
@@ -21,7 +24,8 @@ TONES = {
 }
 WORDS = {word: tone for tone, words in TONES.items() for word in words}
 _VERDICT = re.compile(
-    rf"({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})((?: \d+(?:/\d+)?)?(?: \([^)]*\))?)"
+    rf"([\w.-]+: )?({'|'.join(sorted(map(re.escape, WORDS), key=len, reverse=True))})"
+    r"((?: to \S+)?(?: \d+(?:/\d+)?)?(?: \([^)]*\))?)"
 )
 
 
@@ -33,14 +37,16 @@ def cell(text: str, column: str = "") -> Markup:
     """
     if column == "status" and text == "ok":
         return escape(text)
-    if (number := NUMBER.fullmatch(text)) and number[2]:
-        figure, _, rest = text.partition(number[2])
-        return Markup('{}<span class="ci">{}</span>{}').format(figure, number[2], rest)
+    if number := INTERVAL.fullmatch(text):
+        figure, interval, rest = number.groups()
+        return Markup('{}<span class="ci">{}</span>{}').format(figure, interval, rest)
     parts = re.split(r"(; |, )", text)
     chips = [_VERDICT.fullmatch(part) for part in parts[::2]]
-    if chips and all(chips):
-        chip = Markup('<span class="v"><span class="chip {}">{}</span>{}</span>')
-        return Markup(" ").join(chip.format(WORDS[found[1]], *found.groups()) for found in chips if found)
+    if chips and all(chips) and (column in SAID or not any(found[1] for found in chips if found)):
+        chip = Markup('<span class="v">{}<span class="chip {}">{}</span>{}</span>')
+        return Markup(" ").join(
+            chip.format(found[1] or "", WORDS[found[2]], *found.groups()[1:]) for found in chips if found
+        )
     if "; " in text and all(len(part) <= SHORT for part in text.split("; ")):
         return Markup("; ").join(Markup('<span class="v">{}</span>').format(part) for part in text.split("; "))
     return escape(text) if len(text) <= SHORT else Markup("<wbr>").join(JOINT.split(text))

@@ -8,50 +8,64 @@
     return made;
   };
 
+  // What waits until it is seen: a page of many cases has tens of thousands of elements, and most are never looked at.
+  const idle = window.requestIdleCallback || ((call) => setTimeout(call, 50));
+  const onceSeen = (selector, call) => {
+    const seen = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (isIntersecting) {
+          seen.unobserve(target);
+          idle(() => call(target));
+        }
+      }
+    });
+    document.querySelectorAll(selector).forEach((place) => seen.observe(place));
+  };
+
   // Tables: a click on a head sorts by figures where the column has them, a word in the box filters.
   const figure = (text) => {
     const found = /^[+−-]?[\d,]*\.?\d+/.exec(text.trim());
     return found ? Number(found[0].replace("−", "-").replaceAll(",", "")) : NaN;
   };
-  const sortable = (table) => {
+  const sort = (table, head) => {
     const body = table.tBodies[0];
-    [...table.tHead.rows[0].cells].forEach((head, at) => {
-      if (!head.textContent.trim()) return;
+    const down = head.getAttribute("aria-sort") === "ascending";
+    table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const keyed = [...body.rows].map((row) => {
+      const text = row.cells[head.cellIndex].textContent;
+      return { row, text, number: head.classList.contains("n") ? figure(text) : NaN };
+    });
+    keyed.sort((one, two) => {
+      const lacking = Number.isNaN(one.number) - Number.isNaN(two.number);
+      if (lacking) return lacking;
+      const by = Number.isNaN(one.number) ? one.text.localeCompare(two.text, "en", { numeric: true }) : one.number - two.number;
+      return down ? -by : by;
+    });
+    body.append(...keyed.map((one) => one.row));
+  };
+  onceSeen("table[data-sort]", (table) => {
+    for (const head of table.tHead.rows[0].cells) {
+      if (!head.textContent.trim()) continue;
       const button = make("button");
       button.type = "button";
       button.append(...head.childNodes);
       head.append(button);
-      button.addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === "ascending";
-        table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const keyed = [...body.rows].map((row) => {
-          const text = row.cells[at].textContent;
-          return { row, text, number: head.classList.contains("n") ? figure(text) : NaN };
-        });
-        keyed.sort((one, two) => {
-          const lacking = Number.isNaN(one.number) - Number.isNaN(two.number);
-          if (lacking) return lacking;
-          const by = Number.isNaN(one.number) ? one.text.localeCompare(two.text, "en", { numeric: true }) : one.number - two.number;
-          return down ? -by : by;
-        });
-        body.append(...keyed.map((one) => one.row));
-      });
-    });
-  };
-  document.querySelectorAll("table[data-sort]").forEach(sortable);
+      button.addEventListener("click", () => sort(table, head));
+    }
+  });
   document.querySelectorAll(".tools").forEach((tools) => {
-    const rows = [...tools.parentElement.querySelectorAll("tbody tr")];
     const told = tools.querySelector("[role=status]");
-    const texts = rows.map((row) => row.textContent.toLowerCase());
+    let rows;
     tools.hidden = false;
     tools.querySelector("input").addEventListener("input", (event) => {
+      rows ??= [...tools.parentElement.querySelectorAll("tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
       const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
-      rows.forEach((row, at) => {
-        row.hidden = !words.every((word) => texts[at].includes(word));
+      for (const [row, text] of rows) {
+        row.hidden = !words.every((word) => text.includes(word));
         shown += !row.hidden;
-      });
+      }
       told.textContent = words.length ? `${shown} of ${rows.length}` : "";
     });
   });
@@ -102,7 +116,7 @@
   if (location.hash.startsWith("#case-")) open(location.hash.slice(1));
 
   // Charts: each becomes live once it is seen; until then, and without this, it is a picture of the same.
-  const specs = read("specs");
+  let specs;
   const hint = make("div", undefined, document.body);
   hint.className = "hint";
   hint.hidden = true;
@@ -131,9 +145,12 @@
   };
   const linkless = (key, value) => (key === "href" && typeof value === "object" ? undefined : value);
   const enliven = async (place) => {
+    specs ??= read("specs");
     const made = document.createElement("div");
     const spec = JSON.parse(JSON.stringify(specs[place.id], linkless));
     const view = new (load().View)(window.vega.parse(spec), { renderer: "svg", container: made, hover: true, tooltip: tell });
+    const beyond = place.classList.contains("fit") ? place.firstElementChild.width.baseVal.value - place.clientWidth : 0;
+    if (beyond > 0) view.width(Math.max(280, view.width() - beyond));
     view.addEventListener("click", (_, item) => {
       if (item && item.datum && item.datum.href) open(item.datum.href.slice(1));
     });
@@ -142,17 +159,9 @@
       group.removeAttribute("role");
       group.removeAttribute("aria-roledescription");
     });
+    if (beyond > 0) made.firstElementChild.style.maxWidth = "none";
     place.replaceChildren(made);
     place.dataset.live = "yes";
   };
-  const idle = window.requestIdleCallback || ((call) => setTimeout(call, 50));
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (entry.isIntersecting) {
-        seen.unobserve(entry.target);
-        idle(() => enliven(entry.target));
-      }
-    }
-  });
-  document.querySelectorAll(".plot").forEach((place) => seen.observe(place));
+  onceSeen(".plot", enliven);
 })();

@@ -12,7 +12,7 @@ from attnbench.core.units import MISSING, count, counted, fixed, significant
 from attnbench.hosts import HostReference, declared_placements, resolve_place
 from attnbench.judge.recommend import Recommendation, Requirements, recommend
 from attnbench.judge.rows import Row, rows_of
-from attnbench.report import claims, markdown, recommendation, tables, trust
+from attnbench.report import claims, markdown, outcome, recommendation, tables, trust
 from attnbench.report.answer import Figure
 from attnbench.report.charts import bars, choices, heatmap
 from attnbench.report.charts.theme import Draw, Spec
@@ -86,8 +86,8 @@ def _tiles(run: Run, rows: Sequence[Row]) -> Iterator[Tile]:
             yield Tile(f"{fixed(latency, 1)} ms", "the host alone", where)
     floors = {floor["critical value (points)"]: floor for floor in trust.floors(run).records()}
     for figure, floor in floors.items():
-        apart = f"two apart from {floor['critical difference (points)']} points on"
-        yield Tile(f"{figure} %", "an overhead is told from 0 above", apart)
+        apart = f"two are told apart from {floor['critical difference (points)']} points on"
+        yield Tile(f"{figure} %", "the least overhead told from 0", apart)
     timed = sorted((row for row in rows if tables.has_overhead(row)), key=lambda row: row.number("overhead_pct") or 0.0)
     if timed:
         ends = [significant(row.number("overhead_pct"), 2) for row in (timed[0], timed[-1])]
@@ -108,7 +108,7 @@ def _short(run: Run, chosen: Recommendation) -> PagePart:
         Listing("Priorities: what was claimed, and what was measured", _verdicts_first(claims.priorities(run))),
         Listing("Cheapest on the Pareto front", best, note=" ".join(chosen.notes[:2])),
     )
-    return PagePart("In short", listings=listings)
+    return PagePart("In short", list(outcome.found(run)), listings=listings)
 
 
 def _verdicts_first(table: Table) -> Table:
@@ -181,7 +181,13 @@ def _all(rows: Sequence[Row], anchors: Mapping[Case, str], behind: Mapping[str, 
     marks = [anchors[row.case] if first[row.case] == at else "" for at, row in enumerate(rows)]
     listings = (
         *_listings(behind, "Baseline"),
-        Listing("Every case", table, "A head sorts; a variant opens what it is made of, node by node.", marks, tools=True),
+        Listing(
+            "Every case",
+            table,
+            "A click on a column's name sorts. A click on a variant opens what it is made of, node by node.",
+            marks,
+            tools=True,
+        ),
         *_listings(behind, "Memory of one inference", "Latency and the deadline", "Latency by threads", closed=True),
         *_listings(behind, "Cases without figures"),
     )
