@@ -1,23 +1,21 @@
 """Counts the cases of a plan without a clock and without an export: parameters, MACs and FLOPs within seconds.
 
 A host is traced once per size; a module once per plane, by fvcore with the handles of ``graph.torch_counts``. What is
-registered is built without weights and first run on the device ``meta``, which has shapes and no memory: that shows its
-planes, and whether a trace would fit in memory. A registered module's closed form is compared with the trace, and stands in
-for it where it would not. Whatever keeps a case from being counted is its own row's reason: the others are counted all the
-same.
+registered is traced on the device ``meta``, which has shapes and no memory. A registered module's closed form is compared
+with its trace. Whatever keeps a case from being counted is its own row's reason: the others are counted all the same.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from attnbench.core.catalogue import is_reference
+from attnbench.core.catalogue import accepted, is_reference
 from attnbench.core.columns import COUNTS
 from attnbench.core.errors import AttnbenchError, CaseFailure
 from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
@@ -31,14 +29,14 @@ from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
 from attnbench.graph.splice import tensors
 from attnbench.graph.torch_counts import CountStep
-from attnbench.hosts import HOSTS, REPLACED, declared_placements, declared_places, modules_by_site
+from attnbench.hosts import HOSTS, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.cache import kept
 from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
-from attnbench.measure.parts import replaced_layers, torch_host
+from attnbench.measure.parts import torch_host
 from attnbench.measure.readings import readings
-from attnbench.measure.tracing import Counts, on_zeros, traced
+from attnbench.measure.tracing import Counts, by_shapes, traced
 from attnbench.modules import MODULES, Plane, build_module, check_spec, module_options, row_stride
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -112,11 +110,10 @@ def _counted(
 
 @dataclass(frozen=True)
 class _Host:
-    """A host counted: its planes by site, and how to count what modules take the place of at a site."""
+    """A host counted, and its planes by site."""
 
     counts: Counts
     planes: Mapping[str, Plane]
-    replaced: Callable[[str], Counts | None] = lambda _site: None
 
 
 @dataclass
@@ -125,7 +122,7 @@ class _Counter:
 
     seed: int
     hosts: dict[Case, _Host | CaseFailure] = field(default_factory=dict)
-    modules: dict[tuple[Spec, int, Plane], Counts | CaseFailure] = field(default_factory=dict)
+    modules: dict[tuple[Spec, Plane, int], Counts | CaseFailure] = field(default_factory=dict)
 
     def parts(self, planned: PlannedCase) -> _Parts:
         """The host, each module of a case and what modules take the place of by name, counted. Raises ``CaseFailure``."""
@@ -136,9 +133,8 @@ class _Counter:
         parts = [("host", host.counts)]
         for site, row in found.items():
             row_stride(site, row, host.planes[site].stride)
-            gone = host.replaced(site)
-            if gone is not None:
-                parts.append((f"replaced at {site}", gone.gone()))
+            if site in host.counts.places:
+                parts.append((f"replaced at {site}", host.counts.without(site)))
             parts += [(f"{spec} at {site}", self._module(spec, batch, host.planes[site])) for spec in row]
         return parts
 
@@ -151,8 +147,9 @@ class _Counter:
         return _kept(self.hosts, planned.case.baseline, f"host {planned.case.host}: ", lambda: count(planned))
 
     def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
-        count = partial(_count_module, spec, batch, plane)
-        return _kept(self.modules, (spec, batch, plane), f"module {spec}: ", count)
+        with _failing("count", f"module {spec}: "):
+            key = _own(spec, plane)
+        return _kept(self.modules, (*key, batch), f"module {spec}: ", lambda: _count_module(*key, batch))
 
     def _torch_host(self, planned: PlannedCase) -> _Host:
         case, spec = planned.case, parse_spec(planned.host.spec)
@@ -161,15 +158,9 @@ class _Counter:
             return _Host(traced(host, shape), _planes(host, shape))
         planes = {site: place.at(*parse_size(case.size)) for site, place in declared_places(spec).sites.items()}
         question = {"counts": str(spec), "at": [case.size, case.batch], "source": source_hash(HOSTS, spec.name)}
-        built = cache(lambda: torch_host(case, planned.host, self.seed, "meta"))
-
-        def replaced(site: str) -> Counts | None:
-            if not site.endswith(REPLACED):
-                return None
-            layers = replaced_layers(built()[0])
-            return kept({**question, "site": site}, Counts, lambda: on_zeros(layers[site], _shape(case.batch, planes[site])))
-
-        return _Host(kept(question, Counts, lambda: on_zeros(*built())), planes, replaced)
+        shape = (case.batch, HOSTS.load(spec.name).input_channels, *parse_size(case.size))
+        counts = kept(question, Counts, lambda: by_shapes(lambda: torch_host(case, planned.host, self.seed)[0], shape))
+        return _Host(counts, planes)
 
 
 def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
@@ -188,18 +179,24 @@ def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
     return planes
 
 
-def _count_module(spec: Spec, batch: int, plane: Plane) -> Counts:
+def _own(spec: Spec, plane: Plane) -> tuple[Spec, Plane]:
+    """What a registered module depends on: its options other than the usual, and of a plane what it asks for."""
+    if is_reference(spec.name):
+        return spec, plane
+    entry = MODULES.load(spec.name)
+    options = {key: value for key, value in module_options(spec).items() if value != entry.options[key]}
+    slot = plane.block_input if accepted(entry.build, {"block_input": 0}) else 0
+    return Spec(spec.name, options), replace(plane, block_input=slot)
+
+
+def _count_module(spec: Spec, plane: Plane, batch: int) -> Counts:
     shape = _shape(batch, plane)
     if is_reference(spec.name):
         return traced(build_module(spec, plane), shape)
 
-    def count() -> Counts:
-        with torch.device("meta"):
-            return on_zeros(build_module(spec, plane), shape, known)
-
     known = batch * MODULES.load(spec.name).macs(plane, **module_options(spec))
     question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": source_hash(MODULES, spec.name)}
-    counts = kept(question, Counts, count, keep=lambda found: found.traced)
+    counts = kept(question, Counts, lambda: by_shapes(lambda: build_module(spec, plane), shape))
     if known == counts.macs:
         return counts
     note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {known:,}"
@@ -248,8 +245,6 @@ def _derived(case: Case, parts: _Parts) -> Iterator[dict[str, Any]]:
             yield row(part, layer, "parameters", params=number)
         for s in counts.steps:
             yield row(part, s.path, s.op, s.macs, inputs=s.inputs, output=s.output, elementwise_ops=s.elements)
-        if counts.macs and not counts.steps:
-            yield row(part, "", "closed form", counts.macs, params=counts.params)
     yield row("total", macs=_sum(parts, "macs"), params=_sum(parts, "params"))
 
 
