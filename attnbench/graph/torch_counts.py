@@ -89,7 +89,7 @@ def trace(module: nn.Module, shape: tuple[int, ...], device: str = "cpu") -> Tra
     torch.backends.mha.set_fastpath_enabled(False)  # the fused kernel hides its matrix products
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
-        with torch.no_grad(), _Convolutions() if device == "meta" else nullcontext():
+        with torch.no_grad(), _Shapes() if device == "meta" else nullcontext():
             analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape, device=device)).set_op_handle(**written.handles())
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             analysis.by_operator()
@@ -100,16 +100,24 @@ def trace(module: nn.Module, shape: tuple[int, ...], device: str = "cpu") -> Tra
     return Trace(TorchCounts(parameters_of(module), sum(step.macs for step in steps), unknown), steps)
 
 
-class _Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Has convolutions on ``meta`` traced: torch has a short cut for their shapes there, which the tracer does not see."""
+_UNARY = {getattr(torch.ops.aten, op).default for op in "gelu hardsigmoid hardswish relu sigmoid silu".split()}
+
+
+class _Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """What ops give on ``meta``. Has convolutions traced, whose short cut there passes the tracer by.
+
+    Of the commonest ops that keep a shape it is given here: torch works it out in Python, for a millisecond each.
+    """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # else its first use imports torch's compiler, for a second or two
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _UNARY:
+            return torch.empty_like(args[0])
         if func is torch.ops.aten.native_batch_norm.default:
-            return torch.empty_like(args[0]), *args[3:5]  # what torch does here in Python takes a hundred times as long
+            return torch.empty_like(args[0]), *args[3:5]
         if func is not torch.ops.aten.convolution.default:
             return func(*args, **kwargs or {})
         with torch._C._SetExcludeDispatchKeyGuard(torch._C._dispatch_key_parse("Tracer"), False):  # noqa: SLF001

@@ -6,10 +6,10 @@ with its trace. Whatever keeps a case from being counted is its own row's reason
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import torch
@@ -32,6 +32,7 @@ from attnbench.graph.torch_counts import CountStep
 from attnbench.hosts import HOSTS, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.cache import kept
+from attnbench.measure.forks import Ahead, ahead
 from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
 from attnbench.measure.parts import torch_host
@@ -60,20 +61,24 @@ def count_plan(plan: Plan, *, per_op: bool = False, at: Callable[[str], None] = 
     """Count every case of a plan; a case that cannot be counted is a record with the reason. ``at`` is told each label."""
     asked = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
     claimed = {(c.get("host"), c["variant"]) for c in asked}
-    counter = _Counter(plan.protocol.seed)
-    found = [(planned.case, partial(counter.parts, planned)) for planned in plan.cases]
-    return _counted(found, plan.document, claimed, per_op=per_op, at=at)
+    with ahead(_jobs(plan)) as begun:
+        counter = _Counter(plan.protocol.seed, begun)
+        found = [(planned.case, partial(counter.parts, planned)) for planned in plan.cases]
+        return _counted(found, plan.document, claimed, per_op=per_op, at=at)
 
 
 def count_modules(specs: Iterable[Spec], plane: Plane, batch: int = 1, *, per_op: bool = False) -> CountedPlan:
     """Count modules without a host; their cases have the module for a variant and the plane for a size."""
-    specs, counter = list(specs), _Counter(0)
+    specs, counter = list(specs), _Counter(0, Ahead({}))
     for spec in specs:
         check_spec(spec)
     size = f"{plane.channels}x{plane.height}x{plane.width}"
     found = [(Case("", str(s), size, batch), partial(counter.alone, s, batch, plane)) for s in dict.fromkeys(specs)]
     return _counted(found, {"cases": []}, set(), per_op=per_op)
 
+
+_source = cache(source_hash)
+"""Once a process: what is loaded stays loaded."""
 
 _Parts = list[tuple[str, Counts]]
 """What is counted of a case, by name."""
@@ -121,6 +126,7 @@ class _Counter:
     """Counts the parts of cases, and keeps what cases share: counts, or why there are none."""
 
     seed: int
+    begun: Ahead
     hosts: dict[Case, _Host | CaseFailure] = field(default_factory=dict)
     modules: dict[tuple[Spec, Plane, int], Counts | CaseFailure] = field(default_factory=dict)
 
@@ -143,24 +149,47 @@ class _Counter:
         return [(str(spec), self._module(spec, batch, plane))]
 
     def _host(self, planned: PlannedCase) -> _Host:
-        count = _onnx_host if planned.host.kind == "onnx" else self._torch_host
-        return _kept(self.hosts, planned.case.baseline, f"host {planned.case.host}: ", lambda: count(planned))
+        count, key = partial(_count_host, planned, self.seed), planned.case.baseline
+        return _kept(self.hosts, key, f"host {planned.case.host}: ", lambda: self.begun.result(key, count))
 
     def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
         with _failing("count", f"module {spec}: "):
-            key = _own(spec, plane)
-        return _kept(self.modules, (*key, batch), f"module {spec}: ", lambda: _count_module(*key, batch))
+            key = (*_own(spec, plane), batch)
+        count = partial(_count_module, *key)
+        return _kept(self.modules, key, f"module {spec}: ", lambda: self.begun.result(key, count))
 
-    def _torch_host(self, planned: PlannedCase) -> _Host:
-        case, spec = planned.case, parse_spec(planned.host.spec)
-        if planned.host.kind != "registered":
-            host, shape = torch_host(case, planned.host, self.seed)
-            return _Host(traced(host, shape), _planes(host, shape))
-        planes = {site: place.at(*parse_size(case.size)) for site, place in declared_places(spec).sites.items()}
-        question = {"counts": str(spec), "at": [case.size, case.batch], "source": source_hash(HOSTS, spec.name)}
-        shape = (case.batch, HOSTS.load(spec.name).input_channels, *parse_size(case.size))
-        counts = kept(question, Counts, lambda: by_shapes(lambda: torch_host(case, planned.host, self.seed)[0], shape))
-        return _Host(counts, planes)
+
+def _jobs(plan: Plan) -> dict[Hashable, Callable[[], Any]]:
+    """What cases will ask for that is registered, each once; a user's own code runs where it is asked for."""
+    jobs: dict[Hashable, Callable[[], Any]] = {}
+    for planned in (planned for planned in plan.cases if planned.host.kind == "registered"):
+        case = planned.case
+        jobs.setdefault(case.baseline, partial(_count_host, planned, plan.protocol.seed))
+        with suppress(AttnbenchError):  # the case itself will say so
+            planes, placements = _declared_planes(planned), declared_placements(planned.host)
+            for site, row in modules_by_site(parse_variant(case.variant), planes, placements, case.host).items():
+                for key in ((*_own(spec, planes[site]), case.batch) for spec in row if not is_reference(spec.name)):
+                    jobs.setdefault(key, partial(_count_module, *key))
+    return jobs
+
+
+def _count_host(planned: PlannedCase, seed: int) -> _Host:
+    case, spec = planned.case, parse_spec(planned.host.spec)
+    if planned.host.kind == "onnx":
+        return _onnx_host(planned)
+    if planned.host.kind == "factory":
+        host, shape = torch_host(case, planned.host, seed)
+        return _Host(traced(host, shape), _planes(host, shape))
+    question = {"counts": str(spec), "at": [case.size, case.batch], "source": _source(HOSTS, spec.name)}
+    shape = (case.batch, HOSTS.load(spec.name).input_channels, *parse_size(case.size))
+    counts = kept(question, Counts, lambda: by_shapes(lambda: torch_host(case, planned.host, seed)[0], shape))
+    return _Host(counts, _declared_planes(planned))
+
+
+def _declared_planes(planned: PlannedCase) -> dict[str, Plane]:
+    """The plane at each site of a registered host."""
+    size = parse_size(planned.case.size)
+    return {site: place.at(*size) for site, place in declared_places(parse_spec(planned.host.spec)).sites.items()}
 
 
 def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
@@ -195,7 +224,7 @@ def _count_module(spec: Spec, plane: Plane, batch: int) -> Counts:
         return traced(build_module(spec, plane), shape)
 
     known = batch * MODULES.load(spec.name).macs(plane, **module_options(spec))
-    question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": source_hash(MODULES, spec.name)}
+    question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": _source(MODULES, spec.name)}
     counts = kept(question, Counts, lambda: by_shapes(lambda: build_module(spec, plane), shape))
     if known == counts.macs:
         return counts
