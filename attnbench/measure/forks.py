@@ -1,5 +1,6 @@
 """Pieces of work done ahead in forks of this process, one a core, for whoever asks for their results in its own order."""
 
+import gc
 import multiprocessing
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from attnbench.core.guarded import RARELY
 from attnbench.measure.machine import granted_cores
 
 FEW = 12
@@ -45,4 +47,6 @@ def ahead(jobs: Mapping[Hashable, Callable[[], Any]]) -> Iterator[Ahead]:
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who waits is interrupted, and ends this
+    gc.freeze()
+    gc.set_threshold(*RARELY)  # a traced graph has many objects, and none to collect
     torch.set_num_threads(1)  # the threads of the process that this is a fork of are not here
