@@ -219,7 +219,7 @@ def _own(spec: Spec, plane: Plane) -> tuple[Spec, Plane]:
 
 
 def _count_module(spec: Spec, plane: Plane, batch: int) -> Counts:
-    shape = _shape(batch, plane)
+    shape = (batch, plane.channels, plane.height, plane.width)
     if is_reference(spec.name):
         return traced(build_module(spec, plane), shape)
 
@@ -294,12 +294,6 @@ def _onnx_host(planned: PlannedCase) -> _Host:
     cost = graph_cost(model)
     planes = {name: Plane(*shape[1:]) for name, shape in tensors(model).items()}
     steps = tuple(CountStep("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
-    note = (
-        "host from an ONNX file: params are its float weights; what the exporter folded (norms into convolutions, "
-        "constants) is counted as folded, so that they may differ from the torch model's"
-    )
+    note = "host from an ONNX file: params are its float weights; what the exporter folded (norms into convolutions, "
+    note += "constants) is counted as folded, so that they may differ from the torch model's"
     return _Host(Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps, traced=False), planes)
-
-
-def _shape(batch: int, plane: Plane) -> tuple[int, ...]:
-    return batch, plane.channels, plane.height, plane.width
