@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -9,9 +10,11 @@ import torch
 
 from attnbench.api import run_study
 from attnbench.core.catalogue import load_object
-from attnbench.core.grammar import Spec, parse_spec
-from attnbench.graph.torch_counts import bytes_written
+from attnbench.core.grammar import Spec
+from attnbench.graph.torch_counts import trace
+from attnbench.hosts import HOSTS
 from attnbench.measure.count import count_modules, count_plan
+from attnbench.measure.tracing import by_shapes
 from attnbench.modules import MODULES, Plane, build_module
 from attnbench.report import counts
 from attnbench.report.frame import to_frame
@@ -45,36 +48,54 @@ def test_the_derivation_adds_up_to_the_count():
     assert convolution["macs"] == 2 * 49 * 4 * 6
 
 
-def test_what_would_not_fit_in_memory_is_counted_by_its_closed_form(monkeypatch):
-    specs, plane = [Spec("self_attention"), Spec("transformer_block")], Plane(64, 16, 24)
-    whole = to_frame(count_modules(specs, plane).run)
-    monkeypatch.setenv("ATTNBENCH_CACHE", "off")
-    monkeypatch.setattr("attnbench.measure.tracing.free_memory", lambda: 1e6)
-    counted = count_modules(specs, plane, per_op=True)
-    table = to_frame(counted.run)
-    assert table["macs"].tolist() == whole["macs"].tolist()
-    assert table["params"].tolist() == whole["params"].tolist()
-    assert table["notes"].str.contains("by closed form: a trace needs").all()
-    assert {row["op"] for row in counted.derived if row["part"] != "total"} == {"closed form"}
+def test_what_no_memory_would_hold_is_counted_all_the_same():
+    specs, plane = [Spec("self_attention"), Spec("transformer_block")], Plane(64, 1024, 2048)
+    counted = count_modules(specs, plane)
+    for spec, record in zip(specs, counted.run.records, strict=True):
+        entry = MODULES.load(spec.name)
+        assert record.value("macs") == entry.macs(plane, **entry.options)
+        assert not record.notes
+    assert count_plan(plan({"sizes": ["32768x65536"], "case": [{"variant": "baseline"}]})).run.records[0].status == "ok"
 
 
-def test_a_host_too_large_for_the_memory_is_a_row_with_the_size(monkeypatch):
-    monkeypatch.setenv("ATTNBENCH_CACHE", "off")
-    monkeypatch.setattr("attnbench.measure.tracing.free_memory", lambda: 1e6)
-    (record,) = count_plan(plan({"sizes": ["64x96"], "case": [{"variant": "baseline"}]})).run.records
-    assert record.status == "failed"
-    assert "a trace needs" in str(record.failure)
-
-
-@pytest.mark.parametrize("spec", ["transformer_block", "cross_attention[window=1]", "self_attention", "se"])
-def test_what_a_trace_will_take_is_known_with_heads_and_windows(spec):
-    """The guard once ignored both, and a trace took four times what it was let in with."""
-    spec, plane = parse_spec(spec), Plane(64, 16, 16)
+@pytest.mark.parametrize("name", MODULES.names())
+def test_shapes_alone_count_what_a_run_on_numbers_counts(name):
+    """Op by op, as the layers come; so do the hosts of ``test_a_host_is_counted_by_its_shapes``."""
+    plane = Plane(128, 8, 8)
     with torch.device("meta"):
-        module = build_module(spec, plane)
-    known = bytes_written(module, (1, 64, 16, 16))
-    heads = {"transformer_block": 8, "cross_attention": 8, "self_attention": 1}.get(spec.name, 0)
-    assert known >= 2 * heads * plane.positions**2 * 4  # the scores and their softmax
+        shapes = trace(build_module(Spec(name), plane), (1, 128, 8, 8), "meta")
+    assert shapes == trace(build_module(Spec(name), plane), (1, 128, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilevit_xxs", "vovnet39", "yolov5s", "convnext_tiny", "van_b0"])
+def test_a_host_is_counted_by_its_shapes(name):
+    build = partial(HOSTS.load(name).build, **HOSTS.load(name).options)
+    with torch.device("meta"):
+        shapes = trace(build(), (1, 3, 64, 64), "meta")
+    assert shapes == trace(build(), (1, 3, 64, 64))
+
+
+def test_a_module_whose_code_asks_for_numbers_is_counted_on_zeros():
+    class Asks(torch.nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) if float(x.sum()) == 0 else x
+
+    assert by_shapes(lambda: Asks(4, 4, 3, padding=1, bias=False), (1, 4, 8, 8)).macs == 4 * 4 * 9 * 64
+
+
+def test_many_modules_are_counted_in_forks_and_each_once(monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_CACHE", "off")
+    names = ("se", "se[reduction=16]", "cbam", "eca", "coord", "scse")
+    case = [
+        {"variant": f"{place}={name}"} for name in names for place in ("layer1", "layer2", "residual-branch", "layer4.0.end")
+    ]
+    data = {"hosts": ["resnet18"], "sizes": ["64x64"], "case": case}
+    forked = count_plan(plan(data)).run
+    traced = []
+    monkeypatch.setattr("attnbench.measure.forks.FEW", 10**6)
+    monkeypatch.setattr("attnbench.measure.tracing.trace", lambda *asked: traced.append(1) or trace(*asked))
+    assert count_plan(plan(data)).run.records == forked.records
+    assert len(traced) == 1 + 5 * 4  # the host, and five modules on four planes: an option that is the usual says nothing
 
 
 def test_batches_multiply_macs_and_not_parameters():
@@ -200,7 +221,7 @@ def test_users_modules_and_hosts_are_counted_and_their_errors_are_rows(command, 
     assert pd.read_csv(io.StringIO(text))["params_delta"].tolist() == [0, 256]
 
 
-HOSTS = """
+USERS_HOSTS = """
 from torch import nn
 
 calls = []
@@ -238,7 +259,7 @@ class Missing(Net):
 )  # fmt: skip
 def test_a_host_that_fails_is_rows_with_the_reason_and_the_other_hosts_are_counted(command, tmp_path, broken, reason):
     path = tmp_path / "hosts_of_mine.py"
-    path.write_text(HOSTS)
+    path.write_text(USERS_HOSTS)
     hosts = ", ".join(f'{{ spec = "{path}:{name}", sites = {{ one = "body" }} }}' for name in (broken, "good"))
     (tmp_path / "s.toml").write_text(f'hosts = [{hosts}]\nsizes = ["16x16"]\n[[case]]\nvariant = "one=eca"\n')
     code, text, error = command("count", tmp_path / "s.toml", "-f", "csv")
@@ -255,7 +276,7 @@ def test_a_host_that_fails_is_rows_with_the_reason_and_the_other_hosts_are_count
 
 def test_a_host_that_fails_is_built_once_and_nothing_counted_is_no_error_of_its_own(command, tmp_path):
     path = tmp_path / "hosts_that_fail.py"
-    path.write_text(HOSTS)
+    path.write_text(USERS_HOSTS)
     flags = ("--host", f"{path}:raising", "--site", "body=one", "--module", "eca", "--place", "one", "--size", "16x16")
     for more in ((), ("--per-op",), ("-f", "json"), ("-f", "csv", "--per-op")):
         assert command("count", *flags, *more)[0] == 1

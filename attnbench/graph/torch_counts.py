@@ -8,7 +8,7 @@ is traced once: what fvcore answers by default is counted beside.
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -19,7 +19,6 @@ from fvcore.nn import FlopCountAnalysis, jit_handles
 from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE_HANDLES
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from attnbench.graph.cost import einsum_macs
 from attnbench.graph.part import TorchCounts
@@ -27,6 +26,7 @@ from attnbench.graph.part import TorchCounts
 MACS, ELEMENTS, DEFAULT, CALLS = "macs", "elements", "default", "calls"
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], Counter[str]]
+Count = Callable[[Sequence[Any], Sequence[Any]], Any]
 
 ELEMENTWISE = (
     "abs add add_ batch_norm celu clamp clamp_ clamp_min cos div div_ elu elu_ erf exp floor floor_divide gelu "
@@ -79,117 +79,82 @@ def parameters_of(module: nn.Module) -> int:
 
 def count_torch(module: nn.Module, shape: tuple[int, ...]) -> TorchCounts:
     """Count a module by tracing it once on zeros of this shape; it runs for real, so its tensors must fit in memory."""
-    return _counts(module, _traced(module, shape))
+    return trace(module, shape).counts
 
 
-def trace(module: nn.Module, shape: tuple[int, ...]) -> Trace:
-    """Count a module and keep each step, op by op."""
-    analysis = _traced(module, shape)
-    return Trace(_counts(module, analysis), tuple(_steps(module, analysis)))
-
-
-def _counts(module: nn.Module, analysis: FlopCountAnalysis) -> TorchCounts:
-    unknown = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
-    totals: Mapping[str, Any] = analysis.by_operator()
-    return TorchCounts(
-        parameters_of(module), int(sum(n for key, n in totals.items() if key.startswith(f"{MACS}|"))), unknown
-    )
-
-
-def _steps(module: nn.Module, analysis: FlopCountAnalysis) -> Iterator[CountStep]:
-    by_module = analysis.by_module_and_operator()
-    for path, counted in by_module.items():
-        own = Counter(counted)
-        for child, _ in module.get_submodule(path).named_children():
-            own.subtract(by_module.get(f"{path}.{child}" if path else child, {}))
-        found: dict[str, dict[str, int]] = {}
-        for label, number in own.items():
-            kind, _, rest = label.partition("|")
-            found.setdefault(rest, {})[kind] = int(number)
-        for rest, numbers in found.items():
-            macs, elements, default = (numbers.get(kind, 0) for kind in (MACS, ELEMENTS, DEFAULT))
-            if macs or elements or default:
-                op, inputs, output = rest.split("|")
-                yield CountStep(path, op, inputs, output, macs, elements, numbers[CALLS], default)
-
-
-class _Written(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of what ops write, each tensor's memory once."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.size = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **kwargs or {})
-        read = {_memory(a) for a in tree_leaves(args) if isinstance(a, torch.Tensor)}
-        for tensor in tree_leaves(found):
-            if isinstance(tensor, torch.Tensor) and _memory(tensor) not in read:
-                self.size += tensor.untyped_storage().nbytes()
-        return found
-
-
-def _memory(tensor: torch.Tensor) -> int:
-    """What a tensor shares with its views."""
-    return tensor.untyped_storage()._cdata  # noqa: SLF001  on meta, nothing has an address
-
-
-def bytes_written(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes of all that a module on the device ``meta`` writes for zeros of this shape; a trace keeps that much memory."""
-    with torch.no_grad(), torch.device("meta"), _Written() as written:
-        module.eval()(torch.zeros(shape))
-    return written.size
-
-
-def _traced(module: nn.Module, shape: tuple[int, ...]) -> FlopCountAnalysis:
-    """The module's analysis, run once and kept."""
+def trace(module: nn.Module, shape: tuple[int, ...], device: str = "cpu") -> Trace:
+    """Count a module and keep each step, op by op. A module on ``meta`` has shapes alone: nothing is computed."""
+    written = _Steps()
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused kernel hides its matrix products
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
-        with torch.no_grad():
-            analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape)).set_op_handle(**_handles())
+        with torch.no_grad(), _Shapes() if device == "meta" else nullcontext():  # type: ignore[no-untyped-call]
+            analysis = FlopCountAnalysis(module.eval(), torch.zeros(shape, device=device)).set_op_handle(**written.handles())
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             analysis.by_operator()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    return analysis
+    unknown = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
+    steps = tuple(written.steps(module))
+    return Trace(TorchCounts(parameters_of(module), sum(step.macs for step in steps), unknown), steps)
 
 
-def _handles() -> dict[str, Handle]:
-    handles: dict[str, Handle] = {}
-    for op, count in (
-        ("_convolution", jit_handles.conv_flop_jit),
-        ("addmm", jit_handles.addmm_flop_jit),
-        ("linear", jit_handles.linear_flop_jit),
-        ("matmul", _matmul),
-        ("mm", _matmul),
-        ("bmm", _matmul),
-        ("einsum", _einsum),
-        ("scaled_dot_product_attention", _attention),
-    ):
-        handles[f"aten::{op}"] = _as(MACS, op, count)
-    handles |= {f"aten::{op}": _as(ELEMENTS, op, _written) for op in (*ELEMENTWISE, *WINDOWS)}
-    handles |= {f"aten::{op}": _as(ELEMENTS, op, _read) for op in READS_INPUT}
-    for op, steps in STEPS.items():
-        handles[f"aten::{op}"] = _as(ELEMENTS, op, partial(_in_steps, steps))
-    handles |= {f"aten::{op}": _as(ELEMENTS, op, lambda _inputs, _outputs: 0) for op in MOVES}
-    return handles
+_UNARY = {getattr(torch.ops.aten, op).default for op in "gelu hardsigmoid hardswish hardtanh relu sigmoid silu".split()}
 
 
-def _as(kind: str, op: str, count_op: Callable[[Sequence[Any], Sequence[Any]], Any]) -> Handle:
-    """A handle whose counts carry their own derivation for a key: kind, op, shapes read, shape written."""
-    plain = FVCORE_HANDLES.get(f"aten::{op}")
+def _alike(one: Any, other: Any) -> bool:
+    return isinstance(other, torch.Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
 
-    def handle(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
-        rest = f"{op.strip('_')}|{' '.join(filter(None, map(_shape_text, _flat(inputs))))}|{_shape_text(outputs[0])}"
-        counted = Counter({f"{kind}|{rest}": _number(count_op(inputs, outputs)), f"{CALLS}|{rest}": 1})
-        if plain is not None:
+
+class _Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """What ops give on ``meta``. Has convolutions traced, whose short cut there passes the tracer by.
+
+    Of the commonest ops that keep a shape it is given here: torch works it out in Python, for a millisecond each.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else its first use imports torch's compiler, for a second or two
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _UNARY or (func is torch.ops.aten.add.Tensor and _alike(*args)):
+            return torch.empty_like(args[0])
+        if func is torch.ops.aten.native_batch_norm.default:
+            return torch.empty_like(args[0]), *args[3:5]
+        if func is not torch.ops.aten.convolution.default:
+            return func(*args, **kwargs or {})
+        with torch._C._SetExcludeDispatchKeyGuard(torch._C._dispatch_key_parse("Tracer"), False):  # noqa: SLF001
+            return torch.ops.aten._convolution.default(*args, False, False, True, True)  # noqa: SLF001
+
+
+class _Steps:
+    """What fvcore's walk over a traced graph comes by, added up for equal ops of a layer."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str, str, str], Counter[str]] = {}
+
+    def handles(self) -> dict[str, Handle]:
+        """For fvcore: what takes each op that is counted down."""
+        return {f"aten::{op}": partial(self._add, op, kind, count) for op, (kind, count) in COUNTED.items()}
+
+    def _add(self, op: str, kind: str, count: Count, inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+        path = outputs[0].node().scopeName().rpartition("/")[2]
+        shapes = " ".join(filter(None, map(_shape_text, _flat(inputs))))
+        own = self.found.setdefault((path, op.strip("_"), shapes, _shape_text(outputs[0])), Counter())
+        own[CALLS] += 1
+        own[kind] += _number(count(inputs, outputs))
+        if plain := FVCORE_HANDLES.get(f"aten::{op}"):
             with suppress(AssertionError, IndexError, NotImplementedError):  # shapes that fvcore itself does not take
-                counted[f"{DEFAULT}|{rest}"] = _number(plain(inputs, outputs))
-        return counted
+                own[DEFAULT] += _number(plain(inputs, outputs))
+        return Counter()
 
-    return handle
+    def steps(self, module: nn.Module) -> Iterator[CountStep]:
+        """Each op that comes to something, in the order of the layers."""
+        places = {path: place for place, (path, _) in enumerate(module.named_modules())}
+        for key, own in sorted(self.found.items(), key=lambda one: places[one[0][0]]):
+            if own[MACS] or own[ELEMENTS] or own[DEFAULT]:
+                yield CountStep(*key, own[MACS], own[ELEMENTS], own[CALLS], own[DEFAULT])
 
 
 def _number(counted: Any) -> int:
@@ -211,6 +176,10 @@ def _shape(value: Any) -> list[int]:
 
 def _shape_text(value: Any) -> str:
     return "x".join(map(str, _shape(value)))
+
+
+def _nothing(_inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
+    return 0
 
 
 def _einsum(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
@@ -237,3 +206,20 @@ def _matmul(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
 def _attention(inputs: Sequence[Any], _outputs: Sequence[Any]) -> int:
     query, key, value = (_shape(value) for value in inputs[:3])
     return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+COUNTED: Mapping[str, tuple[str, Count]] = {
+    "_convolution": (MACS, jit_handles.conv_flop_jit),
+    "addmm": (MACS, jit_handles.addmm_flop_jit),
+    "linear": (MACS, jit_handles.linear_flop_jit),
+    "matmul": (MACS, _matmul),
+    "mm": (MACS, _matmul),
+    "bmm": (MACS, _matmul),
+    "einsum": (MACS, _einsum),
+    "scaled_dot_product_attention": (MACS, _attention),
+    **dict.fromkeys((*ELEMENTWISE, *WINDOWS), (ELEMENTS, _written)),
+    **dict.fromkeys(READS_INPUT, (ELEMENTS, _read)),
+    **{op: (ELEMENTS, partial(_in_steps, steps)) for op, steps in STEPS.items()},
+    **dict.fromkeys(MOVES, (ELEMENTS, _nothing)),
+}
+"""Each op with what it is counted as, and how."""

@@ -1,15 +1,13 @@
 """Counts the cases of a plan without a clock and without an export: parameters, MACs and FLOPs within seconds.
 
 A host is traced once per size; a module once per plane, by fvcore with the handles of ``graph.torch_counts``. What is
-registered is built without weights and first run on the device ``meta``, which has shapes and no memory: that shows its
-planes, and whether a trace would fit in memory. A registered module's closed form is compared with the trace, and stands in
-for it where it would not. Whatever keeps a case from being counted is its own row's reason: the others are counted all the
-same.
+registered is traced on the device ``meta``, which has shapes and no memory. A registered module's closed form is compared
+with its trace. Whatever keeps a case from being counted is its own row's reason: the others are counted all the same.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -17,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from attnbench.core.catalogue import is_reference
+from attnbench.core.catalogue import accepted, is_reference
 from attnbench.core.columns import COUNTS
 from attnbench.core.errors import AttnbenchError, CaseFailure
 from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
@@ -31,14 +29,15 @@ from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import parse, read_host_file
 from attnbench.graph.splice import tensors
 from attnbench.graph.torch_counts import CountStep
-from attnbench.hosts import HOSTS, REPLACED, declared_placements, declared_places, modules_by_site
+from attnbench.hosts import HOSTS, declared_placements, declared_places, modules_by_site
 from attnbench.hosts.site import Site, sites_of
 from attnbench.measure.cache import kept
+from attnbench.measure.forks import Ahead, ahead
 from attnbench.measure.machine import free_memory
 from attnbench.measure.observer import nobody
-from attnbench.measure.parts import replaced_layers, torch_host
+from attnbench.measure.parts import torch_host
 from attnbench.measure.readings import readings
-from attnbench.measure.tracing import Counts, on_zeros, traced
+from attnbench.measure.tracing import Counts, by_shapes, traced
 from attnbench.modules import MODULES, Plane, build_module, check_spec, module_options, row_stride
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -62,20 +61,24 @@ def count_plan(plan: Plan, *, per_op: bool = False, at: Callable[[str], None] = 
     """Count every case of a plan; a case that cannot be counted is a record with the reason. ``at`` is told each label."""
     asked = [c for c in plan.document["cases"] if any(claim["metric"] in COUNTS for claim in c["claims"])]
     claimed = {(c.get("host"), c["variant"]) for c in asked}
-    counter = _Counter(plan.protocol.seed)
-    found = [(planned.case, partial(counter.parts, planned)) for planned in plan.cases]
-    return _counted(found, plan.document, claimed, per_op=per_op, at=at)
+    with ahead(_jobs(plan)) as begun:
+        counter = _Counter(plan.protocol.seed, begun)
+        found = [(planned.case, partial(counter.parts, planned)) for planned in plan.cases]
+        return _counted(found, plan.document, claimed, per_op=per_op, at=at)
 
 
 def count_modules(specs: Iterable[Spec], plane: Plane, batch: int = 1, *, per_op: bool = False) -> CountedPlan:
     """Count modules without a host; their cases have the module for a variant and the plane for a size."""
-    specs, counter = list(specs), _Counter(0)
+    specs, counter = list(specs), _Counter(0, Ahead({}))
     for spec in specs:
         check_spec(spec)
     size = f"{plane.channels}x{plane.height}x{plane.width}"
     found = [(Case("", str(s), size, batch), partial(counter.alone, s, batch, plane)) for s in dict.fromkeys(specs)]
     return _counted(found, {"cases": []}, set(), per_op=per_op)
 
+
+_source = cache(source_hash)
+"""Once a process: what is loaded stays loaded."""
 
 _Parts = list[tuple[str, Counts]]
 """What is counted of a case, by name."""
@@ -112,11 +115,10 @@ def _counted(
 
 @dataclass(frozen=True)
 class _Host:
-    """A host counted: its planes by site, and how to count what modules take the place of at a site."""
+    """A host counted, and its planes by site."""
 
     counts: Counts
     planes: Mapping[str, Plane]
-    replaced: Callable[[str], Counts | None] = lambda _site: None
 
 
 @dataclass
@@ -124,8 +126,9 @@ class _Counter:
     """Counts the parts of cases, and keeps what cases share: counts, or why there are none."""
 
     seed: int
+    begun: Ahead
     hosts: dict[Case, _Host | CaseFailure] = field(default_factory=dict)
-    modules: dict[tuple[Spec, int, Plane], Counts | CaseFailure] = field(default_factory=dict)
+    modules: dict[tuple[Spec, Plane, int], Counts | CaseFailure] = field(default_factory=dict)
 
     def parts(self, planned: PlannedCase) -> _Parts:
         """The host, each module of a case and what modules take the place of by name, counted. Raises ``CaseFailure``."""
@@ -136,9 +139,8 @@ class _Counter:
         parts = [("host", host.counts)]
         for site, row in found.items():
             row_stride(site, row, host.planes[site].stride)
-            gone = host.replaced(site)
-            if gone is not None:
-                parts.append((f"replaced at {site}", gone.gone()))
+            if site in host.counts.places:
+                parts.append((f"replaced at {site}", host.counts.without(site)))
             parts += [(f"{spec} at {site}", self._module(spec, batch, host.planes[site])) for spec in row]
         return parts
 
@@ -147,29 +149,47 @@ class _Counter:
         return [(str(spec), self._module(spec, batch, plane))]
 
     def _host(self, planned: PlannedCase) -> _Host:
-        count = _onnx_host if planned.host.kind == "onnx" else self._torch_host
-        return _kept(self.hosts, planned.case.baseline, f"host {planned.case.host}: ", lambda: count(planned))
+        count, key = partial(_count_host, planned, self.seed), planned.case.baseline
+        return _kept(self.hosts, key, f"host {planned.case.host}: ", lambda: self.begun.result(key, count))
 
     def _module(self, spec: Spec, batch: int, plane: Plane) -> Counts:
-        count = partial(_count_module, spec, batch, plane)
-        return _kept(self.modules, (spec, batch, plane), f"module {spec}: ", count)
+        with _failing("count", f"module {spec}: "):
+            key = (*_own(spec, plane), batch)
+        count = partial(_count_module, *key)
+        return _kept(self.modules, key, f"module {spec}: ", lambda: self.begun.result(key, count))
 
-    def _torch_host(self, planned: PlannedCase) -> _Host:
-        case, spec = planned.case, parse_spec(planned.host.spec)
-        if planned.host.kind != "registered":
-            host, shape = torch_host(case, planned.host, self.seed)
-            return _Host(traced(host, shape), _planes(host, shape))
-        planes = {site: place.at(*parse_size(case.size)) for site, place in declared_places(spec).sites.items()}
-        question = {"counts": str(spec), "at": [case.size, case.batch], "source": source_hash(HOSTS, spec.name)}
-        built = cache(lambda: torch_host(case, planned.host, self.seed, "meta"))
 
-        def replaced(site: str) -> Counts | None:
-            if not site.endswith(REPLACED):
-                return None
-            layers = replaced_layers(built()[0])
-            return kept({**question, "site": site}, Counts, lambda: on_zeros(layers[site], _shape(case.batch, planes[site])))
+def _jobs(plan: Plan) -> dict[Hashable, Callable[[], Any]]:
+    """What cases will ask for that is registered, each once; a user's own code runs where it is asked for."""
+    jobs: dict[Hashable, Callable[[], Any]] = {}
+    for planned in (planned for planned in plan.cases if planned.host.kind == "registered"):
+        case = planned.case
+        jobs.setdefault(case.baseline, partial(_count_host, planned, plan.protocol.seed))
+        with suppress(AttnbenchError):  # the case itself will say so
+            planes, placements = _declared_planes(planned), declared_placements(planned.host)
+            for site, row in modules_by_site(parse_variant(case.variant), planes, placements, case.host).items():
+                for key in ((*_own(spec, planes[site]), case.batch) for spec in row if not is_reference(spec.name)):
+                    jobs.setdefault(key, partial(_count_module, *key))
+    return jobs
 
-        return _Host(kept(question, Counts, lambda: on_zeros(*built())), planes, replaced)
+
+def _count_host(planned: PlannedCase, seed: int) -> _Host:
+    case, spec = planned.case, parse_spec(planned.host.spec)
+    if planned.host.kind == "onnx":
+        return _onnx_host(planned)
+    if planned.host.kind == "factory":
+        host, shape = torch_host(case, planned.host, seed)
+        return _Host(traced(host, shape), _planes(host, shape))
+    question = {"counts": str(spec), "at": [case.size, case.batch], "source": _source(HOSTS, spec.name)}
+    shape = (case.batch, HOSTS.load(spec.name).input_channels, *parse_size(case.size))
+    counts = kept(question, Counts, lambda: by_shapes(lambda: torch_host(case, planned.host, seed)[0], shape))
+    return _Host(counts, _declared_planes(planned))
+
+
+def _declared_planes(planned: PlannedCase) -> dict[str, Plane]:
+    """The plane at each site of a registered host."""
+    size = parse_size(planned.case.size)
+    return {site: place.at(*size) for site, place in declared_places(parse_spec(planned.host.spec)).sites.items()}
 
 
 def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
@@ -188,18 +208,24 @@ def _planes(host: nn.Module, shape: tuple[int, ...]) -> dict[str, Plane]:
     return planes
 
 
-def _count_module(spec: Spec, batch: int, plane: Plane) -> Counts:
-    shape = _shape(batch, plane)
+def _own(spec: Spec, plane: Plane) -> tuple[Spec, Plane]:
+    """What a registered module depends on: its options other than the usual, and of a plane what it asks for."""
+    if is_reference(spec.name):
+        return spec, plane
+    entry = MODULES.load(spec.name)
+    options = {key: value for key, value in module_options(spec).items() if value != entry.options[key]}
+    slot = plane.block_input if accepted(entry.build, {"block_input": 0}) else 0
+    return Spec(spec.name, options), replace(plane, block_input=slot)
+
+
+def _count_module(spec: Spec, plane: Plane, batch: int) -> Counts:
+    shape = (batch, plane.channels, plane.height, plane.width)
     if is_reference(spec.name):
         return traced(build_module(spec, plane), shape)
 
-    def count() -> Counts:
-        with torch.device("meta"):
-            return on_zeros(build_module(spec, plane), shape, known)
-
     known = batch * MODULES.load(spec.name).macs(plane, **module_options(spec))
-    question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": source_hash(MODULES, spec.name)}
-    counts = kept(question, Counts, count, keep=lambda found: found.traced)
+    question = {"counts": str(spec), "at": [batch, asdict(plane)], "source": _source(MODULES, spec.name)}
+    counts = kept(question, Counts, lambda: by_shapes(lambda: build_module(spec, plane), shape))
     if known == counts.macs:
         return counts
     note = f"{spec}: the trace has {counts.macs:,} MACs, the closed form {known:,}"
@@ -248,8 +274,6 @@ def _derived(case: Case, parts: _Parts) -> Iterator[dict[str, Any]]:
             yield row(part, layer, "parameters", params=number)
         for s in counts.steps:
             yield row(part, s.path, s.op, s.macs, inputs=s.inputs, output=s.output, elementwise_ops=s.elements)
-        if counts.macs and not counts.steps:
-            yield row(part, "", "closed form", counts.macs, params=counts.params)
     yield row("total", macs=_sum(parts, "macs"), params=_sum(parts, "params"))
 
 
@@ -270,12 +294,6 @@ def _onnx_host(planned: PlannedCase) -> _Host:
     cost = graph_cost(model)
     planes = {name: Plane(*shape[1:]) for name, shape in tensors(model).items()}
     steps = tuple(CountStep("", node.op, "", node.node, node.macs or 0, node.elements or 0) for node in cost.nodes)
-    note = (
-        "host from an ONNX file: params are its float weights; what the exporter folded (norms into convolutions, "
-        "constants) is counted as folded, so that they may differ from the torch model's"
-    )
+    note = "host from an ONNX file: params are its float weights; what the exporter folded (norms into convolutions, "
+    note += "constants) is counted as folded, so that they may differ from the torch model's"
     return _Host(Counts(cost.weight_elements, cost.macs, cost.uncounted, (note,), steps, traced=False), planes)
-
-
-def _shape(batch: int, plane: Plane) -> tuple[int, ...]:
-    return batch, plane.channels, plane.height, plane.width

@@ -79,18 +79,14 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
 
 
-def torch_host(case: Case, reference: HostReference, seed: int, device: str = "cpu") -> tuple[nn.Module, tuple[int, ...]]:
-    """The network that a reference names, with seeded weights, and the shape of the case's input to it.
-
-    A registered host is made on the device; ``meta`` has shapes and no weights.
-    """
+def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network that a reference names, with seeded weights, and the shape of the case's input to it."""
     spec = parse_spec(reference.spec)
     torch.manual_seed(seed)
     channels = reference.input_channels
     if reference.kind == "registered":
         entry = HOSTS.load(spec.name)
-        with torch.device(device):
-            host: nn.Module = entry.build(**host_options(spec))
+        host: nn.Module = entry.build(**host_options(spec))
         channels = entry.input_channels
     else:
         host = _user_host(spec, reference, parse_size(case.size))

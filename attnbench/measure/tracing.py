@@ -1,29 +1,21 @@
-"""A host or a module on its own, counted by a trace: with its weights, or with zeros for them where it was built without."""
+"""A host or a module on its own, counted by a trace: of its shapes alone, or with its weights where it is a user's own."""
 
-from collections.abc import Iterable
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from itertools import chain
-from math import prod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
-from attnbench.core.errors import CaseFailure
-from attnbench.core.units import bytes_text
-from attnbench.graph.torch_counts import CountStep, bytes_written, parameters_of, trace
-from attnbench.measure.machine import free_memory
-
-DEEP, WIDE = 64_000, 16
-"""Bytes that no trace needs, below which its need is not asked for: a position of the input, and of a module a channel and
-pair of positions, which is several maps of scores for each of as many heads as there are channels."""
+from attnbench.graph.torch_counts import CountStep, trace
+from attnbench.hosts.site import sites_of
 
 
 @dataclass(frozen=True)
 class Counts:
     """A host or a module counted: what it comes to, what was not counted, and how it came about.
 
-    ``traced`` says that the steps are those of torch, of which other counters have readings.
+    ``traced`` says that the steps are those of torch, of which other counters have readings. ``places`` has the layers that
+    a module takes the place of, as the paths of steps, by site.
     """
 
     params: int
@@ -33,39 +25,38 @@ class Counts:
     steps: tuple[CountStep, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
     traced: bool = True
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def gone(self) -> "Counts":
-        """The same with every number below zero: layers that a module took the place of."""
-        numbers = ("macs", "elements", "calls", "default")
-        steps = (replace(step, **{name: -getattr(step, name) for name in numbers}) for step in self.steps)
-        layers = tuple((path, -params) for path, params in self.layers)
-        return Counts(-self.params, -self.macs, steps=tuple(steps), layers=layers)
-
-
-def on_zeros(module: nn.Module, shape: tuple[int, ...], known: int | None = None) -> Counts:
-    """A module on ``meta`` counted: traced with zeros for weights, or by its closed form where memory does not hold that."""
-    free, positions = free_memory(), prod(shape) // shape[1]
-    at_most = positions * (DEEP if known is None else max(DEEP, WIDE * positions * shape[1]))
-    needed = bytes_written(module, shape) if at_most > free else 0
-    if needed > free and known is not None:
-        note = f"MACs by closed form: a trace needs {bytes_text(needed)} of memory, {bytes_text(free)} is free"
-        return Counts(parameters_of(module), known, notes=(note,), traced=False)
-    if needed > free:
-        why = f"a trace needs {bytes_text(needed)} of memory, and {bytes_text(free)} is free: take a smaller size or batch"
-        raise CaseFailure("count", why)
-    params, layers = parameters_of(module), tuple(_layers(module))
-    with torch.device("cpu"), torch.no_grad():
-        real = deepcopy(module).to_empty(device="cpu")
-        for tensor in chain(real.parameters(), real.buffers()):
-            tensor.zero_()
-        return replace(traced(real, shape), params=params, layers=layers)
+    def without(self, site: str) -> "Counts":
+        """What goes where a module takes the place of layers, with every number below zero."""
+        paths, numbers = self.places[site], ("macs", "elements", "calls", "default")
+        gone = [step for step in self.steps if step.path in paths]
+        steps = tuple(replace(step, **{name: -getattr(step, name) for name in numbers}) for step in gone)
+        layers = tuple((path, -params) for path, params in self.layers if path in paths)
+        return Counts(sum(params for _, params in layers), sum(step.macs for step in steps), steps=steps, layers=layers)
 
 
-def traced(module: nn.Module, shape: tuple[int, ...]) -> Counts:
-    """A module with weights counted by its trace."""
-    found = trace(module, shape)
-    counts = found.counts
-    return Counts(counts.params, counts.macs or 0, counts.uncounted, steps=found.steps, layers=tuple(_layers(module)))
+def by_shapes(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> Counts:
+    """What is built counted on ``meta``, which has shapes and no memory; where its code asks for numbers, with weights."""
+    try:
+        with torch.device("meta"):
+            module = build()
+        return traced(module, shape, "meta")
+    except Exception:  # noqa: BLE001  what is wrong is raised again below, unless it was the want of numbers
+        return traced(build(), shape)
+
+
+def traced(module: nn.Module, shape: tuple[int, ...], device: str = "cpu") -> Counts:
+    """A module on a device counted by its trace."""
+    found = trace(module, shape, device)
+    counts, paths = found.counts, {id(layer): path for path, layer in module.named_modules()}
+    places = {
+        name: tuple(paths[id(layer)] for layer in (site, *site.replaces) if id(layer) in paths)  # others run as the site's
+        for name, site in sites_of(module).items()
+        if site.replaces
+    }
+    layers = tuple(_layers(module))
+    return Counts(counts.params, counts.macs or 0, counts.uncounted, steps=found.steps, layers=layers, places=places)
 
 
 def _layers(module: nn.Module) -> Iterable[tuple[str, int]]:

@@ -54,9 +54,9 @@ def sampled(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     four around count by their nearness; a pixel outside the map is zero.
     """
     batch, channels, height, width = x.shape
-    tap = torch.arange(TAPS)[:, None, None]
-    rows = offsets[:, 0::2] + tap // 3 - 1 + torch.arange(height)[:, None]
-    columns = offsets[:, 1::2] + tap % 3 - 1 + torch.arange(width)
+    tap = torch.arange(TAPS, device=x.device)[:, None, None]
+    rows = offsets[:, 0::2] + tap // 3 - 1 + torch.arange(height, device=x.device)[:, None]
+    columns = offsets[:, 1::2] + tap % 3 - 1 + torch.arange(width, device=x.device)
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1)  # edges of the map at -1 and 1
     points = functional.grid_sample(x, grid.flatten(1, 2), "bilinear", "zeros", align_corners=False)
     return points.reshape(batch, channels, TAPS, height, width)
