@@ -27,6 +27,7 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, linear_regression, median
 
 from attnbench.core.statistics import Mean, quantile, sample_variance, student_quantile
@@ -117,8 +118,6 @@ def variance_trend(first_stages: Iterable[Sequence[float]]) -> VarianceTrend | N
     cases = [stage for stage in first_stages if len(stage) > 1]
     if len(cases) < FEWEST_CASES:
         return None
-    from scipy.special import polygamma, psi  # noqa: PLC0415  scipy is slow to import
-
     found, halves = [sample_variance(stage) for stage in cases], [(len(stage) - 1) / 2 for stage in cases]
     usual = median(found)
     if not usual:
@@ -126,14 +125,14 @@ def variance_trend(first_stages: Iterable[Sequence[float]]) -> VarianceTrend | N
     offset = math.sqrt(usual)
     places = [math.log(abs(fmean(stage)) + offset) for stage in cases]
     logs = [
-        math.log(max(one, LEAST_VARIANCE * usual)) - float(psi(half)) + math.log(half)
+        math.log(max(one, LEAST_VARIANCE * usual)) - _digamma(half) + math.log(half)
         for one, half in zip(found, halves, strict=True)
     ]
     sloped = len(cases) >= FEWEST_FOR_A_SLOPE and len(set(places)) > 1
     slope = min(max(0.0, linear_regression(places, logs).slope), STEEPEST) if sloped else SLOPE
     beside = [log - slope * place for place, log in zip(places, logs, strict=True)]
     beyond = sample_variance(beside) * (len(cases) - 1) / (len(cases) - 1 - sloped)
-    beyond -= fmean(float(polygamma(1, half)) for half in halves)
+    beyond -= fmean(map(_trigamma, halves))
     degrees = 2 * _inverse_trigamma(beyond) if beyond > 0 else math.inf
     heights = [one / math.exp(slope * place) for place, one in zip(places, found, strict=True)]
     most = MOST * median(heights)
@@ -185,6 +184,20 @@ def detection_limit(found: Mean, confidence: float = 0.95) -> float:
 
     critical = student_quantile(0.5 + confidence / 2, found.degrees)
     return float(nctdtrinc(found.degrees, 1 - confidence, critical)) * math.sqrt(found.variance)
+
+
+@cache
+def _digamma(value: float) -> float:
+    from scipy.special import psi  # noqa: PLC0415  scipy is slow to import
+
+    return float(psi(value))
+
+
+@cache
+def _trigamma(value: float) -> float:
+    from scipy.special import polygamma  # noqa: PLC0415  scipy is slow to import
+
+    return float(polygamma(1, value))
 
 
 def _inverse_trigamma(value: float) -> float:

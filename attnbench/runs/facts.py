@@ -191,19 +191,20 @@ class CaseFacts:
     def of(cls, facts: Iterable[AnyFact]) -> "CaseFacts":
         """Sort the facts of one case. The last built and memory facts count."""
         found = list(facts)
-        profiles = [fact for fact in found if isinstance(fact, ProfileFact)]
-        failures = [fact for fact in found if isinstance(fact, FailedFact)]
-        ended = _ending(found)
+        sorts: defaultdict[Any, list[Any]] = defaultdict(list)
+        for fact in found:
+            sorts[fact.__struct_config__.tag].append(fact)
+        failures, pairs = sorts["failed"], sorts["pairs"]
         return cls(
-            built=next((fact for fact in reversed(found) if isinstance(fact, BuiltFact)), None),
-            replicates=tuple(fact for fact in profiles if not fact.repeat),
-            repeats=tuple(fact for fact in profiles if fact.repeat),
-            apart=tuple(fact for fact in found if isinstance(fact, ApartFact)),
-            pairs=tuple(fact for fact in found if isinstance(fact, PairsFact) and not fact.together),
-            together=tuple(fact for fact in found if isinstance(fact, PairsFact) and fact.together),
-            latencies=tuple(fact for fact in found if isinstance(fact, LatencyFact)),
-            memory=next((fact for fact in reversed(found) if isinstance(fact, MemoryFact)), None),
-            failed=ended,
+            built=next(reversed(sorts["built"]), None),
+            replicates=tuple([fact for fact in sorts["profile"] if not fact.repeat]),
+            repeats=tuple([fact for fact in sorts["profile"] if fact.repeat]),
+            apart=tuple(sorts["apart"]),
+            pairs=tuple([fact for fact in pairs if not fact.together]),
+            together=tuple([fact for fact in pairs if fact.together]),
+            latencies=tuple(sorts["latency"]),
+            memory=next(reversed(sorts["memory"]), None),
+            failed=_ending(found),
             tries=sum(fact.kind == MachineFailure.__name__ and not fact.aside for fact in failures),
             repeat_failed=next((fact for fact in failures if fact.step == "repeat"), None),
             crosscheck_failed=next((fact for fact in failures if fact.step == "crosscheck"), None),
@@ -250,7 +251,7 @@ class Ledger:
         self._told: dict[Any, Any] = {}
         self._sources = dict(sources or {})
         for fact in facts:
-            self.add(fact)
+            self._facts[fact.case].append(fact)
 
     def add(self, fact: AnyFact) -> None:
         """One more fact."""
@@ -269,9 +270,10 @@ class Ledger:
 
     def known(self, case: Case) -> CaseFacts:
         """The same, sorted by what they are of."""
-        if case not in self._known:
-            self._known[case] = CaseFacts.of(self.of(case))
-        return self._known[case]
+        found = self._known.get(case)
+        if found is None:
+            found = self._known[case] = CaseFacts.of(self.of(case))
+        return found
 
     def told(self, question: Any, answer: Callable[[], Any]) -> Any:
         """The answer to a question about all facts, thought of once until there is one more."""
@@ -289,7 +291,7 @@ class Ledger:
         """How many replicates of a case do not count, for they ran other sources."""
         current = self.current(case)
         return sum(
-            isinstance(fact, ProfileFact) and not fact.repeat and fact.sources != current
+            fact.sources != current and isinstance(fact, ProfileFact) and not fact.repeat
             for fact in self._facts.get(case, ())
         )
 

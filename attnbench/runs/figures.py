@@ -109,6 +109,8 @@ class NodeSums:
     def add(self, nodes: Sequence[NodeRow]) -> None:
         """One more replicate."""
         self._number += 1
+        if not nodes:
+            return
         seen: Counter[tuple[str, ...]] = Counter()
         for row in nodes:
             node, op, site, kind, seconds, share = row

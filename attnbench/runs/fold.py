@@ -5,6 +5,7 @@ What a case still lacks follows from the same facts (``replicates_wanted``, ``re
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
+from typing import cast
 
 from attnbench.core.metrics import measurement
 from attnbench.core.protocol import Effort
@@ -127,12 +128,13 @@ def variants_of(header: RunHeader, baseline: Case) -> Sequence[Case]:
 
 def repeated_variant(header: RunHeader, ledger: Ledger, baseline: Case) -> Case | None:
     """The variant that is measured twice: the one with the most repeats, of equals the one with the larger floor."""
-    found = [
-        (len(facts.repeats), _floors(facts), case)
-        for case in variants_of(header, baseline)
-        if (facts := ledger.known(case)).repeats or facts.repeat_failed
-    ]
-    return max(found, key=lambda one: one[:2])[2] if found else None
+
+    def told() -> Case | None:
+        known = ((case, ledger.known(case)) for case in variants_of(header, baseline))
+        found = [(len(facts.repeats), _floors(facts), case) for case, facts in known if facts.repeats or facts.repeat_failed]
+        return max(found, key=lambda one: one[:2])[2] if found else None
+
+    return cast("Case | None", ledger.told(("repeated", baseline), told))
 
 
 def _may_be_repeated(ledger: Ledger, case: Case) -> bool:

@@ -24,7 +24,7 @@ from msgspec import structs
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.naming import slug
 from attnbench.core.records import Case, Record, Run, RunHeader
-from attnbench.runs.brief import decode_brief
+from attnbench.runs.brief import brief_decoder
 from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode
 from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
@@ -60,7 +60,7 @@ def load_run(where: str | Path, *, brief: bool = False) -> Run:
     """
     path = run_path(where)
     nodes: dict[tuple[Case, str], NodeSums] = {}
-    file = _read(path, decode_brief if brief else partial(_without_nodes, nodes))
+    file = _read(path, brief_decoder() if brief else partial(_without_nodes, nodes))
     ledger = Ledger(file.facts)
     records = fold(file.header, ledger, brief=brief).records
     found = (nodes.get((record.case, ledger.current(record.case))) for record in records)

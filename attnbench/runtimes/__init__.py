@@ -8,6 +8,7 @@ This package's root imports no runtime and no numpy, so that runtimes can be lis
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from attnbench.core.catalogue import Catalogue, check_ranges, merge_options
@@ -151,6 +152,7 @@ def open_graph(runtime: str, model: str, settings: SessionSettings) -> RuntimeSe
     return entry.build(model, replace(settings, options=merge_options("runtime", spec, entry.options)))
 
 
+@cache
 def device_of(runtime: str, provider: str = CPU) -> str:
     """Where a runtime computes: ONNX Runtime by the execution provider, any other by its own option ``device``."""
     spec = parse_spec(runtime)

@@ -224,16 +224,17 @@ def _latencies(
     pair: Pair, unlike: str, allowed: Allowed | None, replicates: int
 ) -> Iterator[ReplicateSeries | ComparisonRow]:
     for after in pair.after.measurements:
+        if after.value is None or after.metric.partition("@")[0] != LATENCY:
+            continue
         before = pair.before.get(after.metric)
-        if after.metric.partition("@")[0] != LATENCY or before is None or before.value is None or after.value is None:
+        if before is None or before.value is None:
             continue
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
-        blocks = medians(before.samples, replicates), medians(after.samples, replicates)
         if other := unlike or unlike_figures(before, after):
             yield replace(row, verdict="incomparable", why=other)
         elif allowed is None or after.metric != LATENCY:
             yield replace(row, delta=after.value - before.value)
-        elif min(map(len, blocks)) < 2:
+        elif min(map(len, blocks := (medians(before.samples, replicates), medians(after.samples, replicates)))) < 2:
             yield replace(row, verdict="incomparable", why="fewer than two replicates")
         elif not all(map(math.isfinite, (before.value, *before.samples, *after.samples))):
             yield replace(row, verdict="incomparable", why="not a finite number")
