@@ -136,20 +136,20 @@ ENTRIES = (
         build=partial(Van, (3, 3, 5, 2), (32, 64, 160, 256)),
         summary="image classification: 13 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b0)",
-        layout=("attnbench.hosts._layouts:van", (3, 3, 5, 2), (32, 64, 160, 256)),
+        layout=("attnbench.hosts._layouts:staged", (3, 3, 5, 2), (32, 64, 160, 256), "slot"),
     ),
     Host(
         name="van_b1",
         build=partial(Van, (2, 2, 4, 2), (64, 128, 320, 512)),
         summary="image classification: 10 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b1)",
-        layout=("attnbench.hosts._layouts:van", (2, 2, 4, 2), (64, 128, 320, 512)),
+        layout=("attnbench.hosts._layouts:staged", (2, 2, 4, 2), (64, 128, 320, 512), "slot"),
     ),
     Host(
         name="van_b2",
         build=partial(Van, (3, 3, 12, 3), (64, 128, 320, 512)),
         summary="image classification: 21 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b2)",
-        layout=("attnbench.hosts._layouts:van", (3, 3, 12, 3), (64, 128, 320, 512)),
+        layout=("attnbench.hosts._layouts:staged", (3, 3, 12, 3), (64, 128, 320, 512), "slot"),
     ),
 )

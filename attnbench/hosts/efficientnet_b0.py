@@ -6,13 +6,13 @@ in all ``slots`` it is the network as published, 5,288,548 parameters; without, 
 it acts in training only.
 """
 
-import torch
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts._inverted_layouts import Inverted
 from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.site import Site
+from attnbench.hosts.inverted import InvertedBlock
 
 ROWS = (
     (1, 3, 16, 1, 1),
@@ -26,30 +26,6 @@ ROWS = (
 """The paper's table 1: expansion, kernel, output channels, number of blocks, stride of the first."""
 
 
-class MBConv(nn.Module):
-    """A 1x1 convolution that widens, a depthwise one, the slot, a 1x1 that narrows; the input is added where it fits."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, name: str) -> None:
-        super().__init__()
-        self.shortcut = stride == 1 and inputs == outputs
-        hidden = inputs * expansion
-        layers: list[nn.Module] = []
-        if expansion != 1:
-            layers.append(conv_norm(inputs, hidden, 1, activation=nn.SiLU))
-        layers += [
-            conv_norm(hidden, hidden, kernel, stride, groups=hidden, activation=nn.SiLU),
-            Site(f"{name}.slot", inputs),
-            conv_norm(hidden, outputs, 1, site=Site(f"{name}.branch") if self.shortcut else None),
-        ]
-        self.block = nn.Sequential(*layers)
-        self.end = Site(f"{name}.end")
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
-        branch = self.block(x)
-        return self.end(x + branch if self.shortcut else branch)
-
-
 class EfficientNetB0(Classifier):
     """A 3x3 convolution, the blocks of the table, a 1x1 convolution to 1280 channels and a classifier of 1000 classes."""
 
@@ -59,7 +35,8 @@ class EfficientNetB0(Classifier):
         for expansion, kernel, outputs, depth, stride in ROWS:
             blocks = []
             for index in range(depth):
-                blocks.append(MBConv(inputs, outputs, kernel, 1 if index else stride, expansion, f"blocks.{number}"))
+                block = Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, True, "silu")
+                blocks.append(InvertedBlock(block, f"blocks.{number}"))
                 inputs, number = outputs, number + 1
             stages.append(nn.Sequential(*blocks))
         stages.append(conv_norm(inputs, 1280, 1, activation=nn.SiLU))
