@@ -8,11 +8,12 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from attnbench.core.catalogue import passed_over
 from attnbench.core.errors import AttnbenchError, InputError
@@ -47,6 +48,26 @@ app = typer.Typer(
     rich_markup_mode=None,  # se[reduction=8] is no markup
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def grouped(groups: Mapping[str, str]) -> type[TyperCommand]:
+    """A command whose help shows its options in these groups: by a title, the names of its options in their order."""
+    places = {name: (title, at) for title, names in groups.items() for at, name in enumerate(names.split())}
+    titles = ["Arguments", *groups, "Options"]
+
+    class Grouped(TyperCommand):
+        def format_options(self, ctx: Any, formatter: Any) -> None:
+            """Write each group under its title; what is in none comes last."""
+            shown: dict[str, list[tuple[int, Any]]] = {title: [] for title in titles}
+            for param in self.get_params(ctx):
+                title, at = places.get(param.name or "", ("Options" if param.opts[0][:1] == "-" else "Arguments", 0))
+                shown[title].append((at, param.get_help_record(ctx)))
+            for title, options in shown.items():
+                if records := [record for _, record in sorted(options, key=lambda one: one[0]) if record]:
+                    with formatter.section(title):
+                        formatter.write_dl(records)
+
+    return Grouped
 
 
 def example(*commands: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, OutputOption, give, give_sections
 from attnbench.cli.app import app, example
+from attnbench.cli.asking import OpenSizeOption, ShapeOption
 from attnbench.core.errors import InputError
 from attnbench.core.naming import printable
 from attnbench.core.versions import version
@@ -39,13 +40,8 @@ def check(
     target: Annotated[
         list[str] | None, typer.Option(help="NPU target: a name, FILE.toml, or all.", show_default="aimotive")
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.", show_default="the file's"),
-    ] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.", show_default="the file's")
-    ] = None,
+    size: OpenSizeOption = None,
+    shape: ShapeOption = None,
     module: Annotated[
         str | None,
         typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.", show_default="the file"),

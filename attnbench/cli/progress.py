@@ -4,7 +4,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from attnbench.core.records import Case, Record
 from attnbench.core.units import count, counted, fixed, seconds_text
+from attnbench.measure.observer import Observer, Silent
 
 INTERRUPTED = 130
 
@@ -189,6 +190,13 @@ class Bar(Lines):
 
     def _counts(self) -> str:
         return f"{self.finished} done, {self.failed} failed, {self.total - self.finished} left"
+
+
+def observing(quiet: bool) -> AbstractContextManager[Observer]:
+    """What shows how far a sweep is: a bar on a terminal, lines elsewhere, nothing where it is to be quiet."""
+    if quiet:
+        return nullcontext(Silent())
+    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
 @contextmanager

@@ -2,15 +2,14 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import save_text, say, show_table, write_reports
-from attnbench.cli.app import app, example
+from attnbench.cli.answer import say, show_table, write_reports
+from attnbench.cli.app import app, example, grouped
 from attnbench.cli.asking import (
     BatchOption,
     ChannelsOption,
@@ -26,15 +25,13 @@ from attnbench.cli.asking import (
     VariantOption,
 )
 from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.core.protocol import settings
 from attnbench.core.records import Run
 from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from attnbench.measure.observer import Observer
     from attnbench.study.plan import Plan
 
 
@@ -49,7 +46,19 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
     return typer.Option(*declarations, help=meaning, show_default=default or f"the study's, or {shown}", **more)
 
 
+GROUPS = {
+    "Cases": "module place variant size host target batch dtype runtime tap site input_channels",
+    "Precision and time": "quick budget screen precision processes max_processes repeat warmup alone resolve fail_on",
+    "Also measured": "threads deadline memory crosscheck rounds",
+    "Graphs and runs": "optimization provider inputs calibration seed raw timeout",
+    "Machines": "on dask dask_mode dask_tls shard no_wait",
+    "The run's folder": "out results dry_run retry_failed debug quiet",
+}
+"""What the options are for, and in which order help shows them."""
+
+
 @app.command(
+    cls=grouped(GROUPS),
     short_help="Measure what each case of a study costs.",
     epilog=example(
         "attnbench sweep quick",
@@ -157,7 +166,7 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.cli.progress import counting, interruptible  # noqa: PLC0415
+    from attnbench.cli.progress import counting, interruptible, observing  # noqa: PLC0415
     from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
@@ -207,7 +216,7 @@ def sweep(
         show_table(Table.of(rows), title, most=None)
         return
     if debug is not None:
-        save_text(debug, "")
+        write_whole(debug, "")
         os.environ[DEBUG] = str(debug.resolve())  # the processes that build inherit it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     if dask is not None:
@@ -215,7 +224,7 @@ def sweep(
             raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")
         _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=seconds)
         return
-    with _observer(quiet) as observer, interruptible():
+    with observing(quiet) as observer, interruptible():
         wait = not no_wait
         run, folder = run_plan(plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed)
         if lacking := reference.lacking(run) if reference else {}:
@@ -234,9 +243,9 @@ def sweep(
 def _sweep_fleet(plan: "Plan", results: Path, out: Path | None, quiet: bool, **asked: Any) -> None:
     """Measure on the machines of a cluster, and show what they found."""
     from attnbench.cli import fleet  # noqa: PLC0415
-    from attnbench.cli.progress import interruptible  # noqa: PLC0415
+    from attnbench.cli.progress import interruptible, observing  # noqa: PLC0415
 
-    with _observer(quiet) as observer, interruptible():
+    with observing(quiet) as observer, interruptible():
         found = fleet.swept(plan, results, out, observer, **asked)
     if found.merged is not None:
         _show(found.merged, found.folder)
@@ -250,17 +259,6 @@ def _threads(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part.encode("ascii")) for part in text.split(","))
     except ValueError:
         raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
-
-
-def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    from attnbench.cli.progress import Bar, Lines  # noqa: PLC0415
-    from attnbench.measure.observer import Silent  # noqa: PLC0415
-
-    if quiet:
-        return nullcontext(Silent())
-    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
 def _show(run: Run, folder: Path) -> None:

@@ -46,9 +46,9 @@ def display_name(node: str) -> str:
     return f"{match['module']}/{match['node']} at {match['site']}" if match else node
 
 
-def slug(name: str) -> str:
-    """A name as a folder's name may hold it: letters, digits, ``_``, ``.`` and ``-``, none of the last two at an end."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "study"
+def slug(name: str, filler: str = "-", otherwise: str = "study") -> str:
+    """A name as a file or folder may have it: letters, digits, ``_``, ``.`` and ``-``; the filler for others, at no end."""
+    return re.sub(r"[^\w.-]+", filler, name).strip(f"{filler}.")[:80] or otherwise
 
 
 def steers(text: str) -> bool:
