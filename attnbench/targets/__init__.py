@@ -49,6 +49,7 @@ from msgspec.structs import asdict
 
 from attnbench.core.catalogue import entry_points, pass_over
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.records import Level
 from attnbench.core.users import users_code
 from attnbench.core.validation import Strict, validate
 
@@ -81,6 +82,12 @@ class Rule(Strict, frozen=True):
     advice: Mapping[str, Any] = field(default_factory=dict)
 
 
+def level_of(word: str) -> tuple[Level, str]:
+    """The level that a profile's word means, and for ``fallback:<where>`` where; ``error`` means refused."""
+    level, _, device = word.partition(":")
+    return ("refused" if level == "error" else level), device  # type: ignore[return-value]
+
+
 class TargetHead(Strict, frozen=True):
     """Where a profile comes from, and what it says of all nodes, of ops without a rule and of broken limits."""
 
@@ -110,6 +117,10 @@ class Target(TargetHead, frozen=True, eq=False):
     def rules_for(self, op: str) -> list[Rule]:
         """The rules that name an op, in the file's order."""
         return [rule for rule in self.rules if op in rule.ops]
+
+    def place_of(self, rule: Rule | None) -> str:
+        """Where a rule is read from: the document and its section; without a rule the document alone."""
+        return f"{self.document}, section {rule.section}" if rule else self.document
 
 
 class TargetFile(Strict, frozen=True):
