@@ -32,6 +32,7 @@ from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
+    from attnbench.cli.resolving import Reference
     from attnbench.study.plan import Plan
 
 
@@ -166,16 +167,15 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.cli.progress import counting, interruptible, observing  # noqa: PLC0415
+    from attnbench.cli.progress import counting  # noqa: PLC0415
     from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.executor import executor, usual_settings  # noqa: PLC0415
-    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
-    overrides = {
+    given = {
         "processes": processes,
         "max_processes": max_processes,
         "precision": precision,
@@ -198,17 +198,16 @@ def sweep(
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
-    data = flags.from_flags(
+    asked = flags.from_flags(
         study, hosts, modules, place or [], variant or [], size or [], target or [], batch, runtimes=runtime, dtypes=dtype
     )
-    asked = {**usual_settings(on or ""), **{k: v for k, v in overrides.items() if v is not None}}
-    plan = planning.plan(data, quick=quick, overrides=asked)
+    overrides = {name: value for name, value in given.items() if value is not None}
+    plan = planning.plan(asked, quick=quick, overrides={**usual_settings(on or ""), **overrides})
     if shard is not None:
         plan = planning.shard(plan, shard)
-    seconds = float("inf") if budget is None else parse_duration(budget)
+    until = time.monotonic() + (float("inf") if budget is None else parse_duration(budget))
     there = executor(on) if on is not None else None
     reference = reference_of(plan, resolve, fail_on, results, there)
-    began = time.monotonic()
     if dry_run:
         with counting("describing case", 0 if quiet else len(plan.cases)) as at:
             rows = [{"case": case, "about": about} for case, about in estimate(plan, at, there)]
@@ -222,14 +221,24 @@ def sweep(
     if dask is not None:
         if resolve is not None or shard is not None or on is not None:
             raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")
-        _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=seconds)
-        return
+        _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=until - time.monotonic())
+    else:
+        how = {"wait": not no_wait, "on": there, "retry_failed": retry_failed}
+        _sweep_here(plan, results, out, quiet, reference, until, **how)
+
+
+def _sweep_here(
+    plan: "Plan", results: Path, out: Path | None, quiet: bool, reference: "Reference | None", until: float, **asked: Any
+) -> None:
+    """Measure with this machine's lock held, here or on a board, and show what was found."""
+    from attnbench.cli.progress import interruptible, observing  # noqa: PLC0415
+    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
+
     with observing(quiet) as observer, interruptible():
-        wait = not no_wait
-        run, folder = run_plan(plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed)
+        run, folder = run_plan(plan, results, out, observer, seconds=until - time.monotonic(), **asked)
         if lacking := reference.lacking(run) if reference else {}:
-            left = seconds - (time.monotonic() - began)
-            run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
+            asked |= {"more": lacking, "retry_failed": False}
+            run, folder = run_plan(plan, results, folder, observer, seconds=until - time.monotonic(), **asked)
     write_reports(run, folder)
     _show(run, folder)
     if reference:
