@@ -45,7 +45,7 @@ def status(
     channel.connect()
     try:
         with plain_data_only():
-            found = channel.told()
+            found = channel.describe_workers()
     finally:
         channel.close()
     show_table(Table.of([_row(where, about) for where, about in found.items()]), "Machines", most=None)

@@ -223,8 +223,7 @@ def sweep(
             raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")
         _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=until - time.monotonic())
     else:
-        how = {"wait": not no_wait, "on": there, "retry_failed": retry_failed}
-        _sweep_here(plan, results, out, quiet, reference, until, **how)
+        _sweep_here(plan, results, out, quiet, reference, until, wait=not no_wait, on=there, retry_failed=retry_failed)
 
 
 def _sweep_here(

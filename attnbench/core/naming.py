@@ -24,20 +24,22 @@ def is_inserted(node: str) -> bool:
 
 def inserted_site(node: str) -> str:
     """The site a node was inserted at; empty for a node of the host."""
-    match = _INSERTED.match(node)
-    return match["site"] if match else ""
+    return _part(node, "site")
 
 
 def inserted_module(node: str) -> str:
     """The module an inserted node belongs to; empty for a node of the host."""
-    match = _INSERTED.match(node)
-    return match["module"] if match else ""
+    return _part(node, "module")
 
 
 def plain_name(node: str) -> str:
     """The node's name within its module, or as it is for a node of the host."""
+    return _part(node, "node", node)
+
+
+def _part(node: str, part: str, otherwise: str = "") -> str:
     match = _INSERTED.match(node)
-    return match["node"] if match else node
+    return match[part] if match else otherwise
 
 
 def display_name(node: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from attnbench.core.errors import InputError
 from attnbench.fleet import worker
 from attnbench.fleet.admission import unlike_code
-from attnbench.fleet.answers import checked, error_text, resolved, told
+from attnbench.fleet.answers import checked, error_text, resolved, step_text
 from attnbench.fleet.channel import Channel
 from attnbench.fleet.files import Files
 from attnbench.fleet.parcel import Parcel
@@ -261,6 +261,6 @@ class Engine:
             if seat.name in self.fleet.members and not seat.out:
                 state = self.states.get(seat.address, {})
                 waits = f"waits for {state.get('holder')}" if state.get("state") == "waiting" else ""
-                at[seat.name] = waits or told(self.fleet.members[seat.name].step)
+                at[seat.name] = waits or step_text(self.fleet.members[seat.name].step)
         counts = [self.fleet.counted(member) for member in self.fleet.members.values()]
         self.observer.fleet(at, sum(had for had, _ in counts), sum(wanted for _, wanted in counts))

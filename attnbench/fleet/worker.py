@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from attnbench.fleet.answers import told
+from attnbench.fleet.answers import step_text
 from attnbench.fleet.bench import JOURNAL_FILE, PLAN_FILE
 from attnbench.fleet.journal import fleet_folder
 from attnbench.fleet.trust import MOST_BYTES
@@ -73,7 +73,7 @@ class Session:
             started = self._started()
             if started["state"] != "ready" or self._process is None or self._process.stdin is None:
                 return started
-            label = told(msgspec.json.decode(step, type=TimingStep))
+            label = step_text(msgspec.json.decode(step, type=TimingStep))
             self._at("measuring", step=label)
             try:
                 self._process.stdin.write(step + b"\n")

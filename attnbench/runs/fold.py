@@ -94,10 +94,10 @@ def mean_of(header: RunHeader, ledger: Ledger, case: Case) -> Moderated | None:
     if case.is_baseline:
         return None
 
-    def told() -> dict[Case, Moderated]:
+    def compute() -> dict[Case, Moderated]:
         return means(header, {one: ledger.known(one).overheads for one in variants_of(header, case.baseline)})
 
-    known: dict[Case, Moderated] = ledger.told(("means", case.baseline), told)
+    known: dict[Case, Moderated] = ledger.cached(("means", case.baseline), compute)
     if case in known:
         return known[case]
     return moderated(ledger.known(case).overheads, header.effort_of(case).processes, between=run_to_run_of(header))
