@@ -6,7 +6,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, OutputOption, give, give_sections
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import OpenSizeOption, ShapeOption
+from attnbench.cli.options import OpenSizeOption, ShapeOption
 from attnbench.core.errors import InputError
 from attnbench.core.naming import printable
 from attnbench.core.versions import version

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import BatchOption, ChannelsOption, OneSizeOption, SiteOption
+from attnbench.cli.options import BatchOption, ChannelsOption, OneSizeOption, SiteOption
 from attnbench.core.files import write_whole
 
 Format = Literal["onnx", "perfetto"]

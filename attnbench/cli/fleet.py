@@ -9,7 +9,7 @@ import typer
 
 from attnbench.cli.answer import say, show_table, write_reports
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import DaskTlsOption
+from attnbench.cli.options import DaskTlsOption
 from attnbench.core.files import write_whole
 from attnbench.core.units import counted, seconds_text
 from attnbench.report.table import Table

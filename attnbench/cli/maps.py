@@ -7,7 +7,7 @@ import typer
 
 from attnbench.cli.answer import show_table
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import ChannelsOption, OneSizeOption, SiteOption
+from attnbench.cli.options import ChannelsOption, OneSizeOption, SiteOption
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.files import write_whole
 from attnbench.core.grammar import quote, split, unquote

@@ -7,7 +7,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, FormatOption, OutputOption, ResultsOption, RunArgument, answer, stored_run
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import OnlyHostOption, OnlySizeOption
+from attnbench.cli.options import OnlyHostOption, OnlySizeOption
 from attnbench.core.errors import InputError
 
 PUBLISHED = "published"

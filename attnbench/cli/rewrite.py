@@ -7,7 +7,7 @@ import typer
 
 from attnbench.cli.answer import give_sections
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import OpenSizeOption, ShapeOption
+from attnbench.cli.options import OpenSizeOption, ShapeOption
 
 
 @app.command(

@@ -8,22 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attnbench.cli import options
 from attnbench.cli.answer import say, show_table, write_reports
 from attnbench.cli.app import app, example, grouped
-from attnbench.cli.asking import (
-    BatchOption,
-    ChannelsOption,
-    DaskModeOption,
-    DaskOption,
-    DaskTlsOption,
-    HostOption,
-    ModuleOption,
-    PlaceOption,
-    SiteOption,
-    SizeOption,
-    TapOption,
-    VariantOption,
-)
 from attnbench.core.errors import InputError
 from attnbench.core.files import write_whole
 from attnbench.core.protocol import settings
@@ -73,18 +60,18 @@ GROUPS = {
 )
 def sweep(
     study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
-    host: HostOption = None,
-    module: ModuleOption = None,
-    tap: TapOption = None,
-    place: PlaceOption = None,
-    variant: VariantOption = None,
-    size: SizeOption = None,
+    host: options.HostOption = None,
+    module: options.ModuleOption = None,
+    tap: options.TapOption = None,
+    place: options.PlaceOption = None,
+    variant: options.VariantOption = None,
+    size: options.SizeOption = None,
     target: Annotated[
         list[str] | None, typer.Option(help="NPU target: a name or FILE.toml.", show_default="the study's, or aimotive")
     ] = None,
-    site: SiteOption = None,
-    input_channels: ChannelsOption = 3,
-    batch: BatchOption = None,
+    site: options.SiteOption = None,
+    input_channels: options.ChannelsOption = 3,
+    batch: options.BatchOption = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(help="Number types: fp32,int8 (int8 in onnxruntime alone).", show_default="the study's, or fp32"),
@@ -145,9 +132,9 @@ def sweep(
         str | None,
         typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
     ] = None,
-    dask: DaskOption = None,
-    dask_mode: DaskModeOption = "each",
-    dask_tls: DaskTlsOption = None,
+    dask: options.DaskOption = None,
+    dask_mode: options.DaskModeOption = "each",
+    dask_tls: options.DaskTlsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; an unfinished run there is continued.", show_default="RESULTS/STUDY-TIME"),

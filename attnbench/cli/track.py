@@ -7,7 +7,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer, uncollected
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import OnlyHostOption, OnlySizeOption
+from attnbench.cli.options import OnlyHostOption, OnlySizeOption
 
 
 @app.command(
