@@ -25,11 +25,16 @@ class Inverted(NamedTuple):
         return self.stride == 1 and self.inputs == self.outputs
 
 
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""The paper's table 2: expansion, output channels, number of blocks, stride of the first."""
-
+MOBILENET_V2 = (
+    (1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 32, 3, 3, 2), (6, 64, 3, 4, 2), (6, 96, 3, 3, 1), (6, 160, 3, 3, 2),
+    (6, 320, 3, 1, 1),
+)  # fmt: skip
 MNASNET = ((3, 24, 3, 3, 2), (3, 40, 5, 3, 2), (6, 80, 5, 3, 2), (6, 96, 3, 2, 1), (6, 192, 5, 4, 2), (6, 320, 3, 1, 1))
-"""MnasNet-B1 after its first block: expansion, output channels, kernel, number of blocks, stride of the first."""
+EFFICIENTNET_B0 = (
+    (1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 3, 2), (6, 112, 5, 3, 1), (6, 192, 5, 4, 2),
+    (6, 320, 3, 1, 1),
+)  # fmt: skip
+"""The papers' tables, MnasNet-B1's after its first block: expansion, outputs, kernel, blocks, stride of the first."""
 
 MOBILENET_V3 = {
     "large": (
@@ -50,26 +55,27 @@ MOBILENET_V3 = {
 """The paper's tables 1 and 2: widened channels, output channels, kernel, stride, gate, activation."""
 
 
-def mobilenet_v2_blocks(width: float) -> list[Inverted]:
-    """MobileNetV2's seventeen blocks at a width."""
-    blocks, inputs = [], in_eights(32 * width)
-    for expansion, channels, depth, stride in MOBILENET_V2:
+def table_blocks(
+    table: Iterable[tuple[int, int, int, int, int]], first: int, width: float, activation: str, *, slot: bool = False
+) -> list[Inverted]:
+    """The blocks of a table at a width; so many channels enter the first at a width of 1."""
+    blocks, inputs = [], in_eights(first * width)
+    for expansion, channels, kernel, depth, stride in table:
+        outputs = in_eights(channels * width)
         for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, 3, 1 if index else stride))
+            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, slot, activation))
             inputs = outputs
     return blocks
+
+
+def mobilenet_v2_blocks(width: float) -> list[Inverted]:
+    """MobileNetV2's seventeen blocks at a width."""
+    return table_blocks(MOBILENET_V2, 32, width, "relu6")
 
 
 def mnasnet_blocks(width: float) -> list[Inverted]:
     """MnasNet-B1's sixteen inverted blocks at a width, behind its separable one."""
-    blocks, inputs = [], in_eights(16 * width)
-    for expansion, channels, kernel, depth, stride in MNASNET:
-        for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, False, "relu"))
-            inputs = outputs
-    return blocks
+    return table_blocks(MNASNET, 16, width, "relu")
 
 
 def mobilenet_v3_blocks(form: str) -> list[Inverted]:

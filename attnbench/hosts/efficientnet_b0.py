@@ -6,24 +6,15 @@ in all ``slots`` it is the network as published, 5,288,548 parameters; without, 
 it acts in training only.
 """
 
+from itertools import islice
+
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._inverted_layouts import Inverted
+from attnbench.hosts._inverted_layouts import EFFICIENTNET_B0, table_blocks
 from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.inverted import InvertedBlock
-
-ROWS = (
-    (1, 3, 16, 1, 1),
-    (6, 3, 24, 2, 2),
-    (6, 5, 40, 2, 2),
-    (6, 3, 80, 3, 2),
-    (6, 5, 112, 3, 1),
-    (6, 5, 192, 4, 2),
-    (6, 3, 320, 1, 1),
-)
-"""The paper's table 1: expansion, kernel, output channels, number of blocks, stride of the first."""
 
 
 class EfficientNetB0(Classifier):
@@ -31,15 +22,10 @@ class EfficientNetB0(Classifier):
 
     def __init__(self) -> None:
         stages: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.SiLU)]
-        inputs, number = 32, 0
-        for expansion, kernel, outputs, depth, stride in ROWS:
-            blocks = []
-            for index in range(depth):
-                block = Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, True, "silu")
-                blocks.append(InvertedBlock(block, f"blocks.{number}"))
-                inputs, number = outputs, number + 1
-            stages.append(nn.Sequential(*blocks))
-        stages.append(conv_norm(inputs, 1280, 1, activation=nn.SiLU))
+        blocks = enumerate(table_blocks(EFFICIENTNET_B0, 32, 1.0, "silu", slot=True))
+        for *_, depth, _ in EFFICIENTNET_B0:
+            stages.append(nn.Sequential(*(InvertedBlock(one, f"blocks.{number}") for number, one in islice(blocks, depth))))
+        stages.append(conv_norm(EFFICIENTNET_B0[-1][1], 1280, 1, activation=nn.SiLU))
         super().__init__(nn.Sequential(*stages), 1280)
 
 
