@@ -52,8 +52,8 @@ class TimeLeft:
         return f"about {seconds_text(seconds)} left" if seconds >= 1 else "nearly done"
 
 
-class Lines:
-    """A line a step on standard error."""
+class Lines(Observer):
+    """A line on standard error for each step that is done."""
 
     def __init__(self) -> None:
         self.total = self.kept = self.failed = 0
@@ -74,15 +74,9 @@ class Lines:
         """Say what this waits for."""
         self.say(f"waiting: this machine is being measured on by {holder}")
 
-    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
-        """Nothing: a line is for what is done."""
-
     def described(self, number: int, total: int) -> None:  # noqa: ARG002
         """Start anew: only now is known which cases share a graph, and what building takes says nothing of the pace."""
         self.time_left = TimeLeft(0.0)
-
-    def replicates(self, number: int, wanted: int) -> None:
-        """Nothing: each has a line of its own."""
 
     def recorded(self, record: Record, left: float) -> None:
         """Say what came of it and how far the sweep is."""

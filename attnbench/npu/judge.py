@@ -109,14 +109,10 @@ def _rules_for(target: Target, op: str) -> list[Rule]:
     return target.rules_for(op)
 
 
-_LIMITS: dict[int, tuple[Rule, str]] = {}
-
-
+@cache
 def _limits_of(rule: Rule) -> str:
     """The limits of a rule in words, which are the same for each of its nodes."""
-    if id(rule) not in _LIMITS:
-        _LIMITS[id(rule)] = rule, _limits_text(rule.limits)
-    return _LIMITS[id(rule)][1]
+    return _limits_text(rule.limits)
 
 
 def _limits_text(limits: Mapping[str, Any]) -> str:

@@ -61,8 +61,8 @@ EVERY = "*"
 """In place of an op, in a rule on quantised networks: every op."""
 
 
-class Rule(Strict, frozen=True):
-    """What a target says of some ops.
+class Rule(Strict, frozen=True, eq=False):
+    """What a target says of some ops. It is equal to nothing but itself.
 
     ``level`` is ``supported``, ``constrained`` (supported, but under a condition that the source warns of), ``unknown`` (the
     source names the op and leaves its fate open), ``refused``, or ``fallback:<where>`` (run elsewhere than on the NPU).
