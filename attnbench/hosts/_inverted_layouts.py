@@ -78,6 +78,11 @@ def mnasnet_blocks(width: float) -> list[Inverted]:
     return table_blocks(MNASNET, 16, width, "relu")
 
 
+def efficientnet_b0_blocks() -> list[Inverted]:
+    """EfficientNet-B0's sixteen blocks, each with a slot."""
+    return table_blocks(EFFICIENTNET_B0, 32, 1.0, "silu", slot=True)
+
+
 def mobilenet_v3_blocks(form: str) -> list[Inverted]:
     """MobileNetV3's blocks, large or small."""
     blocks, inputs = [], 16
@@ -123,6 +128,19 @@ def mobilenet_v2(*, width: OptionValue) -> Places:
         parted[group].append(f"features.{number}.{'branch' if block.shortcut else 'end'}")
     own = {name: tuple(members) for name, members in parted.items() if members}
     return Places(sites, {**placements, "projections": tuple(own), **own})
+
+
+def efficientnet_b0() -> Places:
+    """EfficientNet-B0's sites, slots first; a block that does not expand has no place ``after-depthwise``."""
+    blocks = efficientnet_b0_blocks()
+    found, kinds = inverted(blocks, "blocks.", 0, 2), ("slot", "branch", "end")
+    groups = {
+        "slots": ("*.slot",),
+        "after-depthwise": tuple(f"blocks.{at}.slot" for at, block in enumerate(blocks) if block.hidden != block.inputs),
+        "projections": tuple(f"blocks.{at}.{'branch' if block.shortcut else 'end'}" for at, block in enumerate(blocks)),
+    }
+    sites = dict(sorted(found.sites.items(), key=lambda one: kinds.index(one[0].rpartition(".")[2])))
+    return Places(sites, groups | {name: one for name, one in found.placements.items() if name not in groups})
 
 
 def mnasnet(*, width: OptionValue) -> Places:
