@@ -51,21 +51,20 @@ app = typer.Typer(
 
 
 def grouped(groups: Mapping[str, str]) -> type[TyperCommand]:
-    """A command whose help shows its options in these groups: by a title, the names of its options in their order."""
-    places = {name: (title, at) for title, names in groups.items() for at, name in enumerate(names.split())}
-    titles = ["Arguments", *groups, "Options"]
+    """A command whose help shows its options in groups: by a title, their names in order. What is in none comes last."""
+    titles = {name: title for title, names in groups.items() for name in names.split()}
 
     class Grouped(TyperCommand):
         def format_options(self, ctx: Any, formatter: Any) -> None:
-            """Write each group under its title; what is in none comes last."""
-            shown: dict[str, list[tuple[int, Any]]] = {title: [] for title in titles}
-            for param in self.get_params(ctx):
-                title, at = places.get(param.name or "", ("Options" if param.opts[0][:1] == "-" else "Arguments", 0))
-                shown[title].append((at, param.get_help_record(ctx)))
-            for title, options in shown.items():
-                if records := [record for _, record in sorted(options, key=lambda one: one[0]) if record]:
-                    with formatter.section(title):
-                        formatter.write_dl(records)
+            """Write each group under its title."""
+            params = {param.name: param for param in self.get_params(ctx)}
+            shown: dict[str, list[Any]] = {title: [] for title in ("Arguments", *groups, "Options")}
+            for name in dict.fromkeys((*titles, *params)):
+                kind = f"{params[name].param_type_name.title()}s"
+                shown[titles.get(name, kind)].append(params[name].get_help_record(ctx))
+            for title, records in shown.items():
+                with formatter.section(title):
+                    formatter.write_dl(list(filter(None, records)))
 
     return Grouped
 
