@@ -6,24 +6,21 @@ those of the authors' code (``apple/ml-cvnets``), with four heads and SiLU throu
 
 from functools import partial
 
-import torch
 from torch import nn
 
 from attnbench.hosts import Host
 from attnbench.hosts._inverted_layouts import MOBILEVIT, Inverted
-from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.inverted import InvertedBlock
 from attnbench.hosts.site import Site
 from attnbench.modules.mobilevit import MobileViT
 
 
-class MobileViTNet(nn.Module):
+class MobileViTNet(MeanClassifier):
     """A 3x3 stem, five stages, a 1x1 convolution and a classifier of 1000 classes."""
 
     def __init__(self, form: str) -> None:
-        super().__init__()
         stages, expansion, last = MOBILEVIT[form]
         layers: list[nn.Module] = [conv_norm(3, 16, 3, 2, activation=nn.SiLU)]
         inputs = 16
@@ -35,12 +32,7 @@ class MobileViTNet(nn.Module):
             if dim:
                 layers += [MobileViT(channels, dim, depth, 4, 2), Site(f"stage{number}.vit")]
         layers.append(conv_norm(inputs, last, 1, activation=nn.SiLU))
-        self.features, self.classifier = nn.Sequential(*layers), nn.Linear(last, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.features(image).mean((2, 3)))
+        super().__init__(nn.Sequential(*layers), nn.Linear(last, CLASSES))
 
 
 ENTRIES = (

@@ -8,35 +8,27 @@ and a slot left: with ``se_regnet`` in all ``slots`` it is the network as publis
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import nn
 
 from attnbench.hosts import Host
 from attnbench.hosts._layouts import Stage, regnet_stages
-from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.resnet_blocks import Block, Bottleneck, stages_of
 
 
-class RegNet(nn.Module):
+class RegNet(MeanClassifier):
     """A 3x3 stem of 32 channels, four stages and a classifier of 1000 classes."""
 
     def __init__(self, depths: Sequence[int], widths: Sequence[int], group: int, *, slots: bool = False) -> None:
-        super().__init__()
-        self.stem = conv_norm(3, 32, 3, 2, activation=nn.ReLU)
+        stem = conv_norm(3, 32, 3, 2, activation=nn.ReLU)
         stages = regnet_stages(depths, widths)
 
         def block(one: Stage) -> Block:
             return partial(Bottleneck, outputs=one.outputs, groups=one.width // group, slot=slots)
 
-        self.stages = nn.Sequential(*stages_of(stages, "block", 32, block))
-        self.classifier = nn.Linear(stages[-1].outputs, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.stages(self.stem(image)).mean((2, 3)))
+        features = nn.Sequential(stem, *stages_of(stages, "block", 32, block))
+        super().__init__(features, nn.Linear(stages[-1].outputs, CLASSES))
 
 
 ENTRIES = (
