@@ -115,23 +115,18 @@ def _module(module: str, targets: "Sequence[Target]", channels: int | None, plan
 
 
 def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:
-    if format_ == "json":
-        from attnbench.report.checks import as_json  # noqa: PLC0415
+    from attnbench.report import checks, netron, sarif  # noqa: PLC0415
 
-        return as_json(checked, found)
-    if format_ == "html":
-        from attnbench.report.checks import as_page  # noqa: PLC0415
-
-        return as_page(checked, found)
-    if format_ == "netron":
-        from attnbench.report.netron import of_checks  # noqa: PLC0415
-
-        if len({one.model for one in checked}) > 1:
-            raise InputError("--format netron is an attachment to one file: give one")
-        return of_checks(checked)
-    from attnbench.report.sarif import as_sarif  # noqa: PLC0415
-
-    return as_sarif(version("attnbench"), checked, found)
+    match format_:
+        case "json":
+            return checks.as_json(checked, found)
+        case "html":
+            return checks.as_page(checked, found)
+        case "sarif":
+            return sarif.as_sarif(version("attnbench"), checked, found)
+    if len({one.model for one in checked}) > 1:
+        raise InputError("--format netron is an attachment to one file: give one")
+    return netron.of_checks(checked)
 
 
 def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> list[Section]:

@@ -77,7 +77,7 @@ def replicate_interval(replicates: Sequence[float]) -> Estimate:
     return two_stage_interval(replicates, len(replicates))
 
 
-def two_stage_interval(replicates: Sequence[float], first: int, confidence: float = 0.95) -> Estimate:
+def two_stage_interval(replicates: Sequence[float], first: int) -> Estimate:
     """Mean of all replicates with Stein's interval, whose spread is that of the ``first`` ones.
 
     They were taken before the others were decided on, so that the interval holds its confidence however many followed.
@@ -87,7 +87,7 @@ def two_stage_interval(replicates: Sequence[float], first: int, confidence: floa
     if not replicates:
         raise ValueError("no replicates")
     found = two_stage_mean(replicates, first)
-    return found.interval(confidence) if found else Estimate(fmean(replicates), None, None)
+    return found.interval() if found else Estimate(fmean(replicates), None, None)
 
 
 def two_stage_mean(replicates: Sequence[float], first: int) -> Mean | None:

@@ -92,10 +92,10 @@ def mobilenet_v3_blocks(form: str) -> list[Inverted]:
     return blocks
 
 
-def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> Places:
-    """Sites of inverted residual blocks, numbered from ``start`` on."""
+def inverted(blocks: Iterable[Inverted], name: str, start: int) -> Places:
+    """Sites of inverted residual blocks, numbered from ``start`` on, behind a stem of stride 2."""
     sites: dict[str, SitePlane] = {}
-    last: dict[int, str] = {}
+    stride, last = 2, dict[int, str]()
     for number, block in enumerate(blocks, start):
         stride *= block.stride
         if block.slot:
@@ -121,7 +121,7 @@ def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> 
 def mobilenet_v2(*, width: OptionValue) -> Places:
     """MobileNetV2's sites. ECA stands at ``projections``, with another kernel where there are 96 channels or more."""
     blocks = mobilenet_v2_blocks(float(width))
-    sites, placements = inverted(blocks, "features.", 1, 2)
+    sites, placements = inverted(blocks, "features.", 1)
     parted: dict[str, list[str]] = {"projections.narrow": [], "projections.wide": []}
     for number, block in enumerate(blocks, 1):
         group = "projections.wide" if block.outputs >= 96 else "projections.narrow"
@@ -133,7 +133,7 @@ def mobilenet_v2(*, width: OptionValue) -> Places:
 def efficientnet_b0() -> Places:
     """EfficientNet-B0's sites, slots first; a block that does not expand has no place ``after-depthwise``."""
     blocks = efficientnet_b0_blocks()
-    found, kinds = inverted(blocks, "blocks.", 0, 2), ("slot", "branch", "end")
+    found, kinds = inverted(blocks, "blocks.", 0), ("slot", "branch", "end")
     groups = {
         "slots": ("*.slot",),
         "after-depthwise": tuple(f"blocks.{at}.slot" for at, block in enumerate(blocks) if block.hidden != block.inputs),
@@ -145,12 +145,12 @@ def efficientnet_b0() -> Places:
 
 def mnasnet(*, width: OptionValue) -> Places:
     """MnasNet's sites."""
-    return inverted(mnasnet_blocks(float(width)), "blocks.", 0, 2)
+    return inverted(mnasnet_blocks(float(width)), "blocks.", 0)
 
 
 def mobilenet_v3(form: str) -> Places:
     """MobileNetV3's sites, with slots where its authors put a gate."""
-    return inverted(mobilenet_v3_blocks(form), "blocks.", 0, 2)
+    return inverted(mobilenet_v3_blocks(form), "blocks.", 0)
 
 
 MOBILEVIT = {
