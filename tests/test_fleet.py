@@ -321,3 +321,13 @@ def test_a_cluster_whose_processes_are_killed_loses_and_doubles_nothing(script, 
     assert sum(found["killed"].values()) >= 1
     assert {name: found[name] for name in script["COUNTED"]} == dict.fromkeys(script["COUNTED"], 0)
     assert found["facts"] > 40
+
+
+def test_a_fleet_goes_on_in_its_folder_whatever_signs_its_study_is_called_by(tmp_path):
+    from attnbench.fleet.run import _mark, _unfinished
+    from attnbench.measure.sweep import new_folder
+
+    folder = new_folder(tmp_path, "my study [v2]: a/b")
+    _mark(folder, "of this plan", "each", finished=False)
+    assert _unfinished(tmp_path, "my study [v2]: a/b", "of this plan") == folder
+    assert _unfinished(tmp_path, "my study [v2]: a/b", "of another") is None

@@ -10,14 +10,12 @@ from attnbench.hosts import (
     declared_places,
     host_options,
     inverted,
-    mobilevit,
     modules_by_site,
     resolve_place,
     vovnet,
     yolov8,
 )
 from attnbench.hosts.convnext import ConvNeXtBlock
-from attnbench.hosts.efficientnet_b0 import MBConv
 from attnbench.hosts.mobilenet_v2 import InvertedResidual
 from attnbench.hosts.mobilenext import SandglassBlock
 from attnbench.hosts.resnet_blocks import BasicBlock, Bottleneck
@@ -29,8 +27,8 @@ from attnbench.modules import build_module
 from attnbench.study.plan import plan
 
 RESIDUAL = (
-    BasicBlock, Bottleneck, InvertedResidual, SandglassBlock, MBConv, YoloBottleneck, ConvNeXtBlock, inverted.InvertedBlock,
-    mobilevit.MobileBlock, vovnet.OneShotBlock, yolov8.ConvBottleneck,
+    BasicBlock, Bottleneck, InvertedResidual, SandglassBlock, YoloBottleneck, ConvNeXtBlock, inverted.InvertedBlock,
+    vovnet.OneShotBlock, yolov8.ConvBottleneck,
 )  # fmt: skip
 
 KINDS = ("residual-branch", "block-ends", "stage-ends", "after-depthwise", "slots", "skips", "conv3x3")

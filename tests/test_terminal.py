@@ -213,6 +213,17 @@ def test_the_list_of_commands_is_of_whole_sentences(command, monkeypatch):
     assert all(line.endswith(".") and not line.endswith("...") for line in listed)
 
 
+def test_help_shows_each_option_of_sweep_once_in_a_group(command):
+    from attnbench.cli.sweep import GROUPS
+
+    grouped = [name for names in GROUPS.values() for name in names.split()]
+    own = [param.name for param in get_command(app).commands["sweep"].params if param.name != "study"]
+    assert sorted(grouped) == sorted(own)
+    _, out, _ = command("sweep", "--help")
+    titles = [line[:-1] for line in out.splitlines() if re.fullmatch(r"[A-Z].*:", line)]
+    assert titles == ["Arguments", *GROUPS, "Options"]
+
+
 def test_the_default_of_fail_on_that_help_shows_is_the_one_that_holds():
     from attnbench.judge.compare.gates import DEFAULT
 

@@ -77,25 +77,18 @@ def give(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(shown(text))
     else:
-        save_text(output, text)
+        write_whole(output, text)
 
 
-def give_sections(
-    sections: Sequence[Section], output: Path | None, *, markdown: bool, everything: bool = False, most: int = MOST_ROWS
-) -> None:
+def give_sections(sections: Sequence[Section], output: Path | None, *, markdown: bool, everything: bool = False) -> None:
     """Headings, paragraphs and tables: on the screen, or as Markdown there or to a file."""
     if not markdown and output is None:
         for title, paragraph, table in sections:
             if paragraph:
                 say(f"\n{paragraph}")
-            show_table(table, "" if paragraph else title, everything=everything, most=most)
+            show_table(table, "" if paragraph else title, everything=everything)
     else:
         give(sections_text(sections), output)
-
-
-def save_text(path: Path, text: str) -> None:
-    """Text to a file; a place that cannot be written is the user's to mend."""
-    write_whole(path, text)
 
 
 def write_reports(run: Run, folder: Path) -> None:
@@ -104,7 +97,7 @@ def write_reports(run: Run, folder: Path) -> None:
 
     for name in (name for name in WRITTEN if name != "html" or installed()):
         entry = FORMATS.load(name)
-        save_text(folder / entry.file, entry.render(run))
+        write_whole(folder / entry.file, entry.render(run))
 
 
 def stored_run(where: str, results: Path) -> Run:

@@ -8,11 +8,12 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from attnbench.core.catalogue import passed_over
 from attnbench.core.errors import AttnbenchError, InputError
@@ -47,6 +48,25 @@ app = typer.Typer(
     rich_markup_mode=None,  # se[reduction=8] is no markup
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def grouped(groups: Mapping[str, str]) -> type[TyperCommand]:
+    """A command whose help shows its options in groups: by a title, their names in order. What is in none comes last."""
+    titles = {name: title for title, names in groups.items() for name in names.split()}
+
+    class Grouped(TyperCommand):
+        def format_options(self, ctx: Any, formatter: Any) -> None:
+            """Write each group under its title."""
+            params = {param.name: param for param in self.get_params(ctx)}
+            shown: dict[str, list[Any]] = {title: [] for title in ("Arguments", *groups, "Options")}
+            for name in dict.fromkeys((*titles, *params)):
+                kind = f"{params[name].param_type_name.title()}s"
+                shown[titles.get(name, kind)].append(params[name].get_help_record(ctx))
+            for title, records in shown.items():
+                with formatter.section(title):
+                    formatter.write_dl(list(filter(None, records)))
+
+    return Grouped
 
 
 def example(*commands: str) -> str:

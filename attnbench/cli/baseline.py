@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from attnbench.cli.answer import NamesOption, RunArgument, stored_run
+from attnbench.cli.answer import NamesOption, RunArgument
 from attnbench.cli.app import app, example
 
 baseline = typer.Typer(
@@ -19,10 +19,10 @@ app.add_typer(baseline, name="baseline")
 def set_(run: RunArgument, results: NamesOption = Path("results")) -> None:
     """Make a run the baseline: write its path, time, commit and a hash of its file to RESULTS/baseline.toml."""
     from attnbench.runs.reference import BASELINE_FILE, pin  # noqa: PLC0415
-    from attnbench.runs.store import find_run, finished  # noqa: PLC0415
+    from attnbench.runs.store import find_run, finished, load_run  # noqa: PLC0415
 
     where = find_run(run, results)
-    stored = stored_run(str(where), results)
+    stored = load_run(where)
     found = pin(where, stored, results)
     typer.echo(f"{results / BASELINE_FILE} names {found.run} of {found.started}: commit both")
     if not finished(stored):

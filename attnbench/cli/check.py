@@ -6,6 +6,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, OutputOption, give, give_sections
 from attnbench.cli.app import app, example
+from attnbench.cli.options import OpenSizeOption, ShapeOption
 from attnbench.core.errors import InputError
 from attnbench.core.naming import printable
 from attnbench.core.versions import version
@@ -39,13 +40,8 @@ def check(
     target: Annotated[
         list[str] | None, typer.Option(help="NPU target: a name, FILE.toml, or all.", show_default="aimotive")
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.", show_default="the file's"),
-    ] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.", show_default="the file's")
-    ] = None,
+    size: OpenSizeOption = None,
+    shape: ShapeOption = None,
     module: Annotated[
         str | None,
         typer.Option(help="Instead of a file: a name[option=value] or FILE.py:CLASS.", show_default="the file"),
@@ -119,23 +115,18 @@ def _module(module: str, targets: "Sequence[Target]", channels: int | None, plan
 
 
 def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]") -> str:
-    if format_ == "json":
-        from attnbench.report.checks import as_json  # noqa: PLC0415
+    from attnbench.report import checks, netron, sarif  # noqa: PLC0415
 
-        return as_json(checked, found)
-    if format_ == "html":
-        from attnbench.report.checks import as_page  # noqa: PLC0415
-
-        return as_page(checked, found)
-    if format_ == "netron":
-        from attnbench.report.netron import of_checks  # noqa: PLC0415
-
-        if len({one.model for one in checked}) > 1:
-            raise InputError("--format netron is an attachment to one file: give one")
-        return of_checks(checked)
-    from attnbench.report.sarif import as_sarif  # noqa: PLC0415
-
-    return as_sarif(version("attnbench"), checked, found)
+    match format_:
+        case "json":
+            return checks.as_json(checked, found)
+        case "html":
+            return checks.as_page(checked, found)
+        case "sarif":
+            return sarif.as_sarif(version("attnbench"), checked, found)
+    if len({one.model for one in checked}) > 1:
+        raise InputError("--format netron is an attachment to one file: give one")
+    return netron.of_checks(checked)
 
 
 def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> list[Section]:

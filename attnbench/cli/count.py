@@ -5,19 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli import options
 from attnbench.cli.answer import AllOption, Format, FormatOption, OutputOption, answer
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import (
-    BatchOption,
-    ChannelsOption,
-    HostOption,
-    ModuleOption,
-    PlaceOption,
-    SiteOption,
-    SizeOption,
-    TapOption,
-    VariantOption,
-)
 from attnbench.core.errors import InputError
 from attnbench.report.answer import Answer
 
@@ -38,19 +28,19 @@ def count(
     study: Annotated[
         str | None, typer.Argument(help="A study whose claims on counts are judged.", show_default="none, or report")
     ] = None,
-    host: HostOption = None,
-    module: ModuleOption = None,
-    tap: TapOption = None,
-    place: PlaceOption = None,
-    variant: VariantOption = None,
-    size: SizeOption = None,
+    host: options.HostOption = None,
+    module: options.ModuleOption = None,
+    tap: options.TapOption = None,
+    place: options.PlaceOption = None,
+    variant: options.VariantOption = None,
+    size: options.SizeOption = None,
     channels: Annotated[
         int | None, typer.Option(min=1, help="Channels, for modules without a host.", show_default="none")
     ] = None,
     plane: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH, for modules without a host.", show_default="none")] = None,
-    site: SiteOption = None,
-    input_channels: ChannelsOption = 3,
-    batch: BatchOption = None,
+    site: options.SiteOption = None,
+    input_channels: options.ChannelsOption = 3,
+    batch: options.BatchOption = None,
     per_op: Annotated[bool, typer.Option("--per-op", help="Show how each count comes about, op by op.")] = False,
     format_: FormatOption = "table",
     output: OutputOption = None,

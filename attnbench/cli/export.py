@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from attnbench.cli.answer import save_text
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import BatchOption, ChannelsOption, SiteOption
+from attnbench.cli.options import BatchOption, ChannelsOption, OneSizeOption, SiteOption
+from attnbench.core.files import write_whole
 
 Format = Literal["onnx", "perfetto"]
 """What ``export`` writes."""
@@ -25,7 +25,7 @@ def export(
     case: Annotated[str, typer.Argument(help="A variant, PLACE=MODULE[,PLACE=MODULE], or baseline.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     host: Annotated[str, typer.Option(help="Host: a name, FILE.py:FACTORY or MODEL.onnx.")] = "resnetsan01",
-    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH.", show_default="the file's, or 384x640")] = None,
+    size: OneSizeOption = None,
     site: SiteOption = None,
     input_channels: ChannelsOption = 3,
     batch: BatchOption = None,
@@ -53,7 +53,7 @@ def export(
         from attnbench.report.perfetto import trace_text  # noqa: PLC0415
 
         nodes = exporting.traced(plan, planned, lambda holder: typer.echo(f"waiting for {holder}", err=True))
-        save_text(output, trace_text(planned.case.label, nodes))
+        write_whole(output, trace_text(planned.case.label, nodes))
     else:
         exporting.write_graph(plan, planned, output)
     typer.echo(f"wrote {output}: {planned.case.label}")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import save_text, say, show_table, write_reports
+from attnbench.cli.answer import say, show_table, write_reports
 from attnbench.cli.app import app, example
-from attnbench.cli.asking import DaskTlsOption
+from attnbench.cli.options import DaskTlsOption
+from attnbench.core.files import write_whole
 from attnbench.core.units import counted, seconds_text
 from attnbench.report.table import Table
 
@@ -44,7 +45,7 @@ def status(
     channel.connect()
     try:
         with plain_data_only():
-            found = channel.told()
+            found = channel.describe_workers()
     finally:
         channel.close()
     show_table(Table.of([_row(where, about) for where, about in found.items()]), "Machines", most=None)
@@ -77,7 +78,7 @@ def swept(plan: "Plan", results: Path, out: Path | None, observer: "Observer", a
     if found.merged is not None:
         write_reports(found.merged, found.folder)
     elif found.runs:
-        save_text(found.folder / "machines.md", render(found.runs))
+        write_whole(found.folder / "machines.md", render(found.runs))
     return found
 
 

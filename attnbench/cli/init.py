@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from attnbench.cli.answer import save_text
 from attnbench.cli.app import app, example
 from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.core.versions import version
 
 FILES = {
@@ -38,7 +38,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where; it is made if it is
         except OSError as error:
             raise InputError(f"cannot write {place}: {error.strerror}") from error
         text = files("attnbench.cli").joinpath("templates", name).read_text(encoding="utf-8")
-        save_text(place, text.replace("@VERSION@", version("attnbench")))
+        write_whole(place, text.replace("@VERSION@", version("attnbench")))
         typer.echo(f"wrote {place}")
     there = "" if folder == Path() else f"cd {folder} && "
     typer.echo(f"next: {there}attnbench sweep study.toml")

@@ -1,15 +1,17 @@
 """The command that shows where a network looks: ``maps``. It runs the network on images, and no clock."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from attnbench.cli.answer import save_text, show_table
+from attnbench.cli.answer import show_table
 from attnbench.cli.app import app, example
+from attnbench.cli.options import ChannelsOption, OneSizeOption, SiteOption
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.files import write_whole
 from attnbench.core.grammar import quote, split, unquote
+from attnbench.core.naming import slug
 from attnbench.core.scratch import scratch
 
 if TYPE_CHECKING:
@@ -44,11 +46,9 @@ def maps(
         list[str] | None, typer.Option(help="Places to compare: TEACHER'S=STUDENT'S.", show_default="those of one name")
     ] = None,
     tap: Annotated[str, typer.Option(help="What makes the maps: at[p=1], at[reduce=max]...")] = "at",
-    size: Annotated[str | None, typer.Option(help="Input size HEIGHTxWIDTH.", show_default="the file's, or 384x640")] = None,
-    site: Annotated[
-        list[str] | None, typer.Option(help="Site of a factory's host: SUBMODULE.PATH=NAME.", show_default="none")
-    ] = None,
-    input_channels: Annotated[int, typer.Option(help="Image channels of a factory's host: 3 or 1.")] = 3,
+    size: OneSizeOption = None,
+    site: SiteOption = None,
+    input_channels: ChannelsOption = 3,
     normalize: Annotated[
         Literal["unit", "imagenet"], typer.Option(help="Values from 0 to 1, or these with ImageNet's mean and deviation.")
     ] = "unit",
@@ -147,9 +147,9 @@ def _compare(
     answer = comparison(found)
     for section, table in answer.sections:
         show_table(table, section)
-    save_text(output / "maps.md", answer.markdown())
-    save_text(output / "maps.csv", answer.csv())
-    save_text(output / "maps.svg", chart(found, f"Attention maps of {title}"))
+    write_whole(output / "maps.md", answer.markdown())
+    write_whole(output / "maps.csv", answer.csv())
+    write_whole(output / "maps.svg", chart(found, f"Attention maps of {title}"))
     typer.echo("\n" + "\n".join(answer.notes))
     typer.echo(f"wrote {output / 'maps.svg'}, maps.md and maps.csv")
     parts += [(section, [], table) for section, table in answer.sections]
@@ -178,7 +178,7 @@ def _page(output: Path, title: str, parts: "Sequence[PartOfMaps]", notes: "Seque
     from attnbench.report.maps import page  # noqa: PLC0415
 
     if installed():
-        save_text(output / "maps.html", page(title, notes, parts))
+        write_whole(output / "maps.html", page(title, notes, parts))
         typer.echo(f"wrote {output / 'maps.html'}, one page with all of it")
 
 
@@ -198,5 +198,5 @@ def _untrained(host: "StudyHost") -> str:
 
 def _names(texts: list[str]) -> list[str]:
     """File names for texts of any signs, no two the same."""
-    plain = [re.sub(r"[^\w.-]+", "_", text).strip("_.") or "map" for text in texts]
+    plain = [slug(text, "_", "map") for text in texts]
     return [name if plain.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(plain)]

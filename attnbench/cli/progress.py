@@ -4,7 +4,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from attnbench.core.records import Case, Record
 from attnbench.core.units import count, counted, fixed, seconds_text
+from attnbench.measure.observer import Observer, Silent
 
 INTERRUPTED = 130
 
@@ -51,8 +52,8 @@ class TimeLeft:
         return f"about {seconds_text(seconds)} left" if seconds >= 1 else "nearly done"
 
 
-class Lines:
-    """A line a step on standard error."""
+class Lines(Observer):
+    """A line on standard error for each step that is done."""
 
     def __init__(self) -> None:
         self.total = self.kept = self.failed = 0
@@ -73,15 +74,9 @@ class Lines:
         """Say what this waits for."""
         self.say(f"waiting: this machine is being measured on by {holder}")
 
-    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
-        """Nothing: a line is for what is done."""
-
     def described(self, number: int, total: int) -> None:  # noqa: ARG002
         """Start anew: only now is known which cases share a graph, and what building takes says nothing of the pace."""
         self.time_left = TimeLeft(0.0)
-
-    def replicates(self, number: int, wanted: int) -> None:
-        """Nothing: each has a line of its own."""
 
     def recorded(self, record: Record, left: float) -> None:
         """Say what came of it and how far the sweep is."""
@@ -189,6 +184,13 @@ class Bar(Lines):
 
     def _counts(self) -> str:
         return f"{self.finished} done, {self.failed} failed, {self.total - self.finished} left"
+
+
+def observing(quiet: bool) -> AbstractContextManager[Observer]:
+    """What shows how far a sweep is: a bar on a terminal, lines elsewhere, nothing where it is to be quiet."""
+    if quiet:
+        return nullcontext(Silent())
+    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, FormatOption, OutputOption, ResultsOption, RunArgument, answer, stored_run
 from attnbench.cli.app import app, example
+from attnbench.cli.options import OnlyHostOption, OnlySizeOption
 from attnbench.core.errors import InputError
 
 PUBLISHED = "published"
@@ -46,10 +47,8 @@ def recommend(
         list[str] | None,
         typer.Option(help="A metric of that file and its better end: mIoU:higher, abs_rel:lower.", show_default="none"),
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Only this input size of the run: HEIGHTxWIDTH.", show_default="all")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Only this host of the run.", show_default="all")] = None,
+    size: OnlySizeOption = None,
+    host: OnlyHostOption = None,
     format_: FormatOption = "table",
     output: OutputOption = None,
     all_: AllOption = False,

@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli.answer import give_sections
 from attnbench.cli.app import app, example
+from attnbench.cli.options import OpenSizeOption, ShapeOption
 
 
 @app.command(
@@ -17,12 +18,8 @@ def rewrite(
     model: Annotated[str, typer.Argument(help="An ONNX file of float32.")],
     target: Annotated[str, typer.Option(help="NPU target: a name or FILE.toml.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    size: Annotated[
-        str | None, typer.Option(help="Input size HEIGHTxWIDTH, where the file leaves it open.", show_default="the file's")
-    ] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="Shape of an input: NAME=1x3x48x320.", show_default="the file's")
-    ] = None,
+    size: OpenSizeOption = None,
+    shape: ShapeOption = None,
 ) -> None:
     """Rewrite a model's graph exactly where a target needs it, and prove that it computes the same.
 

@@ -2,39 +2,24 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnbench.cli.answer import save_text, say, show_table, write_reports
-from attnbench.cli.app import app, example
-from attnbench.cli.asking import (
-    BatchOption,
-    ChannelsOption,
-    DaskModeOption,
-    DaskOption,
-    DaskTlsOption,
-    HostOption,
-    ModuleOption,
-    PlaceOption,
-    SiteOption,
-    SizeOption,
-    TapOption,
-    VariantOption,
-)
+from attnbench.cli import options
+from attnbench.cli.answer import say, show_table, write_reports
+from attnbench.cli.app import app, example, grouped
 from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.core.protocol import settings
 from attnbench.core.records import Run
 from attnbench.core.users import VARIABLE as DEBUG
 from attnbench.report.table import Table
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from attnbench.measure.observer import Observer
+    from attnbench.cli.resolving import Reference
     from attnbench.study.plan import Plan
 
 
@@ -49,7 +34,19 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
     return typer.Option(*declarations, help=meaning, show_default=default or f"the study's, or {shown}", **more)
 
 
+GROUPS = {
+    "Cases": "module place variant size host target batch dtype runtime tap site input_channels",
+    "Precision and time": "quick budget screen precision processes max_processes repeat warmup alone resolve fail_on",
+    "Also measured": "threads deadline memory crosscheck rounds",
+    "Graphs and runs": "optimization provider inputs calibration seed raw timeout",
+    "Machines": "on dask dask_mode dask_tls shard no_wait",
+    "The run's folder": "out results dry_run retry_failed debug quiet",
+}
+"""What the options are for, and in which order help shows them."""
+
+
 @app.command(
+    cls=grouped(GROUPS),
     short_help="Measure what each case of a study costs.",
     epilog=example(
         "attnbench sweep quick",
@@ -63,18 +60,18 @@ def setting(name: str, help_: str = "", *declarations: str, default: str = "", *
 )
 def sweep(
     study: Annotated[str | None, typer.Argument(help="A study's TOML file or name.", show_default="report")] = None,
-    host: HostOption = None,
-    module: ModuleOption = None,
-    tap: TapOption = None,
-    place: PlaceOption = None,
-    variant: VariantOption = None,
-    size: SizeOption = None,
+    host: options.HostOption = None,
+    module: options.ModuleOption = None,
+    tap: options.TapOption = None,
+    place: options.PlaceOption = None,
+    variant: options.VariantOption = None,
+    size: options.SizeOption = None,
     target: Annotated[
         list[str] | None, typer.Option(help="NPU target: a name or FILE.toml.", show_default="the study's, or aimotive")
     ] = None,
-    site: SiteOption = None,
-    input_channels: ChannelsOption = 3,
-    batch: BatchOption = None,
+    site: options.SiteOption = None,
+    input_channels: options.ChannelsOption = 3,
+    batch: options.BatchOption = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(help="Number types: fp32,int8 (int8 in onnxruntime alone).", show_default="the study's, or fp32"),
@@ -135,9 +132,9 @@ def sweep(
         str | None,
         typer.Option(help="Only this part of the cases: 1/4; attnbench merge joins them.", show_default="all cases"),
     ] = None,
-    dask: DaskOption = None,
-    dask_mode: DaskModeOption = "each",
-    dask_tls: DaskTlsOption = None,
+    dask: options.DaskOption = None,
+    dask_mode: options.DaskModeOption = "each",
+    dask_tls: options.DaskTlsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; an unfinished run there is continued.", show_default="RESULTS/STUDY-TIME"),
@@ -157,16 +154,15 @@ def sweep(
 
     The same command continues an interrupted run. Exit codes: 0 all well, 1 some cases failed, 2 bad input.
     """
-    from attnbench.cli.progress import counting, interruptible  # noqa: PLC0415
+    from attnbench.cli.progress import counting  # noqa: PLC0415
     from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
     from attnbench.measure.executor import executor, usual_settings  # noqa: PLC0415
-    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
-    overrides = {
+    given = {
         "processes": processes,
         "max_processes": max_processes,
         "precision": precision,
@@ -189,17 +185,16 @@ def sweep(
     }
     hosts = [flags.host_from_flags(h, site or [], input_channels) for h in host or []]
     modules = [*(module or []), *flags.taps_from_flags(tap or [])]
-    data = flags.from_flags(
+    asked = flags.from_flags(
         study, hosts, modules, place or [], variant or [], size or [], target or [], batch, runtimes=runtime, dtypes=dtype
     )
-    asked = {**usual_settings(on or ""), **{k: v for k, v in overrides.items() if v is not None}}
-    plan = planning.plan(data, quick=quick, overrides=asked)
+    overrides = {name: value for name, value in given.items() if value is not None}
+    plan = planning.plan(asked, quick=quick, overrides={**usual_settings(on or ""), **overrides})
     if shard is not None:
         plan = planning.shard(plan, shard)
-    seconds = float("inf") if budget is None else parse_duration(budget)
+    until = time.monotonic() + (float("inf") if budget is None else parse_duration(budget))
     there = executor(on) if on is not None else None
     reference = reference_of(plan, resolve, fail_on, results, there)
-    began = time.monotonic()
     if dry_run:
         with counting("describing case", 0 if quiet else len(plan.cases)) as at:
             rows = [{"case": case, "about": about} for case, about in estimate(plan, at, there)]
@@ -207,20 +202,29 @@ def sweep(
         show_table(Table.of(rows), title, most=None)
         return
     if debug is not None:
-        save_text(debug, "")
+        write_whole(debug, "")
         os.environ[DEBUG] = str(debug.resolve())  # the processes that build inherit it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     if dask is not None:
         if resolve is not None or shard is not None or on is not None:
             raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")
-        _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=seconds)
-        return
-    with _observer(quiet) as observer, interruptible():
-        wait = not no_wait
-        run, folder = run_plan(plan, results, out, observer, wait=wait, seconds=seconds, on=there, retry_failed=retry_failed)
+        _sweep_fleet(plan, results, out, quiet, address=dask, tls=dask_tls, mode=dask_mode, seconds=until - time.monotonic())
+    else:
+        _sweep_here(plan, results, out, quiet, reference, until, wait=not no_wait, on=there, retry_failed=retry_failed)
+
+
+def _sweep_here(
+    plan: "Plan", results: Path, out: Path | None, quiet: bool, reference: "Reference | None", until: float, **asked: Any
+) -> None:
+    """Measure with this machine's lock held, here or on a board, and show what was found."""
+    from attnbench.cli.progress import interruptible, observing  # noqa: PLC0415
+    from attnbench.measure.sweep import run_plan  # noqa: PLC0415
+
+    with observing(quiet) as observer, interruptible():
+        run, folder = run_plan(plan, results, out, observer, seconds=until - time.monotonic(), **asked)
         if lacking := reference.lacking(run) if reference else {}:
-            left = seconds - (time.monotonic() - began)
-            run, folder = run_plan(plan, results, folder, observer, wait=wait, seconds=left, more=lacking, on=there)
+            asked |= {"more": lacking, "retry_failed": False}
+            run, folder = run_plan(plan, results, folder, observer, seconds=until - time.monotonic(), **asked)
     write_reports(run, folder)
     _show(run, folder)
     if reference:
@@ -234,9 +238,9 @@ def sweep(
 def _sweep_fleet(plan: "Plan", results: Path, out: Path | None, quiet: bool, **asked: Any) -> None:
     """Measure on the machines of a cluster, and show what they found."""
     from attnbench.cli import fleet  # noqa: PLC0415
-    from attnbench.cli.progress import interruptible  # noqa: PLC0415
+    from attnbench.cli.progress import interruptible, observing  # noqa: PLC0415
 
-    with _observer(quiet) as observer, interruptible():
+    with observing(quiet) as observer, interruptible():
         found = fleet.swept(plan, results, out, observer, **asked)
     if found.merged is not None:
         _show(found.merged, found.folder)
@@ -250,17 +254,6 @@ def _threads(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part.encode("ascii")) for part in text.split(","))
     except ValueError:
         raise InputError(f"--threads takes whole numbers like 1,2, not '{text}'") from None
-
-
-def _observer(quiet: bool) -> "AbstractContextManager[Observer]":
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    from attnbench.cli.progress import Bar, Lines  # noqa: PLC0415
-    from attnbench.measure.observer import Silent  # noqa: PLC0415
-
-    if quiet:
-        return nullcontext(Silent())
-    return Bar() if sys.stderr.isatty() else nullcontext(Lines())
 
 
 def _show(run: Run, folder: Path) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer, uncollected
 from attnbench.cli.app import app, example
+from attnbench.cli.options import OnlyHostOption, OnlySizeOption
 
 
 @app.command(
@@ -22,8 +23,8 @@ def track(
             show_default="overhead",
         ),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Only this host.", show_default="all")] = None,
-    size: Annotated[str | None, typer.Option(help="Only this input size: HEIGHTxWIDTH.", show_default="all")] = None,
+    host: OnlyHostOption = None,
+    size: OnlySizeOption = None,
     variant: Annotated[str | None, typer.Option(help="Only this variant.", show_default="all")] = None,
     fail_on_step: Annotated[
         str | None,

@@ -161,7 +161,8 @@ def check_factory(kind: str, spec: Spec, factory: Any) -> None:
             raise InputError(f"host '{name}' cannot be called: it must be a function that builds a module") from None
     if kind == "module" and not takes_channels:
         raise InputError(f"module '{name}' takes no argument 'channels': it must take channels [, height, width]")
-    refuse_unknown_options(kind, spec, factory)
+    if unknown := set(spec.options) - set(accepted(factory, spec.options)):
+        raise InputError(f"{kind} '{name}' takes no option {', '.join(sorted(unknown))}")
 
 
 def is_reference(name: str) -> bool:
@@ -219,13 +220,6 @@ def accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[s
     return {key: value for key, value in offered.items() if key in names}
 
 
-def refuse_unknown_options(kind: str, spec: Spec, factory: Callable[..., Any]) -> None:
-    """Raise ``InputError`` for options that the user's own factory does not take."""
-    unknown = set(spec.options) - set(accepted(factory, spec.options))
-    if unknown:
-        raise InputError(f"{kind} '{spec.name}' takes no option {', '.join(sorted(unknown))}")
-
-
 def _described(package: str) -> dict[str, Description]:
     found: dict[str, Description] = {}
     folder = Path(importlib.import_module(package).__file__ or "").parent
@@ -271,8 +265,6 @@ def _load_entry_point(group: str, name: str, kind: str) -> Any:
 
 
 def _import_file(path: Path, kind: str) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"{kind}: there is no file {path}")
     name = f"attnbench_user_{path.resolve().as_posix().strip('/').replace('/', '_').removesuffix('.py')}"
     if name in sys.modules:
         return sys.modules[name]

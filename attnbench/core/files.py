@@ -8,16 +8,17 @@ from pathlib import Path
 from attnbench.core.errors import InputError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Text to a file, at once. Raises ``InputError`` for a place that cannot be written; a device is written as it is."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Text or bytes to a file, at once; a device is written as it is. Raises ``InputError`` for what cannot be written."""
+    data = content.encode() if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
         target = path.resolve()
         part = target.with_name(f".{target.name[:100]}.{os.getpid()}.part")
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(data)
             with suppress(FileNotFoundError):
                 shutil.copymode(target, part)
             part.replace(target)

@@ -5,6 +5,7 @@ to 0..1. Whoever normalises otherwise gives arrays.
 """
 
 import hashlib
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,16 @@ ARRAYS, IMAGES = frozenset((".npy",)), frozenset((".png", ".jpg", ".jpeg", ".bmp
 
 def input_files(folder: str) -> list[Path]:
     """The arrays and images of a folder, by name. Raises ``InputError`` where there is none."""
-    path = Path(folder)
-    if not path.is_dir():
+    if not Path(folder).is_dir():
         raise InputError(f"inputs: there is no folder {folder}")
-    found = sorted(one for one in path.iterdir() if one.suffix.lower() in ARRAYS | IMAGES)
-    if not found:
-        raise InputError(f"inputs: {folder} holds no .npy file and no image")
-    return found
+    if found := files_in(Path(folder), ARRAYS | IMAGES):
+        return found
+    raise InputError(f"inputs: {folder} holds no .npy file and no image")
+
+
+def files_in(folder: Path, endings: Container[str]) -> list[Path]:
+    """The files of a folder whose names end so, whatever the case of their letters, by name; none without a folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in endings)
 
 
 def inputs_mark(folder: str) -> str:

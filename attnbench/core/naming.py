@@ -24,20 +24,22 @@ def is_inserted(node: str) -> bool:
 
 def inserted_site(node: str) -> str:
     """The site a node was inserted at; empty for a node of the host."""
-    match = _INSERTED.match(node)
-    return match["site"] if match else ""
+    return _part(node, "site")
 
 
 def inserted_module(node: str) -> str:
     """The module an inserted node belongs to; empty for a node of the host."""
-    match = _INSERTED.match(node)
-    return match["module"] if match else ""
+    return _part(node, "module")
 
 
 def plain_name(node: str) -> str:
     """The node's name within its module, or as it is for a node of the host."""
+    return _part(node, "node", node)
+
+
+def _part(node: str, part: str, otherwise: str = "") -> str:
     match = _INSERTED.match(node)
-    return match["node"] if match else node
+    return match[part] if match else otherwise
 
 
 def display_name(node: str) -> str:
@@ -46,9 +48,9 @@ def display_name(node: str) -> str:
     return f"{match['module']}/{match['node']} at {match['site']}" if match else node
 
 
-def slug(name: str) -> str:
-    """A name as a folder's name may hold it: letters, digits, ``_``, ``.`` and ``-``, none of the last two at an end."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "study"
+def slug(name: str, filler: str = "-", otherwise: str = "study") -> str:
+    """A name as a file or folder may have it: letters, digits, ``_``, ``.`` and ``-``; the filler for others, at no end."""
+    return re.sub(r"[^\w.-]+", filler, name).strip(f"{filler}.")[:80] or otherwise
 
 
 def steers(text: str) -> bool:

@@ -69,15 +69,15 @@ class Mean:
         return 2 * float(stdtr(self.degrees, -abs(self.value) / math.sqrt(self.variance)))
 
 
-def replicate_interval(replicates: Sequence[float], confidence: float = 0.95) -> Estimate:
+def replicate_interval(replicates: Sequence[float]) -> Estimate:
     """Mean of independent replicates with Student's t interval. One replicate has no interval.
 
     Source: any text on the mean of a small normal sample; the replicates are process medians, which are near normal.
     """
-    return two_stage_interval(replicates, len(replicates), confidence)
+    return two_stage_interval(replicates, len(replicates))
 
 
-def two_stage_interval(replicates: Sequence[float], first: int, confidence: float = 0.95) -> Estimate:
+def two_stage_interval(replicates: Sequence[float], first: int) -> Estimate:
     """Mean of all replicates with Stein's interval, whose spread is that of the ``first`` ones.
 
     They were taken before the others were decided on, so that the interval holds its confidence however many followed.
@@ -87,7 +87,7 @@ def two_stage_interval(replicates: Sequence[float], first: int, confidence: floa
     if not replicates:
         raise ValueError("no replicates")
     found = two_stage_mean(replicates, first)
-    return found.interval(confidence) if found else Estimate(fmean(replicates), None, None)
+    return found.interval() if found else Estimate(fmean(replicates), None, None)
 
 
 def two_stage_mean(replicates: Sequence[float], first: int) -> Mean | None:
@@ -149,8 +149,8 @@ def walsh_averages(values: Sequence[float]) -> list[float]:
     return sorted((a + b) / 2 for i, a in enumerate(values) for b in values[i:])
 
 
-def signed_rank_interval(differences: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Hodges-Lehmann centre of paired differences with the exact interval that inverts Wilcoxon's signed-rank test.
+def signed_rank_interval(differences: Sequence[float]) -> Estimate:
+    """Hodges-Lehmann centre of paired differences with the exact 95 % interval that inverts Wilcoxon's signed-rank test.
 
     The ends are order statistics of the Walsh averages. Below six pairs no such interval reaches 95 %, and the ends are
     ``None``. Source: Hollander, Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd ed., section 3.3.
@@ -159,7 +159,7 @@ def signed_rank_interval(differences: Sequence[float], confidence: float = 0.95)
         raise ValueError("no pairs")
     averages = walsh_averages(differences)
     centre = median(averages)
-    rank = signed_rank_critical(len(differences), 1 - confidence)
+    rank = signed_rank_critical(len(differences), 0.05)
     if rank is None:
         return Estimate(centre, None, None)
     return Estimate(centre, averages[rank], averages[-1 - rank])

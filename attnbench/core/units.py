@@ -9,11 +9,11 @@ import math
 MISSING = "–"
 
 
-def decimals_for(half_width: float | None, default: int = 2, most: int = 3) -> int:
+def decimals_for(half_width: float | None) -> int:
     """How many decimals a value deserves whose interval has this half width: two significant digits of the half width."""
     if half_width is None or not math.isfinite(half_width) or half_width <= 0:
-        return default
-    return max(0, min(most, 1 - math.floor(math.log10(half_width) + 1e-9)))
+        return 2
+    return max(0, min(3, 1 - math.floor(math.log10(half_width) + 1e-9)))
 
 
 def percent(ratio: float | None) -> float | None:

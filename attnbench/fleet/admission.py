@@ -16,8 +16,7 @@ def unlike_software(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Why a machine's software is refused, and the line that mends it; empty where it is the client's."""
     if own["id"] == other.get("id"):
         return ""
-    differing = [key for key in own if key not in PASSING and own[key] != other.get(key)]
-    told = ", ".join(f"{key} {other.get(key, 'missing')}, not {own[key]}" for key in differing) or "its id"
+    differing, told = _differences(own, other)
     packages = [f"{key}=={own[key]}" for key in differing if key in (*DISTRIBUTIONS, *RUNTIMES.names(), "attnbench")]
     if packages:
         mend = f"there: pip install {' '.join(packages)}"
@@ -32,9 +31,13 @@ def unlike_machine(first: Mapping[str, Any], other: Mapping[str, Any], name: str
     """Why a machine cannot share cases with another one, by field; empty where they are alike."""
     if first["id"] == other.get("id"):
         return ""
-    differing = [key for key in first if key not in PASSING and first[key] != other.get(key)]
-    told = ", ".join(f"{key} {other.get(key, 'missing')}, not {first[key]}" for key in differing) or "its id"
-    return f"unlike {name}: {told}; --dask-mode each measures all cases on every machine"
+    return f"unlike {name}: {_differences(first, other)[1]}; --dask-mode each measures all cases on every machine"
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The fields in which two differ, and the same in words."""
+    differing = [key for key in own if key not in PASSING and own[key] != other.get(key)]
+    return differing, ", ".join(f"{key} {other.get(key, 'missing')}, not {own[key]}" for key in differing) or "its id"
 
 
 def unlike_code(own: Mapping[Case, Mapping[str, str]], other: Mapping[str, str]) -> str:

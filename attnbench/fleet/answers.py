@@ -26,7 +26,7 @@ def checked(step: TimingStep, lines: list[str], sources: Mapping[Case, str]) -> 
             raise InputError(f"an answer of another case or of other sources: {fact.case.label}")
         facts.append(fact)
     if not facts:
-        raise InputError(f"no fact of {told(step)}")
+        raise InputError(f"no fact of {step_text(step)}")
     return facts
 
 
@@ -38,7 +38,7 @@ def error_text(found: Any) -> str:
     return f"it answers with an error that stands in its own log ({type(found).__name__})"
 
 
-def told(step: TimingStep | None) -> str:
+def step_text(step: TimingStep | None) -> str:
     """A step in words."""
     if step is None:
         return "nothing"

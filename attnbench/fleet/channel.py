@@ -85,7 +85,7 @@ class Channel:
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         return {address: about.get("metrics", {}).get(worker.METRIC, {}) for address, about in found.items()}
 
-    def told(self) -> dict[str, dict[str, Any]]:
+    def describe_workers(self) -> dict[str, dict[str, Any]]:
         """What each worker is and is at; one that no fleet has greeted yet is asked now."""
         found = {}
         for address, about in self.workers().items():

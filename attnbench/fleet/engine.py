@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from attnbench.core.errors import InputError
-from attnbench.core.records import Case
 from attnbench.fleet import worker
 from attnbench.fleet.admission import unlike_code
-from attnbench.fleet.answers import checked, error_text, resolved, told
+from attnbench.fleet.answers import checked, error_text, resolved, step_text
 from attnbench.fleet.channel import Channel
+from attnbench.fleet.files import Files
 from attnbench.fleet.parcel import Parcel
-from attnbench.fleet.pool import BUILT_AT_A_TIME, Fleet, Member
+from attnbench.fleet.pool import BUILT_AT_A_TIME
 from attnbench.fleet.trust import MOST_BYTES, check_listening, plain_data_only
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import TimingStep
@@ -34,19 +34,6 @@ STEPS_PARTS = 4
 """What one step does at most that has a timeout of its own: two graphs written, two timed."""
 
 Message = dict[str, Any]
-
-
-class Admits(Protocol):
-    """Who takes machines into a fleet."""
-
-    fleet: Fleet
-    hashes: dict[Case, dict[str, str]]
-
-    def admit(self, about: Mapping[str, Any]) -> Member:
-        """The member that a machine is. Raises ``InputError``."""
-
-    def load(self, now: float) -> None:
-        """Read what machines have measured before."""
 
 
 @dataclass
@@ -66,7 +53,7 @@ class Seat:
 class Engine:
     """One fleet on one cluster."""
 
-    def __init__(self, channel: Channel, files: Admits, parcel: Parcel, observer: Observer, seconds: float) -> None:
+    def __init__(self, channel: Channel, files: Files, parcel: Parcel, observer: Observer, seconds: float) -> None:
         self.channel = channel
         self.files = files
         self.fleet = files.fleet
@@ -274,6 +261,6 @@ class Engine:
             if seat.name in self.fleet.members and not seat.out:
                 state = self.states.get(seat.address, {})
                 waits = f"waits for {state.get('holder')}" if state.get("state") == "waiting" else ""
-                at[seat.name] = waits or told(self.fleet.members[seat.name].step)
+                at[seat.name] = waits or step_text(self.fleet.members[seat.name].step)
         counts = [self.fleet.counted(member) for member in self.fleet.members.values()]
         self.observer.fleet(at, sum(had for had, _ in counts), sum(wanted for _, wanted in counts))

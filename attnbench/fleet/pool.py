@@ -17,7 +17,7 @@ from msgspec import structs
 from attnbench.core.records import Case, RunHeader
 from attnbench.measure.schedule import TimingStep, schedule
 from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, Ledger, ProfileFact
-from attnbench.runs.fold import replicates_wanted, summarise
+from attnbench.runs.fold import replicates, summarise
 from attnbench.study.plan import Plan
 
 Mode = Literal["each", "split"]
@@ -110,16 +110,13 @@ class Fleet:
             member.ledger.add(lean(fact))
         member.step, member.losses = None, 0
 
-    def again(self, name: str, why: str) -> bool:
-        """The step of a machine came to nothing; after ``TRIES`` times it is a failure. Whether it is asked for again."""
+    def again(self, name: str, why: str) -> None:
+        """The step of a machine came to nothing: it is asked for again, and after ``TRIES`` times it is a failure."""
         member = self.members[name]
         member.losses += 1
-        if member.step is None or member.losses < TRIES:
-            return True
-        step = member.step
-        cases = step.cases[:1] if step.kind in ("repeat", "crosscheck") else step.cases
-        self.took(name, [failed_step(step, case, why, self.sources) for case in cases])
-        return False
+        if (step := member.step) is not None and member.losses >= TRIES:
+            cases = step.cases[:1] if step.kind in ("repeat", "crosscheck") else step.cases
+            self.took(name, [failed_step(step, case, why, self.sources) for case in cases])
 
     def lost(self, name: str, now: float, *, blame: bool = True) -> None:
         """A machine is gone, perhaps by the step that it was at. Its cases stay its own for a while."""
@@ -144,9 +141,7 @@ class Fleet:
 
     def counted(self, member: Member) -> tuple[int, int]:
         """The replicates that a machine has of its cases, and those that are wanted as far as is known."""
-        own = {*member.hand, *(case.baseline for case in member.hand)}
-        had = {case: len(member.ledger.known(case).replicates) for case in own}
-        return sum(had.values()), sum(max(had[c], replicates_wanted(member.header, member.ledger, c)) for c in own)
+        return replicates(member.header, member.ledger, {*member.hand, *(case.baseline for case in member.hand)})
 
     def _take_back(self, member: Member) -> None:
         for case in [case for case in member.hand if case not in self.had] if self.mode == "split" else ():

@@ -7,31 +7,27 @@ FOLDER/run.jsonl             all of them merged, when all is measured (mode spli
 
 import hashlib
 import json
-import re
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from attnbench.core.errors import InputError
-from attnbench.core.naming import printable
-from attnbench.core.records import Case, Run
-from attnbench.fleet.admission import unlike_machine, unlike_software
+from attnbench.core.records import Run
 from attnbench.fleet.channel import Channel
 from attnbench.fleet.engine import Engine
+from attnbench.fleet.files import Files
 from attnbench.fleet.parcel import pack_parcel
-from attnbench.fleet.pool import Fleet, Member, Mode
+from attnbench.fleet.pool import Mode
 from attnbench.fleet.trust import Tls, check_address
-from attnbench.measure.header import hashes_of, make_header, runtimes_of, sources_of
-from attnbench.measure.machine import software
+from attnbench.measure.header import runtimes_of
 from attnbench.measure.observer import Observer
-from attnbench.measure.sweep import new_folder, recorded
+from attnbench.measure.sweep import new_folder
 from attnbench.runs.merge import keep, merge
-from attnbench.runs.store import RUN_FILE, load_run, open_run, read_run_file
+from attnbench.runs.store import RUN_FILE, folders_of, load_run, read_run_file
 from attnbench.study.plan import Plan
 
 FLEET_FILE = "fleet.json"
@@ -49,48 +45,6 @@ class FleetRuns:
     merged: Run | None
     finished: bool
     refused: Mapping[str, str]
-
-
-class Files:
-    """The run files of a fleet's folder, opened as machines come."""
-
-    def __init__(self, folder: Path, plan: Plan, mode: Mode, stack: ExitStack) -> None:
-        self.folder = folder
-        self.plan = plan
-        self.mode = mode
-        self.stack = stack
-        self.own = software(runtimes_of(plan))
-        self.hashes: dict[Case, dict[str, str]] = {planned.case: hashes_of(planned) for planned in plan.cases}
-        self.fleet = Fleet(plan, mode, sources_of(self.hashes))
-
-    def load(self, now: float) -> None:
-        """What machines have measured that are not here: in mode ``split`` their finished cases count."""
-        for path in sorted(self.folder.glob(f"*/{RUN_FILE}")):
-            stored = read_run_file(path.parent)
-            name = stored.header.study.get("fleet", {}).get("machine", path.parent.name)
-            if self.own["id"] == stored.header.software.get("id"):
-                writer = self.stack.enter_context(open_run(path.parent, stored.header))
-                self.fleet.join(name, stored.header, stored.facts, writer.append, here=False, now=now)
-
-    def admit(self, about: Mapping[str, Any]) -> Member:
-        """The member that a machine is, which has greeted. Raises ``InputError`` for one that cannot be."""
-        name = str(about["name"])
-        if why := unlike_software(self.own, about["software"]):
-            raise InputError(why)
-        first = next(iter(self.fleet.members.values()), None)
-        if self.mode == "split" and first and (why := unlike_machine(first.header.machine, about["machine"], first.name)):
-            raise InputError(why)
-        header = make_header(self.plan, (about["machine"], about["software"]))
-        member = self.fleet.members.get(name)
-        if member is not None:
-            if member.header.study["fingerprint"] != header.study["fingerprint"]:
-                raise InputError(f"{self.folder / _safe(name)} holds what another machine of that name has measured")
-            return self.fleet.join(name, member.header, (), member.write)
-        folder = self.folder / _safe(name)
-        own = {"run": uuid.uuid4().hex, "mode": self.mode, "machine": name}
-        stored = recorded(folder, replace(header, study={**header.study, "fleet": own}))
-        writer = self.stack.enter_context(open_run(folder, stored.header))
-        return self.fleet.join(name, stored.header, stored.facts, writer.append)
 
 
 def run_fleet(
@@ -148,12 +102,6 @@ def _read(folder: Path, *, finished: bool, refused: Mapping[str, str]) -> FleetR
     return FleetRuns(folder, {name: run for name, run in runs.items() if run.records}, merged, finished, refused)
 
 
-def _safe(name: str) -> str:
-    """A machine's name as that of a folder."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "-", printable(name)).strip(".")
-    return safe or "machine"
-
-
 def _mark(folder: Path, mark: str, mode: str, *, finished: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,8 +121,5 @@ def _marked(folder: Path) -> dict[str, Any]:
 
 def _unfinished(results: Path, name: str, mark: str) -> Path | None:
     """The newest folder of this plan and mode that is not finished."""
-    for path in sorted(results.glob(f"{name}-*/{FLEET_FILE}"), reverse=True):
-        stored = _marked(path.parent)
-        if stored.get("plan") == mark and not stored.get("finished"):
-            return path.parent
-    return None
+    told = ((folder, _marked(folder)) for folder in folders_of(results, name))
+    return next((folder for folder, one in told if one.get("plan") == mark and not one.get("finished")), None)

@@ -20,11 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
+from attnbench.fleet.answers import step_text
 from attnbench.fleet.bench import JOURNAL_FILE, PLAN_FILE
 from attnbench.fleet.journal import fleet_folder
 from attnbench.fleet.trust import MOST_BYTES
 from attnbench.measure.header import about
 from attnbench.measure.lock import lock_path
+from attnbench.measure.schedule import TimingStep
 
 METRIC = "attnbench"
 """Where a worker's heartbeat says what it is at."""
@@ -46,15 +50,13 @@ class Session:
         self.state: Message = {"run": run, "state": "idle", "since": time.time()}
         self.folder = Path(tempfile.mkdtemp(prefix="attnbench-fleet-"))
         self.sources = self.folder / "sources"
-        for name, content in {"": b"", **files}.items():
+        self.sources.mkdir()
+        for name, content in files.items():
             path = (self.sources / name).resolve()
             if not path.is_relative_to(self.sources.resolve()):
                 raise ValueError(f"{name} leaves the folder of sources")
             path.parent.mkdir(parents=True, exist_ok=True)
-            if name:
-                path.write_bytes(content)
-            else:
-                path.mkdir(exist_ok=True)
+            path.write_bytes(content)
         (self.folder / PLAN_FILE).write_bytes(plan)
         (self.folder / JOURNAL_FILE).write_text(str(fleet_folder() / f"{run}.json"), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,8 +74,7 @@ class Session:
             started = self._started()
             if started["state"] != "ready" or self._process is None or self._process.stdin is None:
                 return started
-            what = json.loads(step)
-            label = f"{what[0]} of {what[1][0]['variant']}" + (f" and {len(what[1]) - 1} more" if len(what[1]) > 1 else "")
+            label = step_text(msgspec.json.decode(step, type=TimingStep))
             self._at("measuring", step=label)
             try:
                 self._process.stdin.write(step + b"\n")
@@ -157,10 +158,10 @@ def hello(runtimes: Sequence[str] = (), dask_worker: Any = None) -> bytes:
     _resolved["file"] = fleet_folder() / "resolved" / quote(name, safe="")
     with suppress(OSError):
         _resolved.setdefault("text", _resolved["file"].read_text(encoding="utf-8"))
-    told = {"name": name, "place": place(), "machine": here, "software": software}
+    greeting = {"name": name, "place": place(), "machine": here, "software": software}
     worker.metrics[METRIC] = lambda _worker: {**status(), "machine": here["id"], "cpu": here["cpu"], "called": name,
                                               "software": software["id"]}  # fmt: skip
-    return json.dumps(told).encode()
+    return json.dumps(greeting).encode()
 
 
 def place() -> str:

@@ -25,11 +25,16 @@ class Inverted(NamedTuple):
         return self.stride == 1 and self.inputs == self.outputs
 
 
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""The paper's table 2: expansion, output channels, number of blocks, stride of the first."""
-
+MOBILENET_V2 = (
+    (1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 32, 3, 3, 2), (6, 64, 3, 4, 2), (6, 96, 3, 3, 1), (6, 160, 3, 3, 2),
+    (6, 320, 3, 1, 1),
+)  # fmt: skip
 MNASNET = ((3, 24, 3, 3, 2), (3, 40, 5, 3, 2), (6, 80, 5, 3, 2), (6, 96, 3, 2, 1), (6, 192, 5, 4, 2), (6, 320, 3, 1, 1))
-"""MnasNet-B1 after its first block: expansion, output channels, kernel, number of blocks, stride of the first."""
+EFFICIENTNET_B0 = (
+    (1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 3, 2), (6, 112, 5, 3, 1), (6, 192, 5, 4, 2),
+    (6, 320, 3, 1, 1),
+)  # fmt: skip
+"""The papers' tables, MnasNet-B1's after its first block: expansion, outputs, kernel, blocks, stride of the first."""
 
 MOBILENET_V3 = {
     "large": (
@@ -50,26 +55,32 @@ MOBILENET_V3 = {
 """The paper's tables 1 and 2: widened channels, output channels, kernel, stride, gate, activation."""
 
 
-def mobilenet_v2_blocks(width: float) -> list[Inverted]:
-    """MobileNetV2's seventeen blocks at a width."""
-    blocks, inputs = [], in_eights(32 * width)
-    for expansion, channels, depth, stride in MOBILENET_V2:
+def table_blocks(
+    table: Iterable[tuple[int, int, int, int, int]], first: int, width: float, activation: str, *, slot: bool = False
+) -> list[Inverted]:
+    """The blocks of a table at a width; so many channels enter the first at a width of 1."""
+    blocks, inputs = [], in_eights(first * width)
+    for expansion, channels, kernel, depth, stride in table:
+        outputs = in_eights(channels * width)
         for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, 3, 1 if index else stride))
+            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, slot, activation))
             inputs = outputs
     return blocks
+
+
+def mobilenet_v2_blocks(width: float) -> list[Inverted]:
+    """MobileNetV2's seventeen blocks at a width."""
+    return table_blocks(MOBILENET_V2, 32, width, "relu6")
 
 
 def mnasnet_blocks(width: float) -> list[Inverted]:
     """MnasNet-B1's sixteen inverted blocks at a width, behind its separable one."""
-    blocks, inputs = [], in_eights(16 * width)
-    for expansion, channels, kernel, depth, stride in MNASNET:
-        for index in range(depth):
-            outputs = in_eights(channels * width)
-            blocks.append(Inverted(inputs, inputs * expansion, outputs, kernel, 1 if index else stride, False, "relu"))
-            inputs = outputs
-    return blocks
+    return table_blocks(MNASNET, 16, width, "relu")
+
+
+def efficientnet_b0_blocks() -> list[Inverted]:
+    """EfficientNet-B0's sixteen blocks, each with a slot."""
+    return table_blocks(EFFICIENTNET_B0, 32, 1.0, "silu", slot=True)
 
 
 def mobilenet_v3_blocks(form: str) -> list[Inverted]:
@@ -81,10 +92,10 @@ def mobilenet_v3_blocks(form: str) -> list[Inverted]:
     return blocks
 
 
-def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> Places:
-    """Sites of inverted residual blocks, numbered from ``start`` on."""
+def inverted(blocks: Iterable[Inverted], name: str, start: int) -> Places:
+    """Sites of inverted residual blocks, numbered from ``start`` on, behind a stem of stride 2."""
     sites: dict[str, SitePlane] = {}
-    last: dict[int, str] = {}
+    stride, last = 2, dict[int, str]()
     for number, block in enumerate(blocks, start):
         stride *= block.stride
         if block.slot:
@@ -110,7 +121,7 @@ def inverted(blocks: Iterable[Inverted], name: str, start: int, stride: int) -> 
 def mobilenet_v2(*, width: OptionValue) -> Places:
     """MobileNetV2's sites. ECA stands at ``projections``, with another kernel where there are 96 channels or more."""
     blocks = mobilenet_v2_blocks(float(width))
-    sites, placements = inverted(blocks, "features.", 1, 2)
+    sites, placements = inverted(blocks, "features.", 1)
     parted: dict[str, list[str]] = {"projections.narrow": [], "projections.wide": []}
     for number, block in enumerate(blocks, 1):
         group = "projections.wide" if block.outputs >= 96 else "projections.narrow"
@@ -119,14 +130,27 @@ def mobilenet_v2(*, width: OptionValue) -> Places:
     return Places(sites, {**placements, "projections": tuple(own), **own})
 
 
+def efficientnet_b0() -> Places:
+    """EfficientNet-B0's sites, slots first; a block that does not expand has no place ``after-depthwise``."""
+    blocks = efficientnet_b0_blocks()
+    found, kinds = inverted(blocks, "blocks.", 0), ("slot", "branch", "end")
+    groups = {
+        "slots": ("*.slot",),
+        "after-depthwise": tuple(f"blocks.{at}.slot" for at, block in enumerate(blocks) if block.hidden != block.inputs),
+        "projections": tuple(f"blocks.{at}.{'branch' if block.shortcut else 'end'}" for at, block in enumerate(blocks)),
+    }
+    sites = dict(sorted(found.sites.items(), key=lambda one: kinds.index(one[0].rpartition(".")[2])))
+    return Places(sites, groups | {name: one for name, one in found.placements.items() if name not in groups})
+
+
 def mnasnet(*, width: OptionValue) -> Places:
     """MnasNet's sites."""
-    return inverted(mnasnet_blocks(float(width)), "blocks.", 0, 2)
+    return inverted(mnasnet_blocks(float(width)), "blocks.", 0)
 
 
 def mobilenet_v3(form: str) -> Places:
     """MobileNetV3's sites, with slots where its authors put a gate."""
-    return inverted(mobilenet_v3_blocks(form), "blocks.", 0, 2)
+    return inverted(mobilenet_v3_blocks(form), "blocks.", 0)
 
 
 MOBILEVIT = {

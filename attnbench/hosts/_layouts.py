@@ -93,14 +93,9 @@ def cifar_stages(depth: int) -> list[Stage]:
     return [Stage((depth - 2) // 6, 16 * 2**number, 16 * 2**number, 2 if number else 1) for number in range(3)]
 
 
-def regnet_x(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
-    """A RegNet's sites: four stages from stride 2 on, of blocks whose 3x3 convolution may be replaced."""
+def regnet(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
+    """A RegNet's sites: four stages from stride 2 on, of blocks whose 3x3 may be replaced; ``slots`` as of ``residual``."""
     return Places(*residual(regnet_stages(depths, widths), 2, "block", replaced="3x3", slots=slots))
-
-
-def regnet_y(depths: Sequence[int], widths: Sequence[int]) -> Places:
-    """The same with a slot behind the 3x3 convolution of each block; 32 channels enter the first."""
-    return regnet_x(depths, widths, 32)
 
 
 def regnet_stages(depths: Sequence[int], widths: Sequence[int]) -> list[Stage]:
@@ -108,24 +103,18 @@ def regnet_stages(depths: Sequence[int], widths: Sequence[int]) -> list[Stage]:
     return [Stage(depth, width, width, 2) for depth, width in zip(depths, widths, strict=True)]
 
 
-def staged(depths: Sequence[int], widths: Sequence[int], slots: int = 0) -> Places:
-    """Sites of four stages from stride 4 on whose blocks keep their channels."""
-    stages = [Stage(depth, width, width, 1) for depth, width in zip(depths, widths, strict=True)]
+def staged(depths: Sequence[int], widths: Sequence[int], *slot: str) -> Places:
+    """Sites of four stages from stride 4 on whose blocks keep their channels; each block has these slots, too."""
     sites: dict[str, SitePlane] = {}
-    for number, one in enumerate(stages, 1):
-        for index in range(one.depth):
-            block, stride = f"stage{number}.{index}", 2 ** (number + 1)
-            if slots:
-                sites[f"{block}.slot"] = SitePlane(one.width, stride, one.width)
-            sites[f"{block}.branch"] = sites[f"{block}.end"] = SitePlane(one.width, stride)
-    ends = {f"stage{number}": (f"stage{number}.{one.depth - 1}.end",) for number, one in enumerate(stages, 1)}
+    ends: dict[str, tuple[str, ...]] = {}
+    for number, (depth, width) in enumerate(zip(depths, widths, strict=True), 1):
+        for block in (f"stage{number}.{index}" for index in range(depth)):
+            stride = 2 ** (number + 1)
+            sites |= {f"{block}.{name}": SitePlane(width, stride, width) for name in slot}
+            sites |= {f"{block}.{name}": SitePlane(width, stride) for name in ("branch", "end")}
+        ends[f"stage{number}"] = (f"stage{number}.{depth - 1}.end",)
     placements = {"residual-branch": ("*.branch",), "block-ends": ("*.end",), **ends, "stage-ends": tuple(ends)}
-    return Places(sites, {**placements, **({"slots": ("*.slot",)} if slots else {})})
-
-
-def van(depths: Sequence[int], widths: Sequence[int]) -> Places:
-    """VAN's sites: a slot within each block's attention."""
-    return staged(depths, widths, 1)
+    return Places(sites, {**placements, **({"slots": ("*.slot",)} if slot else {})})
 
 
 YOLOV8 = {

@@ -1,4 +1,4 @@
-"""What the networks for image classification on mobiles end in."""
+"""What the networks for image classification end in."""
 
 import torch
 from torch import nn
@@ -21,3 +21,16 @@ class Classifier(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
         return self.classifier(torch.flatten(self.avgpool(self.features(image)), 1))
+
+
+class MeanClassifier(nn.Module):
+    """Feature maps, and a classifier on their means over the plane."""
+
+    def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features, self.classifier = features, classifier
+        initialise(self)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
+        return self.classifier(self.features(image).mean((2, 3)))

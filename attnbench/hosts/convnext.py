@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from attnbench.hosts import Host
-from attnbench.hosts.classifier import CLASSES
-from attnbench.hosts.initialise import initialise
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.site import Site
 
 
@@ -45,27 +44,20 @@ class ConvNeXtBlock(nn.Module):
         return self.end(x + self.branch(self.scale * hidden))
 
 
-class ConvNeXt(nn.Module):
+class ConvNeXt(MeanClassifier):
     """A 4x4 stem, four stages with norm and 2x2 convolution between them, and a classifier of 1000 classes."""
 
     def __init__(self, depths: Sequence[int], widths: Sequence[int]) -> None:
-        super().__init__()
-        self.stages, inputs = nn.Sequential(), 3
+        stages, inputs = nn.Sequential(), 3
         for number, (depth, width) in enumerate(zip(depths, widths, strict=True), 1):
             if number == 1:
                 narrow = [nn.Conv2d(inputs, width, 4, 4), ChannelNorm(width, eps=1e-6)]
             else:
                 narrow = [ChannelNorm(inputs, eps=1e-6), nn.Conv2d(inputs, width, 2, 2)]
             blocks = (ConvNeXtBlock(width, f"stage{number}.{index}") for index in range(depth))
-            self.stages.append(nn.Sequential(*narrow, *blocks))
+            stages.append(nn.Sequential(*narrow, *blocks))
             inputs = width
-        self.norm = nn.LayerNorm(inputs, eps=1e-6)
-        self.classifier = nn.Linear(inputs, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.norm(self.stages(image).mean((2, 3))))
+        super().__init__(stages, nn.Sequential(nn.LayerNorm(inputs, eps=1e-6), nn.Linear(inputs, CLASSES)))
 
 
 class VanBlock(nn.Module):
@@ -94,24 +86,18 @@ class VanBlock(nn.Module):
         return self.end(x + self.scale2 * self.perceptron(self.norm2(x)))
 
 
-class Van(nn.Module):
+class Van(MeanClassifier):
     """Four stages, each behind a convolution that narrows, and a classifier of 1000 classes."""
 
     def __init__(self, depths: Sequence[int], widths: Sequence[int]) -> None:
-        super().__init__()
-        self.stages, inputs = nn.Sequential(), 3
+        stages, inputs = nn.Sequential(), 3
         for number, (depth, width) in enumerate(zip(depths, widths, strict=True), 1):
             kernel, stride = (7, 4) if number == 1 else (3, 2)
             narrow = [nn.Conv2d(inputs, width, kernel, stride, kernel // 2), nn.BatchNorm2d(width)]
             blocks = (VanBlock(width, 8 if number < 3 else 4, f"stage{number}.{index}") for index in range(depth))
-            self.stages.append(nn.Sequential(*narrow, *blocks, ChannelNorm(width)))
+            stages.append(nn.Sequential(*narrow, *blocks, ChannelNorm(width)))
             inputs = width
-        self.classifier = nn.Linear(inputs, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.stages(image).mean((2, 3)))
+        super().__init__(stages, nn.Linear(inputs, CLASSES))
 
 
 ENTRIES = (
@@ -136,20 +122,20 @@ ENTRIES = (
         build=partial(Van, (3, 3, 5, 2), (32, 64, 160, 256)),
         summary="image classification: 13 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b0)",
-        layout=("attnbench.hosts._layouts:van", (3, 3, 5, 2), (32, 64, 160, 256)),
+        layout=("attnbench.hosts._layouts:staged", (3, 3, 5, 2), (32, 64, 160, 256), "slot"),
     ),
     Host(
         name="van_b1",
         build=partial(Van, (2, 2, 4, 2), (64, 128, 320, 512)),
         summary="image classification: 10 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b1)",
-        layout=("attnbench.hosts._layouts:van", (2, 2, 4, 2), (64, 128, 320, 512)),
+        layout=("attnbench.hosts._layouts:staged", (2, 2, 4, 2), (64, 128, 320, 512), "slot"),
     ),
     Host(
         name="van_b2",
         build=partial(Van, (3, 3, 12, 3), (64, 128, 320, 512)),
         summary="image classification: 21 blocks with a slot where the large kernel attention stands",
         source="github.com/Visual-Attention-Network/VAN-Classification models/van.py (van_b2)",
-        layout=("attnbench.hosts._layouts:van", (3, 3, 12, 3), (64, 128, 320, 512)),
+        layout=("attnbench.hosts._layouts:staged", (3, 3, 12, 3), (64, 128, 320, 512), "slot"),
     ),
 )

@@ -6,48 +6,15 @@ in all ``slots`` it is the network as published, 5,288,548 parameters; without, 
 it acts in training only.
 """
 
-import torch
+from itertools import islice
+
 from torch import nn
 
 from attnbench.hosts import Host
+from attnbench.hosts._inverted_layouts import EFFICIENTNET_B0, efficientnet_b0_blocks
 from attnbench.hosts.classifier import Classifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.site import Site
-
-ROWS = (
-    (1, 3, 16, 1, 1),
-    (6, 3, 24, 2, 2),
-    (6, 5, 40, 2, 2),
-    (6, 3, 80, 3, 2),
-    (6, 5, 112, 3, 1),
-    (6, 5, 192, 4, 2),
-    (6, 3, 320, 1, 1),
-)
-"""The paper's table 1: expansion, kernel, output channels, number of blocks, stride of the first."""
-
-
-class MBConv(nn.Module):
-    """A 1x1 convolution that widens, a depthwise one, the slot, a 1x1 that narrows; the input is added where it fits."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, name: str) -> None:
-        super().__init__()
-        self.shortcut = stride == 1 and inputs == outputs
-        hidden = inputs * expansion
-        layers: list[nn.Module] = []
-        if expansion != 1:
-            layers.append(conv_norm(inputs, hidden, 1, activation=nn.SiLU))
-        layers += [
-            conv_norm(hidden, hidden, kernel, stride, groups=hidden, activation=nn.SiLU),
-            Site(f"{name}.slot", inputs),
-            conv_norm(hidden, outputs, 1, site=Site(f"{name}.branch") if self.shortcut else None),
-        ]
-        self.block = nn.Sequential(*layers)
-        self.end = Site(f"{name}.end")
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
-        branch = self.block(x)
-        return self.end(x + branch if self.shortcut else branch)
+from attnbench.hosts.inverted import InvertedBlock
 
 
 class EfficientNetB0(Classifier):
@@ -55,14 +22,10 @@ class EfficientNetB0(Classifier):
 
     def __init__(self) -> None:
         stages: list[nn.Module] = [conv_norm(3, 32, 3, 2, activation=nn.SiLU)]
-        inputs, number = 32, 0
-        for expansion, kernel, outputs, depth, stride in ROWS:
-            blocks = []
-            for index in range(depth):
-                blocks.append(MBConv(inputs, outputs, kernel, 1 if index else stride, expansion, f"blocks.{number}"))
-                inputs, number = outputs, number + 1
-            stages.append(nn.Sequential(*blocks))
-        stages.append(conv_norm(inputs, 1280, 1, activation=nn.SiLU))
+        blocks = enumerate(efficientnet_b0_blocks())
+        for *_, depth, _ in EFFICIENTNET_B0:
+            stages.append(nn.Sequential(*(InvertedBlock(one, f"blocks.{number}") for number, one in islice(blocks, depth))))
+        stages.append(conv_norm(EFFICIENTNET_B0[-1][1], 1280, 1, activation=nn.SiLU))
         super().__init__(nn.Sequential(*stages), 1280)
 
 
@@ -72,50 +35,6 @@ ENTRIES = (
         build=EfficientNetB0,
         summary="image classification: 16 MBConv blocks with a slot where SE stands",
         source="github.com/pytorch/vision torchvision/models/efficientnet.py (efficientnet_b0)",
-        sites={
-            "blocks.0.slot": (32, 2, 32),
-            "blocks.1.slot": (96, 4, 16),
-            "blocks.2.slot": (144, 4, 24),
-            "blocks.3.slot": (144, 8, 24),
-            "blocks.4.slot": (240, 8, 40),
-            "blocks.5.slot": (240, 16, 40),
-            "blocks.{6..8}.slot": (480, 16, 80),
-            "blocks.{9..10}.slot": (672, 16, 112),
-            "blocks.11.slot": (672, 32, 112),
-            "blocks.{12..15}.slot": (1152, 32, 192),
-            "blocks.2.branch": (24, 4),
-            "blocks.4.branch": (40, 8),
-            "blocks.{6..7}.branch": (80, 16),
-            "blocks.{9..10}.branch": (112, 16),
-            "blocks.{12..14}.branch": (192, 32),
-            "blocks.0.end": (16, 2),
-            "blocks.{1..2}.end": (24, 4),
-            "blocks.{3..4}.end": (40, 8),
-            "blocks.{5..7}.end": (80, 16),
-            "blocks.{8..10}.end": (112, 16),
-            "blocks.{11..14}.end": (192, 32),
-            "blocks.15.end": (320, 32),
-        },
-        placements={
-            "slots": ("*.slot",),
-            "after-depthwise": ("blocks.[1-9].slot", "blocks.1[0-5].slot"),
-            "projections": (
-                "blocks.[01].end",
-                "blocks.2.branch",
-                "blocks.3.end",
-                "blocks.4.branch",
-                "blocks.5.end",
-                "blocks.[67].branch",
-                "blocks.8.end",
-                "blocks.9.branch",
-                "blocks.10.branch",
-                "blocks.11.end",
-                "blocks.1[2-4].branch",
-                "blocks.15.end",
-            ),
-            "residual-branch": ("*.branch",),
-            "block-ends": ("*.end",),
-            "stage-ends": ("blocks.0.end", "blocks.2.end", "blocks.4.end", "blocks.10.end", "blocks.15.end"),
-        },
+        layout=("attnbench.hosts._inverted_layouts:efficientnet_b0",),
     ),
 )

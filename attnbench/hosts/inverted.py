@@ -19,13 +19,13 @@ from attnbench.hosts.initialise import initialise
 from attnbench.hosts.site import Site
 from attnbench.modules import in_eights
 
-ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish}
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 
 
 class InvertedBlock(nn.Module):
     """A 1x1 that widens, a depthwise convolution, a slot or site, a 1x1 that narrows; the input is added where it fits."""
 
-    def __init__(self, block: Inverted, name: str, eps: float) -> None:
+    def __init__(self, block: Inverted, name: str, eps: float = 1e-5) -> None:
         super().__init__()
         self.shortcut = block.shortcut
         conv = partial(conv_norm, activation=ACTIVATIONS[block.activation], eps=eps)

@@ -6,59 +6,33 @@ those of the authors' code (``apple/ml-cvnets``), with four heads and SiLU throu
 
 from functools import partial
 
-import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._inverted_layouts import MOBILEVIT
-from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts._inverted_layouts import MOBILEVIT, Inverted
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
+from attnbench.hosts.inverted import InvertedBlock
 from attnbench.hosts.site import Site
 from attnbench.modules.mobilevit import MobileViT
 
 
-class MobileBlock(nn.Module):
-    """An inverted residual block with SiLU; a site on its branch where the input is added, and one at its end."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, name: str) -> None:
-        super().__init__()
-        self.shortcut = stride == 1 and inputs == outputs
-        conv = partial(conv_norm, activation=nn.SiLU)
-        hidden = inputs * expansion
-        site = Site(f"{name}.branch") if self.shortcut else None
-        filtered = conv(hidden, hidden, 3, stride, hidden, site=Site(f"{name}.depthwise"))
-        self.block = nn.Sequential(conv(inputs, hidden, 1), filtered, conv_norm(hidden, outputs, 1, site=site))
-        self.end = Site(f"{name}.end")
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[N, inputs, H, W]`` to ``[N, outputs, H / stride, W / stride]``."""
-        branch = self.block(x)
-        return self.end(x + branch if self.shortcut else branch)
-
-
-class MobileViTNet(nn.Module):
+class MobileViTNet(MeanClassifier):
     """A 3x3 stem, five stages, a 1x1 convolution and a classifier of 1000 classes."""
 
     def __init__(self, form: str) -> None:
-        super().__init__()
         stages, expansion, last = MOBILEVIT[form]
         layers: list[nn.Module] = [conv_norm(3, 16, 3, 2, activation=nn.SiLU)]
         inputs = 16
         for number, (channels, depth, stride, dim) in enumerate(stages, 1):
-            inverted = 1 if dim else depth
-            for index in range(inverted):
-                layers.append(MobileBlock(inputs, channels, 1 if index else stride, expansion, f"stage{number}.{index}"))
+            for index in range(1 if dim else depth):
+                block = Inverted(inputs, inputs * expansion, channels, 3, 1 if index else stride, activation="silu")
+                layers.append(InvertedBlock(block, f"stage{number}.{index}"))
                 inputs = channels
             if dim:
                 layers += [MobileViT(channels, dim, depth, 4, 2), Site(f"stage{number}.vit")]
         layers.append(conv_norm(inputs, last, 1, activation=nn.SiLU))
-        self.features, self.classifier = nn.Sequential(*layers), nn.Linear(last, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.features(image).mean((2, 3)))
+        super().__init__(nn.Sequential(*layers), nn.Linear(last, CLASSES))
 
 
 ENTRIES = (

@@ -8,88 +8,70 @@ and a slot left: with ``se_regnet`` in all ``slots`` it is the network as publis
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts._layouts import regnet_stages
-from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts._layouts import Stage, regnet_stages
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
-from attnbench.hosts.resnet_blocks import Bottleneck, stage
+from attnbench.hosts.resnet_blocks import Block, Bottleneck, stages_of
 
 
-class RegNet(nn.Module):
+class RegNet(MeanClassifier):
     """A 3x3 stem of 32 channels, four stages and a classifier of 1000 classes."""
 
-    def __init__(self, depths: Sequence[int], widths: Sequence[int], group: int, *, slots: bool) -> None:
-        super().__init__()
-        self.stem = conv_norm(3, 32, 3, 2, activation=nn.ReLU)
-        self.stages, inputs = nn.Sequential(), 32
-        for number, one in enumerate(regnet_stages(depths, widths), 1):
-            branches, ends = ([f"block{number}.{index}.{at}" for index in range(one.depth)] for at in ("branch", "end"))
-            block = partial(Bottleneck, outputs=one.outputs, groups=one.width // group, slot=slots)
-            self.stages.append(stage(block, inputs, one.width, one.outputs, one.stride, branches, ends))
-            inputs = one.outputs
-        self.classifier = nn.Linear(inputs, CLASSES)
-        initialise(self)
+    def __init__(self, depths: Sequence[int], widths: Sequence[int], group: int, *, slots: bool = False) -> None:
+        stem = conv_norm(3, 32, 3, 2, activation=nn.ReLU)
+        stages = regnet_stages(depths, widths)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.stages(self.stem(image)).mean((2, 3)))
+        def block(one: Stage) -> Block:
+            return partial(Bottleneck, outputs=one.outputs, groups=one.width // group, slot=slots)
 
-
-def regnet_x(depths: Sequence[int], widths: Sequence[int], group: int) -> RegNet:
-    """The form without gates."""
-    return RegNet(depths, widths, group, slots=False)
-
-
-def regnet_y(depths: Sequence[int], widths: Sequence[int], group: int) -> RegNet:
-    """The form with slots for its gates."""
-    return RegNet(depths, widths, group, slots=True)
+        features = nn.Sequential(stem, *stages_of(stages, "block", 32, block))
+        super().__init__(features, nn.Linear(stages[-1].outputs, CLASSES))
 
 
 ENTRIES = (
     Host(
         name="regnet_x_400mf",
-        build=partial(regnet_x, (1, 2, 7, 12), (32, 64, 160, 400), 16),
+        build=partial(RegNet, (1, 2, 7, 12), (32, 64, 160, 400), 16),
         summary="image classification: 22 bottlenecks with grouped convolutions",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_x_400mf)",
-        layout=("attnbench.hosts._layouts:regnet_x", (1, 2, 7, 12), (32, 64, 160, 400)),
+        layout=("attnbench.hosts._layouts:regnet", (1, 2, 7, 12), (32, 64, 160, 400)),
     ),
     Host(
         name="regnet_x_800mf",
-        build=partial(regnet_x, (1, 3, 7, 5), (64, 128, 288, 672), 16),
+        build=partial(RegNet, (1, 3, 7, 5), (64, 128, 288, 672), 16),
         summary="image classification: 16 bottlenecks with grouped convolutions",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_x_800mf)",
-        layout=("attnbench.hosts._layouts:regnet_x", (1, 3, 7, 5), (64, 128, 288, 672)),
+        layout=("attnbench.hosts._layouts:regnet", (1, 3, 7, 5), (64, 128, 288, 672)),
     ),
     Host(
         name="regnet_x_1_6gf",
-        build=partial(regnet_x, (2, 4, 10, 2), (72, 168, 408, 912), 24),
+        build=partial(RegNet, (2, 4, 10, 2), (72, 168, 408, 912), 24),
         summary="image classification: 18 bottlenecks with grouped convolutions",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_x_1_6gf)",
-        layout=("attnbench.hosts._layouts:regnet_x", (2, 4, 10, 2), (72, 168, 408, 912)),
+        layout=("attnbench.hosts._layouts:regnet", (2, 4, 10, 2), (72, 168, 408, 912)),
     ),
     Host(
         name="regnet_y_400mf",
-        build=partial(regnet_y, (1, 3, 6, 6), (48, 104, 208, 440), 8),
+        build=partial(RegNet, (1, 3, 6, 6), (48, 104, 208, 440), 8, slots=True),
         summary="image classification: 16 bottlenecks with grouped convolutions and a slot where SE stands",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_y_400mf)",
-        layout=("attnbench.hosts._layouts:regnet_y", (1, 3, 6, 6), (48, 104, 208, 440)),
+        layout=("attnbench.hosts._layouts:regnet", (1, 3, 6, 6), (48, 104, 208, 440), 32),
     ),
     Host(
         name="regnet_y_800mf",
-        build=partial(regnet_y, (1, 3, 8, 2), (64, 144, 320, 784), 16),
+        build=partial(RegNet, (1, 3, 8, 2), (64, 144, 320, 784), 16, slots=True),
         summary="image classification: 14 bottlenecks with grouped convolutions and a slot where SE stands",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_y_800mf)",
-        layout=("attnbench.hosts._layouts:regnet_y", (1, 3, 8, 2), (64, 144, 320, 784)),
+        layout=("attnbench.hosts._layouts:regnet", (1, 3, 8, 2), (64, 144, 320, 784), 32),
     ),
     Host(
         name="regnet_y_1_6gf",
-        build=partial(regnet_y, (2, 6, 17, 2), (48, 120, 336, 888), 24),
+        build=partial(RegNet, (2, 6, 17, 2), (48, 120, 336, 888), 24, slots=True),
         summary="image classification: 27 bottlenecks with grouped convolutions and a slot where SE stands",
         source="github.com/pytorch/vision torchvision/models/regnet.py (regnet_y_1_6gf)",
-        layout=("attnbench.hosts._layouts:regnet_y", (2, 6, 17, 2), (48, 120, 336, 888)),
+        layout=("attnbench.hosts._layouts:regnet", (2, 6, 17, 2), (48, 120, 336, 888), 32),
     ),
 )

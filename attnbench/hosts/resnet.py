@@ -10,7 +10,7 @@ BMVC 2016). ``stem=deep,shortcut=pool`` is ResNet-D (He et al.: Bag of Tricks fo
 ``stem=tiered`` timm's ResNet-T. ``axial_resnet`` is the narrow one of Axial-DeepLab, whose attention stands at ``conv3x3``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -20,7 +20,7 @@ from attnbench.hosts import REPLACED, Host
 from attnbench.hosts._layouts import STEMS, Stage, cifar_stages, resnet_stages
 from attnbench.hosts.classifier import CLASSES
 from attnbench.hosts.initialise import initialise
-from attnbench.hosts.resnet_blocks import BasicBlock, Bottleneck, stage
+from attnbench.hosts.resnet_blocks import BasicBlock, Block, Bottleneck, stages_of
 from attnbench.hosts.site import Site
 
 BRANCH_SCALE = 0.25
@@ -81,18 +81,6 @@ class Stem(nn.Module):
         return self.leave(self.middle(self.enter(image)))
 
 
-Block = Callable[[int, int, int, str, str], nn.Module]
-
-
-def _stages(stages: Sequence[Stage], inputs: int, block: Callable[[Stage], Block]) -> list[nn.Sequential]:
-    made = []
-    for number, one in enumerate(stages, 1):
-        branches, ends = ([f"layer{number}.{index}.{place}" for index in range(one.depth)] for place in ("branch", "end"))
-        made.append(stage(block(one), inputs, one.width, one.outputs, one.stride, branches, ends))
-        inputs = one.outputs
-    return made
-
-
 def resnet(
     depths: Sequence[int],
     expansion: int,
@@ -114,13 +102,12 @@ def resnet(
         return partial(Bottleneck, shortcut=shortcut, outputs=one.outputs, groups=groups, stride_at=stride_at)
 
     entrance = nn.Conv2d(3, channels, 7, 2, 3, bias=False) if stem == "7x7" else Stem(stem, channels)
-    return ResNet(entrance, channels, _stages(stages, channels, block), stages[-1].outputs, CLASSES)
+    return ResNet(entrance, channels, stages_of(stages, "layer", channels, block), stages[-1].outputs, CLASSES)
 
 
 def cifar(*, depth: int, shortcut: str) -> ResNet:
     """The network for images of 32x32 and ten classes: one 3x3 convolution for a stem."""
-    stages = cifar_stages(depth)
-    made = _stages(stages, 16, lambda _one: partial(BasicBlock, shortcut=shortcut))
+    made = stages_of(cifar_stages(depth), "layer", 16, lambda _one: partial(BasicBlock, shortcut=shortcut))
     return ResNet(nn.Conv2d(3, 16, 3, 1, 1, bias=False), 16, made, 64, 10, pooled=False)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from attnbench.hosts import REPLACED
+from attnbench.hosts._layouts import Stage
 from attnbench.hosts.site import Site
 
 
@@ -105,8 +106,22 @@ def projection(inputs: int, outputs: int, stride: int, form: str = "conv") -> nn
     return nn.Sequential(*narrow, conv, nn.BatchNorm2d(outputs))
 
 
+Block = Callable[[int, int, int, str, str], nn.Module]
+"""Builds a block: channels in, channels inside, stride, and the names of the sites on its branch and at its end."""
+
+
+def stages_of(rows: Sequence[Stage], name: str, inputs: int, block: Callable[[Stage], Block]) -> list[nn.Sequential]:
+    """The stages of a table, whose sites are ``NAME1.0.branch``, ``NAME1.0.end`` and so on."""
+    made = []
+    for number, one in enumerate(rows, 1):
+        branches, ends = ([f"{name}{number}.{index}.{place}" for index in range(one.depth)] for place in ("branch", "end"))
+        made.append(stage(block(one), inputs, one.width, one.outputs, one.stride, branches, ends))
+        inputs = one.outputs
+    return made
+
+
 def stage(
-    block: Callable[[int, int, int, str, str], nn.Module],
+    block: Block,
     inputs: int,
     width: int,
     outputs: int,

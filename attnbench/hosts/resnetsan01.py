@@ -9,18 +9,15 @@ plain decoder: one head a scale, with a sigmoid.
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.initialise import initialise
+from attnbench.hosts.pyramid import check_sides, doubled
 from attnbench.hosts.resnet_encoder import ResNet18Encoder
 from attnbench.hosts.site import Site
 from attnbench.modules.se import npu_se
 
 DECODER_CHANNELS = (16, 32, 64, 128, 256)
-COARSEST = 32
-"""The encoder's last stride; the decoder meets the encoder's features again only where it divides the sides."""
 
 
 def conv_block(inputs: int, outputs: int, block: str) -> nn.Sequential:
@@ -86,7 +83,7 @@ class Level(nn.Module):
 
     def forward(self, x: torch.Tensor, feature: torch.Tensor | None) -> torch.Tensor:
         """The coarser map and the encoder's feature to a map of twice the size."""
-        x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode="nearest")
+        x = doubled(self.narrow(x))
         if self.fuse is not None and self.skip_site is not None and feature is not None:
             x = self.fuse(x, self.skip_site(feature))
         return self.site(self.merge(x))
@@ -114,9 +111,7 @@ class ResNetSAN01(nn.Module):
 
         Raises ``InputError`` for sides that are not multiples of 32.
         """
-        height, width = image.shape[2:]
-        if height % COARSEST or width % COARSEST:
-            raise InputError(f"resnetsan01 takes sides that are multiples of {COARSEST}, not {height}x{width}")
+        check_sides(image, "resnetsan01")
         features = self.encoder(image)
         x, decoded = features[-1], {}
         for level, number in zip(self.levels, range(4, -1, -1), strict=True):

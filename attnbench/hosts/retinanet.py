@@ -7,15 +7,14 @@ freezes the norms of the ResNet and does not count their 53,120 weights; here th
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.initialise import initialise
+from attnbench.hosts.pyramid import check_sides, doubled
 from attnbench.hosts.resnet import resnet
 from attnbench.hosts.site import Site
 
-ANCHORS, WIDTH, COARSEST = 9, 256, 32
+ANCHORS, WIDTH = 9, 256
 
 
 class Pyramid(nn.Module):
@@ -32,7 +31,7 @@ class Pyramid(nn.Module):
         """Three features, finest first, to five."""
         maps = [layer(feature) for layer, feature in zip(self.lateral, features, strict=True)]
         for level in (1, 0):
-            maps[level] = maps[level] + functional.interpolate(maps[level + 1], scale_factor=2.0, mode="nearest")
+            maps[level] = maps[level] + doubled(maps[level + 1])
         found = [end(layer(x)) for end, layer, x in zip(self.ends, self.smooth, maps, strict=True)]
         found.append(self.coarser[0](found[-1]))
         found.append(self.coarser[1](torch.relu(found[-1])))
@@ -63,9 +62,7 @@ class RetinaNet(nn.Module):
 
         Raises ``InputError`` for sides that are not multiples of 32.
         """
-        height, width = image.shape[2:]
-        if height % COARSEST or width % COARSEST:
-            raise InputError(f"retinanet takes sides that are multiples of {COARSEST}, not {height}x{width}")
+        check_sides(image, "retinanet")
         hidden = self.body.maxpool(torch.relu(self.body.bn1(self.body.conv1(image))))
         features = []
         for number in (1, 2, 3, 4):

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from attnbench.hosts import Host
-from attnbench.hosts.classifier import CLASSES
+from attnbench.hosts.classifier import CLASSES, MeanClassifier
 from attnbench.hosts.conv_norm import conv_norm
-from attnbench.hosts.initialise import initialise
 from attnbench.hosts.site import Site
 
 LAYERS = 5
@@ -42,27 +41,20 @@ class OneShotBlock(nn.Module):
         return self.end(joined if self.branch is None else x + self.branch(joined))
 
 
-class VoVNet(nn.Module):
+class VoVNet(MeanClassifier):
     """Three convolutions of stride 4 together, four stages with pooling between them, and a classifier of 1000 classes."""
 
     def __init__(self, depths: Sequence[int], widths: Sequence[int], outputs: Sequence[int]) -> None:
-        super().__init__()
         conv = partial(conv_norm, activation=nn.ReLU)
-        self.stem = nn.Sequential(conv(3, 64, 3, 2), conv(64, 64, 3), conv(64, 128, 3, 2))
-        self.stages, inputs = nn.Sequential(), 128
+        features, inputs = nn.Sequential(conv(3, 64, 3, 2), conv(64, 64, 3), conv(64, 128, 3, 2)), 128
         for number, (depth, width, given) in enumerate(zip(depths, widths, outputs, strict=True), 1):
             layers: list[nn.Module] = [nn.MaxPool2d(3, 2, ceil_mode=True)] if number > 1 else []
             for index in range(depth):
                 name, last = f"stage{number}.{index}", index == depth - 1
                 layers.append(OneShotBlock(inputs, width, given, name, shortcut=index > 0, slot=last))
                 inputs = given
-            self.stages.append(nn.Sequential(*layers))
-        self.classifier = nn.Linear(inputs, CLASSES)
-        initialise(self)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """``[N, 3, H, W]`` to ``[N, 1000]`` scores before the softmax."""
-        return self.classifier(self.stages(self.stem(image)).mean((2, 3)))
+            features.append(nn.Sequential(*layers))
+        super().__init__(features, nn.Linear(inputs, CLASSES))
 
 
 ENTRIES = (

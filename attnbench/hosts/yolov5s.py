@@ -11,16 +11,12 @@ neck's last three blocks, are ``joined.p3`` to ``joined.p5``.
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts.conv_norm import conv_norm
 from attnbench.hosts.initialise import initialise
+from attnbench.hosts.pyramid import check_sides, doubled
 from attnbench.hosts.site import Site
-
-COARSEST = 32
-"""The backbone's last stride; the neck meets the backbone's features again only where it divides the sides."""
 
 ANCHORS = 3
 """Boxes per position of a head's map."""
@@ -119,15 +115,11 @@ class Neck(nn.Module):
     def forward(self, p3: torch.Tensor, p4: torch.Tensor, p5: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The backbone's features to three of the same shapes, finest first."""
         coarse = self.lateral5(p5)
-        middle = self.lateral4(self.up4(torch.cat([_doubled(coarse), self.skip4(p4)], 1)))
-        p3 = self.up3(self.joined3(torch.cat([_doubled(middle), self.skip3(p3)], 1)))
+        middle = self.lateral4(self.up4(torch.cat([doubled(coarse), self.skip4(p4)], 1)))
+        p3 = self.up3(self.joined3(torch.cat([doubled(middle), self.skip3(p3)], 1)))
         p4 = self.down4(self.joined4(torch.cat([self.narrow3(p3), middle], 1)))
         p5 = self.down5(self.joined5(torch.cat([self.narrow4(p4), coarse], 1)))
         return p3, p4, p5
-
-
-def _doubled(x: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class YOLOv5s(nn.Module):
@@ -144,9 +136,7 @@ class YOLOv5s(nn.Module):
 
         Raises ``InputError`` for sides that are not multiples of 32.
         """
-        height, width = image.shape[2:]
-        if height % COARSEST or width % COARSEST:
-            raise InputError(f"yolov5s takes sides that are multiples of {COARSEST}, not {height}x{width}")
+        check_sides(image, "yolov5s")
         features = self.neck(*self.backbone(image))
         return tuple(head(feature) for head, feature in zip(self.heads, features, strict=True))
 

@@ -8,19 +8,16 @@ NPU do.
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from attnbench.core.errors import InputError
 from attnbench.hosts import Host
 from attnbench.hosts._layouts import yolov8_sizes
 from attnbench.hosts.initialise import initialise
+from attnbench.hosts.pyramid import check_sides, doubled
 from attnbench.hosts.site import Site
 from attnbench.hosts.yolov5s import PoolingPyramid, conv
 
 BINS = 16
 """Values that a side of a box is a distribution over."""
-
-COARSEST = 32
 
 
 class ConvBottleneck(nn.Module):
@@ -93,25 +90,19 @@ class YOLOv8(nn.Module):
 
         Raises ``InputError`` for sides that are not multiples of 32.
         """
-        height, width = image.shape[2:]
-        if height % COARSEST or width % COARSEST:
-            raise InputError(f"yolov8 takes sides that are multiples of {COARSEST}, not {height}x{width}")
+        check_sides(image, "yolov8")
         maps = [self.stem(image)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         p3, p4, p5 = maps[2], maps[3], self.sppf(maps[4])
-        middle = self.up4(torch.cat([_doubled(p5), self.skip4(p4)], 1))
-        p3 = self.up3(torch.cat([_doubled(middle), self.skip3(p3)], 1))
+        middle = self.up4(torch.cat([doubled(p5), self.skip4(p4)], 1))
+        p3 = self.up3(torch.cat([doubled(middle), self.skip3(p3)], 1))
         p4 = self.down4(torch.cat([self.narrow3(p3), middle], 1))
         p5 = self.down5(torch.cat([self.narrow4(p4), p5], 1))
         found: list[torch.Tensor] = []
         for feature, box, kind in zip((p3, p4, p5), self.boxes, self.kinds, strict=True):
             found += [box(feature), kind(feature)]
         return tuple(found)
-
-
-def _doubled(x: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 ENTRIES = (

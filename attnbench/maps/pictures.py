@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from attnbench.core.errors import InputError
+from attnbench.core.inputs import files_in
 
 NORMALISATIONS = {
     "unit": (np.zeros(3), np.ones(3)),
@@ -54,11 +55,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder by their extensions, sorted. Raises ``InputError`` where there is none."""
-    known = Image.registered_extensions()
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in known)
-    if not found:
-        raise InputError(f"images: {folder} is no folder with an image in it")
-    return found
+    if found := files_in(folder, Image.registered_extensions()):
+        return found
+    raise InputError(f"images: {folder} is no folder with an image in it")
 
 
 def network_input(image: Image.Image, shape: Sequence[int], normalisation: str) -> np.ndarray:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from attnbench.core.records import Case, Record
 
 
-class Observer(Protocol):
-    """Told what happens, for a progress bar or a log."""
+class Observer:
+    """Told what happens, for a progress bar or a log; this one shows nothing of it."""
 
     def started(self, folder: Path, total: int, kept: int, work: float) -> None:
         """The run is open; so many cases in all, so many of them finished earlier, and so much work to do."""
@@ -35,32 +34,8 @@ class Observer(Protocol):
         """What each machine of a fleet is at, and how many replicates all of them have, of so many wanted so far."""
 
 
-class Silent:
+class Silent(Observer):
     """Shows nothing."""
-
-    def started(self, folder: Path, total: int, kept: int, work: float) -> None:
-        """Nothing."""
-
-    def waiting(self, holder: str) -> None:
-        """Nothing."""
-
-    def at(self, cases: Sequence[Case], replicate: int, kind: str) -> None:
-        """Nothing."""
-
-    def described(self, number: int, total: int) -> None:
-        """Nothing."""
-
-    def replicates(self, number: int, wanted: int) -> None:
-        """Nothing."""
-
-    def recorded(self, record: Record, left: float) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def fleet(self, at: Mapping[str, str], had: int, wanted: int) -> None:
-        """Nothing."""
 
 
 def nobody(label: str) -> None:

@@ -114,7 +114,7 @@ def _take_steps(
                 shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
         if shown:
             left = work_left(plan, header, ledger)
-            observer.replicates(*replicates(header, ledger))
+            observer.replicates(*replicates(header, ledger, header.cases))
         for case in shown:
             observer.recorded(summarise(header, ledger, case), left)
 

@@ -12,14 +12,14 @@ from typing import Any
 import onnx_ir as ir
 
 from attnbench.core.naming import inserted_site, is_inserted
-from attnbench.core.records import ON_NPU, Finding, Level
+from attnbench.core.records import ON_NPU, Finding
 from attnbench.graph.composites import Composite, composites
 from attnbench.graph.integers import FORM, merged
 from attnbench.graph.lifting import lifted
 from attnbench.npu.nodes import StandIn, Unmeasured, constants_kept, is_constant, types_of
 from attnbench.npu.precision import with_precision
 from attnbench.npu.rules import limit_text, measure
-from attnbench.targets import Rule, Target
+from attnbench.targets import Rule, Target, level_of
 
 WHOLE = ON_NPU | {"unknown"}
 """The levels at which a composite is judged as one op and its parts are not judged."""
@@ -109,14 +109,10 @@ def _rules_for(target: Target, op: str) -> list[Rule]:
     return target.rules_for(op)
 
 
-_LIMITS: dict[int, tuple[Rule, str]] = {}
-
-
+@cache
 def _limits_of(rule: Rule) -> str:
     """The limits of a rule in words, which are the same for each of its nodes."""
-    if id(rule) not in _LIMITS:
-        _LIMITS[id(rule)] = rule, _limits_text(rule.limits)
-    return _LIMITS[id(rule)][1]
+    return _limits_text(rule.limits)
 
 
 def _limits_text(limits: Mapping[str, Any]) -> str:
@@ -144,8 +140,7 @@ def _finding(
     composite: str = "",
 ) -> Finding:
     name = node.name or ""
-    word, _, device = level.partition(":")
-    found: Level = "refused" if word == "error" else word  # type: ignore[assignment]
+    found, device = level_of(level)
     return Finding(
         target=target.name,
         level=found,
@@ -156,7 +151,7 @@ def _finding(
         limit=limit,
         reason=reason or (rule.reason if rule else ""),
         evidence=rule.evidence if rule else "",
-        source=f"{target.document}, section {rule.section}" if rule else target.document,
+        source=target.place_of(rule),
         site=inserted_site(name),
         inserted=is_inserted(name),
         composite=composite,

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from attnbench.core.records import LEVELS, Finding, Level
+from attnbench.core.records import LEVELS, Finding
 from attnbench.graph.integers import computes, form_of
 from attnbench.npu.rules import limit_text, measure
-from attnbench.targets import EVERY, Rule, Target
+from attnbench.targets import EVERY, Rule, Target, level_of
 
 OF_FORM = {"Q/DQ": "QuantizeLinear", "integer ops": "QLinearConv", "dynamic": "DynamicQuantizeLinear"}
 """The op by which a target's rule speaks of a file's form."""
@@ -48,10 +48,8 @@ def of_the_form(model: ir.Model, target: Target) -> tuple[Finding, ...]:
     op = OF_FORM[form]
     measured = f"quantised before ({form})"
     rule = next((one for one in (*target.quantised, *target.rules) if op in one.ops), None)
-    source = target.document
     if rule is not None:
         level, reason = rule.level, rule.reason
-        source = f"{target.document}, section {rule.section}"
     elif target.unlisted != "unknown":
         level, reason = target.unlisted, f"{target.name} does not list {op}"
     elif form == "dynamic":
@@ -61,15 +59,16 @@ def of_the_form(model: ir.Model, target: Target) -> tuple[Finding, ...]:
         return ()
     if level == "supported":
         return ()
-    word, _, device = level.partition(":")
-    found: Level = "refused" if word == "error" else word  # type: ignore[assignment]
+    found, device = level_of(level)
     name, evidence = (rule.id, rule.evidence) if rule else ("unlisted", "")
-    return (Finding(target.name, found, name, WHOLE, op, measured, "", reason, evidence, source, device=device),)
+    return (
+        Finding(target.name, found, name, WHOLE, op, measured, "", reason, evidence, target.place_of(rule), device=device),
+    )
 
 
 def _held(finding: Finding, node: ir.Node, target: Target, rule: Rule) -> Finding:
     """A node's finding, or what breaking a rule on quantised networks makes of it."""
-    source = f"{target.document}, section {rule.section}"
+    source = target.place_of(rule)
     for limits, broken in ((rule.limits, rule.beyond), (rule.advice, "efficiency")):
         for name, limit in limits.items():
             reading = measure(name, node, limit)
@@ -84,8 +83,7 @@ def _replaced(
     finding: Finding, level: str, rule: str, measured: str, limit: str, reason: str, evidence: str, source: str
 ) -> Finding:
     """The finding with another level, unless that is no worse."""
-    word, _, device = level.partition(":")
-    found: Level = "refused" if word == "error" else word  # type: ignore[assignment]
+    found, device = level_of(level)
     if LEVELS.index(found) <= LEVELS.index(finding.level):
         return finding
     return replace(

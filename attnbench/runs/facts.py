@@ -248,7 +248,7 @@ class Ledger:
     def __init__(self, facts: Iterable[AnyFact] = (), sources: Mapping[Case, str] | None = None) -> None:
         self._facts: defaultdict[Case, list[AnyFact]] = defaultdict(list)
         self._known: dict[Case, CaseFacts] = {}
-        self._told: dict[Any, Any] = {}
+        self._cached: dict[Any, Any] = {}
         self._sources = dict(sources or {})
         for fact in facts:
             self._facts[fact.case].append(fact)
@@ -257,7 +257,7 @@ class Ledger:
         """One more fact."""
         self._facts[fact.case].append(fact)
         self._known.pop(fact.case, None)
-        self._told.clear()
+        self._cached.clear()
 
     def cases(self) -> list[Case]:
         """The cases of which anything is known, in the order of their first facts."""
@@ -275,11 +275,11 @@ class Ledger:
             found = self._known[case] = CaseFacts.of(self.of(case))
         return found
 
-    def told(self, question: Any, answer: Callable[[], Any]) -> Any:
-        """The answer to a question about all facts, thought of once until there is one more."""
-        if question not in self._told:
-            self._told[question] = answer()
-        return self._told[question]
+    def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What follows from all facts, computed once until there is one more."""
+        if key not in self._cached:
+            self._cached[key] = compute()
+        return self._cached[key]
 
     def current(self, case: Case) -> str:
         """The sources that count for a case."""

@@ -95,18 +95,18 @@ def mean_of(header: RunHeader, ledger: Ledger, case: Case) -> Moderated | None:
     if case.is_baseline:
         return None
 
-    def told() -> dict[Case, Moderated]:
+    def compute() -> dict[Case, Moderated]:
         return means(header, {one: ledger.known(one).overheads for one in variants_of(header, case.baseline)})
 
-    known: dict[Case, Moderated] = ledger.told(("means", case.baseline), told)
+    known: dict[Case, Moderated] = ledger.cached(("means", case.baseline), compute)
     if case in known:
         return known[case]
     return moderated(ledger.known(case).overheads, header.effort_of(case).processes, between=run_to_run_of(header))
 
 
-def replicates(header: RunHeader, ledger: Ledger) -> tuple[int, int]:
-    """How many replicates of all cases are had, and how many are wanted in all as far as is known."""
-    had = {case: len(ledger.known(case).replicates) for case in header.cases}
+def replicates(header: RunHeader, ledger: Ledger, cases: Iterable[Case]) -> tuple[int, int]:
+    """How many replicates of some cases are had, and how many are wanted in all as far as is known."""
+    had = {case: len(ledger.known(case).replicates) for case in cases}
     return sum(had.values()), sum(max(had[case], replicates_wanted(header, ledger, case)) for case in had)
 
 

@@ -18,7 +18,7 @@ NEAR = 1.25
 
 def decides(header: RunHeader, ledger: Ledger, case: Case) -> bool:
     """Whether more replicates of a screened case may change a decision. Before all its peers are screened, none may."""
-    return case in ledger.told(("decides", case.baseline), lambda: _deciding(header, ledger, case.baseline))
+    return case in ledger.cached(("decides", case.baseline), lambda: _deciding(header, ledger, case.baseline))
 
 
 def _deciding(header: RunHeader, ledger: Ledger, baseline: Case) -> set[Case]:

@@ -13,7 +13,7 @@ import glob
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -192,7 +192,7 @@ def latest_run(results: Path, study: str | None = None) -> Path:
 
 
 def _study_of(path: Path) -> str:
-    """The name of a run's study; empty for a file that is no run."""
+    """The name of a run's study, from the first line alone; empty for a file that is no run."""
     try:
         with path.open("rb") as file:
             return str(read_header(file.readline(), path).study.get("name", ""))
@@ -201,16 +201,12 @@ def _study_of(path: Path) -> str:
 
 
 def runs_of_study(results: Path, study: str) -> list[tuple[Path, Run]]:
-    """The runs of a study below a folder with where they lie, the newest first; of others only the first line is read."""
+    """The runs of a study below a folder with where they lie, the newest first; files that cannot be read are left out."""
     found = []
     for path in results.glob(f"*/{RUN_FILE}"):
-        try:
-            with path.open("rb") as file:
-                header = read_header(file.readline(), path)
-            if header.study.get("name") == study:
+        with suppress(InputError, OSError):
+            if _study_of(path) == study:
                 found.append((path.parent, load_run(path)))
-        except (InputError, OSError):
-            continue
     return sorted(found, key=lambda one: one[1].header.started, reverse=True)
 
 
@@ -238,9 +234,14 @@ def finished(run: Run) -> bool:
     return len(run.records) == len(run.header.cases) and not any(record.pending for record in run.records)
 
 
-def find_unfinished(results: Path, prefix: str, fingerprint: str) -> Path | None:
+def folders_of(results: Path, study: str) -> list[Path]:
+    """The run folders that are named after a study, the newest first."""
+    return sorted(results.glob(f"{glob.escape(slug(study))}-*"), reverse=True)
+
+
+def find_unfinished(results: Path, study: str, fingerprint: str) -> Path | None:
     """The newest run folder of the same study, settings, machine and software that is not finished."""
-    for folder in sorted(results.glob(f"{glob.escape(slug(prefix))}-*"), reverse=True):
+    for folder in folders_of(results, study):
         try:
             run = load_run(folder)
         except (InputError, OSError):

@@ -49,6 +49,7 @@ from msgspec.structs import asdict
 
 from attnbench.core.catalogue import entry_points, pass_over
 from attnbench.core.errors import InputError, UnknownName
+from attnbench.core.records import Level
 from attnbench.core.users import users_code
 from attnbench.core.validation import Strict, validate
 
@@ -60,8 +61,8 @@ EVERY = "*"
 """In place of an op, in a rule on quantised networks: every op."""
 
 
-class Rule(Strict, frozen=True):
-    """What a target says of some ops.
+class Rule(Strict, frozen=True, eq=False):
+    """What a target says of some ops. It is equal to nothing but itself.
 
     ``level`` is ``supported``, ``constrained`` (supported, but under a condition that the source warns of), ``unknown`` (the
     source names the op and leaves its fate open), ``refused``, or ``fallback:<where>`` (run elsewhere than on the NPU).
@@ -79,6 +80,12 @@ class Rule(Strict, frozen=True):
     where: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, Any] = field(default_factory=dict)
+
+
+def level_of(word: str) -> tuple[Level, str]:
+    """The level that a profile's word means, and for ``fallback:<where>`` where; ``error`` means refused."""
+    level, _, device = word.partition(":")
+    return ("refused" if level == "error" else level), device  # type: ignore[return-value]
 
 
 class TargetHead(Strict, frozen=True):
@@ -110,6 +117,10 @@ class Target(TargetHead, frozen=True, eq=False):
     def rules_for(self, op: str) -> list[Rule]:
         """The rules that name an op, in the file's order."""
         return [rule for rule in self.rules if op in rule.ops]
+
+    def place_of(self, rule: Rule | None) -> str:
+        """Where a rule is read from: the document and its section; without a rule the document alone."""
+        return f"{self.document}, section {rule.section}" if rule else self.document
 
 
 class TargetFile(Strict, frozen=True):

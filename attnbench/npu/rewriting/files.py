@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 
 from attnbench.core.errors import InputError
+from attnbench.core.files import write_whole
 from attnbench.graph.load import external_weights, serialise
 
 
@@ -42,11 +43,5 @@ def read_original(path: str, inputs: Mapping[str, Sequence[int]]) -> bytes:
 
 
 def write_model(model: ir.Model, output: Path) -> None:
-    """A model as a file, in one step: nobody sees half of it."""
-    part = output.with_name(f"{output.name}.part")
-    try:
-        part.write_bytes(serialise(model))
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {output}: {error.strerror}") from error
+    """A model as a file, in one step. Raises ``InputError`` for a place that cannot be written."""
+    write_whole(output, serialise(model))

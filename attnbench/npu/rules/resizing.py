@@ -6,7 +6,7 @@ from typing import Any
 import onnx_ir as ir
 
 from attnbench.npu.nodes import Reading, Unmeasured, constant_of, input_shape, output_shape, text
-from attnbench.npu.rules.asking import ask, not_taller
+from attnbench.npu.rules.asking import all_in, ask, not_taller
 
 
 def _scales(node: ir.Node) -> list[float]:
@@ -25,6 +25,15 @@ def _pads(node: ir.Node) -> list[Any]:
     return pads
 
 
+def _padded_axes(node: ir.Node) -> list[int]:
+    pads = _pads(node)
+    order = len(input_shape(node))
+    given = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
+    axes = range(order) if given is None else [int(axis) % order for axis in given]
+    half = len(pads) // 2
+    return [axis for axis, low, high in zip(axes, pads[:half], pads[half:], strict=True) if low or high]
+
+
 scales_at_most = ask(
     "resizing of height and width by at most {limit}", _scales, _scales_text, lambda s, limit: max(s) <= limit, float
 )
@@ -38,8 +47,8 @@ power_of_two_scales = ask(
 )
 scales_not_taller = ask("resizing by no more in height than in width", _scales, _scales_text, not_taller)
 pads_at_most = ask("padding at most {limit} at each end", _pads, "pads {}", lambda pads, limit: max(pads) <= limit, int)
-
 pads_at_least = ask("padding at least {limit} at each end", _pads, "pads {}", lambda pads, limit: min(pads) >= limit, int)
+pads_axes_within = ask("padding of axes within {limit}", _padded_axes, "pads axes {}", all_in, list[int])
 
 
 def resizes_plane_only(node: ir.Node, _limit: bool) -> Reading:
@@ -62,23 +71,8 @@ def pads_plane_only(node: ir.Node, _limit: bool) -> Reading:
     return Reading(not any(pads[i] for i in (0, 1, half, half + 1) if i < len(pads)), f"pads {pads}")
 
 
-def pads_axes_within(node: ir.Node, limit: list[int]) -> Reading:
-    """padding of axes within {limit}"""
-    padded = _padded_axes(node)
-    return Reading(set(padded) <= set(limit), f"pads axes {padded}")
-
-
 def pads_from_end_within(node: ir.Node, limit: list[int]) -> Reading:
     """padding of axes, counted from the end, within {limit}"""
     order = len(input_shape(node))
     padded = [axis - order for axis in _padded_axes(node)]
     return Reading(set(padded) <= set(limit), f"pads axes {padded} of rank {order}")
-
-
-def _padded_axes(node: ir.Node) -> list[int]:
-    pads = _pads(node)
-    order = len(input_shape(node))
-    given = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
-    axes = range(order) if given is None else [int(axis) % order for axis in given]
-    half = len(pads) // 2
-    return [axis for axis, low, high in zip(axes, pads[:half], pads[half:], strict=True) if low or high]
