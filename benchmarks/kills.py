@@ -83,7 +83,7 @@ class Place:
         """Start a sweep in a group of its own."""
         return subprocess.Popen(
             command, env=self.environment, cwd=self.base, text=True, start_new_session=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, **more,
+            stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **more,  # noqa: PLW1509
         )  # type: ignore[call-overload,no-any-return]  # fmt: skip
 
     def processes(self) -> list[int]:
