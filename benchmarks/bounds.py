@@ -1,13 +1,13 @@
-"""The lowest versions that ``pyproject.toml`` allows, tried: ``python benchmarks/bounds.py [--tests PATH ...]``.
+"""The versions that ``pyproject.toml`` allows, tried: ``python benchmarks/bounds.py lowest-direct|highest [TEST ...]``.
 
-Each direct dependency is installed alone, at its lowest version, into a folder that comes before what is installed here;
-``--keep`` names those that stay as they are (torch is 200 MB and more). Then the tests run with that, and
-``results/bounds.md`` says which versions those were. What has no wheel for this Python is named. The workflow tries the same
-with uv on other Pythons.
+A new environment gets each direct dependency at its lowest version, or at its newest, and then what the tests need beside
+them at its newest: a tool's lowest version is nobody's business. The tests run there; ``results/bounds.md`` has a column for
+each Python and end: the versions, and what came of it. The workflow does the same on the Pythons that torch has wheels for.
+torch comes with CUDA from PyPI: 7 GB for as long as this runs.
 """
 
 import argparse
-import os
+import json
 import re
 import subprocess
 import sys
@@ -16,50 +16,59 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "results" / "bounds.md"
+LINES, RESULT = ROOT / "results" / "bounds.jsonl", ROOT / "results" / "bounds.md"
+PARTS = "html,openvino,dask"
+"""The extras that a user may install."""
 
 
-def lowest() -> dict[str, str]:
-    """Each dependency with its lowest version; those that have none are left out."""
+def direct() -> list[str]:
+    """The names of what attnbench itself asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["html"]]
-    found = (re.match(r"([\w-]+)>=([\w.]+)", one) for one in asked)
-    return {match[1]: match[2] for match in found if match}
+    asked = project["dependencies"] + [one for part in PARTS.split(",") for one in project["optional-dependencies"][part]]
+    return [re.match(r"[\w-]+", one)[0] for one in asked]  # type: ignore[index]
+
+
+def install(folder: Path, resolution: str) -> tuple[Path, dict[str, str]]:
+    """An environment with one end of the allowed versions: its Python, and those versions by name."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python, uv = folder / "bin" / "python", folder / "bin" / "uv"
+    subprocess.run([python, "-m", "pip", "install", "-q", "uv"], check=True)
+    pip = [uv, "pip", "install", "-q", "--python", python, "-e"]
+    subprocess.run([*pip, f"{ROOT}[{PARTS}]", "--resolution", resolution], check=True)
+    subprocess.run([*pip, f"{ROOT}[test]"], check=True)
+    listed = subprocess.run(
+        [uv, "pip", "list", "-q", "--python", python, "--format", "json"], check=True, capture_output=True
+    )
+    found = {one["name"]: one["version"] for one in json.loads(listed.stdout)}
+    return python, {name: found[name] for name in direct()}
+
+
+def page(lines: list[dict[str, object]]) -> str:
+    """The table of what was tried: a column each, the versions below each other."""
+    rows = [["", *(f"{one['resolution']}, Python {one['python']}" for one in lines)], [":--"] * (1 + len(lines))]
+    rows += [[name, *(one["versions"].get(name, "–") for one in lines)] for name in lines[0]["versions"]]  # type: ignore[attr-defined]
+    rows += [["tests", *(str(one["tests"]) for one in lines)], ["came to", *(str(one["came_to"]) for one in lines)]]
+    table = "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    return f"# Versions that `pyproject.toml` allows\n\nBy `benchmarks/bounds.py`, on this Python and no other:\n\n{table}\n"
 
 
 def main() -> None:
-    """Install, test, and write what came of it."""
+    """Install, test, and write what came of it in the place of what was known of this Python and this end."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--keep", action="append", default=["torch"])
-    parser.add_argument("--tests", nargs="*", default=["tests"])
+    parser.add_argument("resolution", choices=["lowest-direct", "highest"])
+    parser.add_argument("tests", nargs="*", default=["tests"])
     asked = parser.parse_args()
-    rows, missing = [], []
     with tempfile.TemporaryDirectory(prefix="attnbench-bounds-") as folder:
-        for name, version in lowest().items():
-            if name in asked.keep:
-                rows.append(f"| {name} | as installed |")
-                continue
-            words = ["-m", "pip", "install", "-q", "--target", folder, "--upgrade", "--only-binary", ":all:"]
-            alone = [] if name == "typer" else ["--no-deps"]  # it needs a command line library that later versions hold
-            done = subprocess.run(
-                [sys.executable, *words, *alone, f"{name}=={version}"], check=False, capture_output=True, text=True
-            )
-            (missing if done.returncode else rows).append(f"| {name} | {version} |")
-        path = os.pathsep.join([folder, str(ROOT)])
-        tests = [sys.executable, "-m", "pytest", "-q", "-n0", *asked.tests]
-        done = subprocess.run(
-            tests, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=False, capture_output=True, text=True
-        )
-    last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-300:]
-    lines = [
-        f"# Lowest versions\n\nOn Python {sys.version.split()[0]}, with the lowest versions that `pyproject.toml` allows:\n",
-        "| package | version |\n|:--|:--|",
-        *rows,
-        *(["\nNo wheel for this Python:\n\n| package | version |\n|:--|:--|", *missing] if missing else []),
-        f"\n`pytest {' '.join(asked.tests)}`: {last}",
-    ]
-    print("\n".join(lines), done.stdout[-3000:])
-    RESULT.write_text("\n".join(lines) + "\n")
+        python, versions = install(Path(folder), asked.resolution)
+        done = subprocess.run([python, "-m", "pytest", *asked.tests], cwd=ROOT, check=False, capture_output=True, text=True)
+    print(done.stdout[-5000:], done.stderr[-1000:])
+    last = done.stdout.strip().splitlines()[-1].strip("= ") if done.stdout.strip() else f"exit code {done.returncode}"
+    own = {"resolution": asked.resolution, "python": sys.version.split()[0]}
+    known = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    kept = [one for one in known if any(one[key] != value for key, value in own.items())]
+    lines = [*kept, {**own, "versions": versions, "tests": " ".join(asked.tests), "came_to": last}]
+    LINES.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    RESULT.write_text(page(lines))
     raise SystemExit(done.returncode)
 
 

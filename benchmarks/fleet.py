@@ -243,9 +243,11 @@ def chaos(
     with tempfile.TemporaryDirectory() as where, Cluster(Path(where), workers, mode, cases, sleep=sleep) as cluster:
         folder = Path(where)
         cluster.start("client")
-        following, over = time.monotonic() + 8, False
+        following, over = float("inf"), False  # the first kill comes soon after the first step
         while not over and time.monotonic() - began < most_seconds:
             over = cluster.tend()
+            if following == float("inf") and any(folder.glob("m*.log")):
+                following = time.monotonic() + draw.uniform(0.2, 2.5)
             if not over and sum(killed.values()) < kills and time.monotonic() > following:
                 names = list(cluster.processes)
                 name = draw.choices(names, [1.0 if n.startswith("m") else workers / 6 for n in names])[0]

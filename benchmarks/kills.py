@@ -36,6 +36,8 @@ VICTIMS = ("parent", "builder", "timing step", "group")
 KILLS_A_RUN = 4
 CASES = 2
 END_SECONDS = 120.0
+ENTRY = "from attnbench.cli import main; main()"
+"""The command, for ``python -c``."""
 
 NET = """
 from torch import nn
@@ -72,7 +74,7 @@ class Place:
         what = ["--host", f"{self.base}/net.py:build", "--site", "1=body"] if own else ["--host", "resnet_cifar"]
         place = "body" if own else "stage-ends"
         return [
-            sys.executable, "-c", "from attnbench.cli import main; main()", "sweep", *what, "--module", "se_npu",
+            sys.executable, "-c", ENTRY, "sweep", *what, "--module", "se_npu",
             "--place", place, "--size", "32x32", "--processes", "1", "--max-processes", "1", "--repeat", "2",
             "--warmup", "1", "--crosscheck", "0", "--no-memory", "--alone", "--out", str(out or self.out), *more,
         ]  # fmt: skip
@@ -81,7 +83,7 @@ class Place:
         """Start a sweep in a group of its own."""
         return subprocess.Popen(
             command, env=self.environment, cwd=self.base, text=True, start_new_session=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, **more,
+            stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **more,  # noqa: PLW1509
         )  # type: ignore[call-overload,no-any-return]  # fmt: skip
 
     def processes(self) -> list[int]:

@@ -4,6 +4,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -17,9 +18,11 @@ from attnbench.cli import answer
 from attnbench.core.errors import CaseFailure
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
+from attnbench.core.scratch import scratch
 from attnbench.measure import bench, builder, timing
 from attnbench.report.charts import drawing
 from attnbench.runs.store import open_run
+from attnbench.study.plan import Plan
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """As many processes as cores run tests: threads of one would take the other's."""
@@ -100,6 +103,15 @@ def not_a_module(channels):
 '''
 
 
+SHORT = "from attnbench.cli import answer, main; answer.WRITTEN = ('md', 'csv'); main()"
+"""The command for ``python -c``, without a page, which takes seconds."""
+
+
+def pytest_collection_modifyitems(items):
+    """The slow ones come first: one that began last would be waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish():
     """What is loaded by now stays: the collector of garbage takes a third of a second to look through it, and need not."""
     gc.collect()
@@ -140,6 +152,16 @@ def _own_lock_and_cache(tmp_path_factory):
         yield
 
 
+def keep_exports(asked: Plan) -> None:
+    """Has all that a plan needs exported here, for the tests' cache: a process that sweeps it needs no torch."""
+    from attnbench.measure.build import CaseBuilder
+
+    with scratch() as folder:
+        built = CaseBuilder(asked.protocol, folder)
+        for planned in asked.cases:
+            built.describe(planned.case, planned.host, asked.targets)
+
+
 @pytest.fixture
 def user_file(tmp_path: Path) -> Path:
     """A file with a host and modules, good and bad."""
@@ -165,6 +187,44 @@ def command(monkeypatch, capsys):
         return code, seen.out, seen.err
 
     return call
+
+
+IN_BASH = """
+set -eo pipefail
+trap 'echo "end $?" > "$TALK/asked"' EXIT
+attnbench() {
+    printf '%q ' "$PWD" "$@" > "$TALK/asked"
+    local code
+    read -r code < "$TALK/code"
+    cat "$TALK/out"
+    cat "$TALK/err" >&2
+    return "$code"
+}
+"""
+"""Asks the test's own process, which has all loaded, to run the command."""
+
+
+@pytest.fixture
+def bash(command, monkeypatch, tmp_path_factory):
+    """Lines of bash as they stand, in a folder, with ``attnbench`` in this process: exit code, and all that they said."""
+    talk = tmp_path_factory.mktemp("talk")
+    for name in ("asked", "code"):
+        os.mkfifo(talk / name)
+
+    def ran(lines: str, folder: Path, **environment: object) -> tuple[int, str]:
+        more = {name: str(value) for name, value in environment.items()}
+        with (talk / "said").open("w") as said:
+            shell = subprocess.Popen(["bash", "-c", IN_BASH + lines], cwd=folder, env={**os.environ, **more, "TALK": str(talk)},
+                                     stdout=said, stderr=said)  # fmt: skip
+            while (words := shlex.split((talk / "asked").read_text()))[0] != "end":
+                monkeypatch.chdir(words[0])
+                code, *told = command(*words[1:])
+                for name, text in zip(("out", "err"), told, strict=True):
+                    (talk / name).write_text(text)
+                (talk / "code").write_text(f"{code}\n")
+            return shell.wait(), (talk / "said").read_text()
+
+    return ran
 
 
 @pytest.fixture

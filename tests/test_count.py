@@ -29,7 +29,7 @@ def study(variant: str, *claims: dict, **more) -> dict:
 
 def test_a_count_equals_what_a_sweep_counts(tmp_path):
     data = {"sizes": ["64x96"], "case": [{"variant": "encoder.layer3=cbam,decoder.fusion=se_npu"}]}
-    swept = run_study(data, out=tmp_path, quick=True, processes=1, max_processes=1, rounds=0, repeat=3, memory=False)
+    swept = run_study(data, out=tmp_path, quick=True, processes=1, max_processes=1, crosscheck=0, repeat=3, memory=False)
     counted = to_frame(count_plan(plan(data)).run)
     for column in ("params", "params_delta", "macs", "macs_delta", "flops", "macs_delta_pct"):
         assert counted[column].tolist() == swept.to_frame()[column].tolist()

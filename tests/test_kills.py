@@ -5,24 +5,37 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SHORT, keep_exports
+
+from attnbench.measure.cache import cache_folder
+from attnbench.study.plan import plan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import kills
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch):
+    """Sweeps without a page, of graphs that are in the tests' cache; shared memory is other tests', too."""
+    monkeypatch.setattr(kills, "ENTRY", SHORT)
+    monkeypatch.setattr(kills, "shared", set)
+    keep_exports(plan({"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": [{"variant": "stage-ends=se_npu"}]}))
+    return cache_folder()
+
+
 @pytest.mark.parametrize("victim", ["timing step", "builder", "group"])
-def test_a_sweep_that_loses_a_part_of_itself_goes_on_with_the_same_command(tmp_path, monkeypatch, victim):
+def test_a_sweep_that_loses_a_part_of_itself_goes_on_with_the_same_command(tmp_path, monkeypatch, cache, victim):
     monkeypatch.setattr(kills, "VICTIMS", (victim,))
     monkeypatch.setattr(kills, "KILLS_A_RUN", 1)
-    monkeypatch.setattr(kills, "shared", set)  # others use that here
-    counts, wrong = kills.killed_run(tmp_path, tmp_path / "cache", random.Random(1), 3.0)
+    counts, wrong = kills.killed_run(tmp_path, cache, random.Random(2), 1.0)
     assert wrong == []
     assert set(counts) <= {victim}
 
 
 @pytest.mark.parametrize("befall", ["two sweeps at once, one folder", "Ctrl-C twice"])
-def test_what_else_befalls_a_sweep_costs_no_figure(tmp_path, befall):
-    place = kills.Place(tmp_path, tmp_path / "cache")
+def test_what_else_befalls_a_sweep_costs_no_figure(tmp_path, cache, befall):
+    place = kills.Place(tmp_path, cache)
     assert kills.OTHERS[befall](place) + place.left() == []

@@ -1,5 +1,6 @@
 """What the README, `docs/` and CONTRIBUTING say is true when pasted."""
 
+import ast
 import json
 import os
 import re
@@ -13,9 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import keep_exports
 
 from attnbench import load_run
+from attnbench.cli import resolving
 from attnbench.core.records import Case
+from attnbench.study.plan import plan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -140,50 +144,26 @@ def test_the_watching_commands_run_on_two_runs(paste, tmp_path):
     assert (tmp_path / "junit.xml").exists()
 
 
-PREPARED = """
-set -eo pipefail
-python() { "$PYTHON" "$@"; }
-pip() { test "$1" = install && test -f "$2/pyproject.toml"; }
-attnbench() { python "$SHORT" "${@/#quick/$STUDY}"; }
-"""
-"""The shell that a workflow's steps find: this installation, and a study of one case under the name of the quick one."""
-
-SHORT = """from attnbench.cli import answer, main, resolving
-answer.WRITTEN, resolving.MOST_MORE = ("md", "csv"), 2
-main()
-"""
-"""The command without a page, which takes seconds, and with few replicates for what a busy machine does not resolve."""
-
-
 @pytest.mark.slow
-def test_the_workflow_runs_as_written_for_a_pull_request(tmp_path):
+def test_the_workflow_runs_as_written_for_a_pull_request(bash, tmp_path, monkeypatch):
     """All its steps in order, in a clone; the study is smaller, and nothing is installed."""
     if not (ROOT / ".git").exists():
         pytest.skip("only a clone has the commits that a pull request is compared with")
-    clone, study, summary, short = (tmp_path / name for name in ("clone", "small.toml", "summary.md", "short.py"))
-    short.write_text(SHORT)
+    clone, study, summary = tmp_path / "clone", tmp_path / "small.toml", tmp_path / "summary.md"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     study.write_text(
-        'name = "small"\nsizes = ["64x96"]\n[settings]\nprocesses = 2\nmax_processes = 2\nwarmup = 1\nrepeat = 3\nrounds = 0\nmemory = false\n'
-        '[[matrix]]\nmodules = ["eca"]\nplaces = ["encoder.layer3"]\n'
+        'name = "small"\nsizes = ["64x96"]\n[settings]\nprocesses = 1\nmax_processes = 1\nwarmup = 1\nrepeat = 3\n'
+        'crosscheck = 0\nmemory = false\n[[matrix]]\nmodules = ["eca"]\nplaces = ["encoder.layer3"]\n'
     )
-    environment = os.environ | {
-        "PYTHON": sys.executable,
-        "STUDY": str(study),
-        "SHORT": str(short),
-        "PYTHONPATH": str(ROOT),
-        "GITHUB_STEP_SUMMARY": str(summary),
-    }
+    monkeypatch.setattr(resolving, "MOST_MORE", 2)  # replicates, for what a busy machine does not resolve
+    installs = 'pip() { test "$1" = install && test -f "$2/pyproject.toml"; }\n'
     (job,) = yaml.safe_load(blocks("yaml")[0])["jobs"].values()
-    for step in job["steps"]:
-        if "run" in step:
-            text = step["run"].replace("${{ github.event.pull_request.base.sha }}", "HEAD")
-            done = subprocess.run(
-                ["bash", "-c", PREPARED + text], cwd=clone, env=environment, capture_output=True, text=True, check=False
-            )
-            compared = "attnbench compare" in text  # among all these tests, so small a case may come out as anything
-            assert done.returncode in ((0, 3, 4) if compared else (0,)), done.stdout + done.stderr
-            assert not compared or "overhead" in done.stdout
+    for step in (step["run"] for step in job["steps"] if "run" in step):
+        text = step.replace("${{ github.event.pull_request.base.sha }}", "HEAD").replace("sweep quick", f"sweep {study}")
+        code, said = bash(installs + text, clone, GITHUB_STEP_SUMMARY=summary)
+        compared = "attnbench compare" in text  # among all these tests, so small a case may come out as anything
+        assert code in ((0, 3, 4) if compared else (0,)), said
+        assert not compared or "overhead" in said
     (read,) = (step["with"]["output-file-path"] for step in job["steps"] if "output-file-path" in step.get("with", {}))
     assert json.loads((clone / read).read_text())
     assert "encoder.layer3" in summary.read_text()
@@ -193,8 +173,10 @@ def test_the_workflow_runs_as_written_for_a_pull_request(tmp_path):
 def test_the_notebook_example_runs(workplace):
     text = (workplace / "notebook.py").read_text()
     assert "quick=True" in text
+    (asked,) = re.findall(r"run_study\(\s*(\{.*\}),", text)
+    keep_exports(plan(ast.literal_eval(asked)))
     (workplace / "brief.py").write_text(
-        text.replace("quick=True", "quick=True, processes=1, max_processes=1, rounds=0, memory=False")
+        text.replace("quick=True", "quick=True, processes=1, max_processes=1, rounds=0, crosscheck=0, memory=False")
     )
     done = subprocess.run([sys.executable, "brief.py"], cwd=workplace, env={**os.environ, "PYTHONPATH": str(ROOT)},
                           capture_output=True, text=True, check=False)  # fmt: skip
@@ -211,7 +193,6 @@ def test_the_distilling_example_runs(workplace, capsys):
 
 def test_every_sweep_names_modules_places_and_sizes_that_exist():
     from attnbench.study.flags import from_flags, host_from_flags
-    from attnbench.study.plan import plan
 
     for command in shown("sweep"):
         taken = {
@@ -241,7 +222,6 @@ def test_the_study_and_the_target_that_are_shown_are_ones(tmp_path):
     from attnbench.npu.targets import load_target
     from attnbench.study.claims import read_claims
     from attnbench.study.file import read_study
-    from attnbench.study.plan import plan
 
     path = tmp_path / "shown.toml"
     kinds = {"study": "[[matrix]]", "target": "[target]", "claims": "[documents]"}
@@ -274,7 +254,6 @@ STUDIES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.toml") if p
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_that_comes_with_it_plans(name):
     from attnbench.study.file import find_study, read_study
-    from attnbench.study.plan import plan
 
     assert plan(read_study(find_study(name))).name == name
 

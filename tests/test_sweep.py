@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import SHORT, USER_CODE, keep_exports
 
 from attnbench import load_run, run_study
 from attnbench.core.errors import InputError
-from attnbench.measure.build import CaseBuilder
 from attnbench.measure.estimate import estimate
 from attnbench.report.frame import COLUMNS
 from attnbench.runs.store import RUN_FILE
 from attnbench.study.plan import plan
 
-FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6}
+FAST = {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "rounds": 6, "crosscheck": 0}
 
 
 def study(user_file, modules, places=("body",), **more):
@@ -41,7 +41,7 @@ EVERY_OUTCOME = (
 
 def run_every_outcome(user_file, out):
     """A study in which each module ends in another way."""
-    hangs = {"variant": f"body='{user_file}:Hangs'", "settings": {"timeout_seconds": 5}}
+    hangs = {"variant": f"body='{user_file}:Hangs'", "settings": {"timeout_seconds": 3}}
     two = {"variant": "stem=axial_conv+se_npu,body=coord", "settings": {"memory": True}}
     asked = study(user_file, EVERY_OUTCOME, case=[two, hangs])
     return run_study(asked, out=out, threads=(1, 2), **FAST)
@@ -50,8 +50,6 @@ def run_every_outcome(user_file, out):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One sweep with every outcome, shared by the tests that read it."""
-    from conftest import USER_CODE
-
     folder = tmp_path_factory.mktemp("sweep")
     user_file = folder / "mine.py"
     user_file.write_text(USER_CODE)
@@ -125,7 +123,7 @@ def test_the_npu_verdict_is_on_what_the_variant_adds(finished):
         ("Raises", "failed", "build: module .*Raises: ValueError: no such luck"),
         ("Wrong", "failed", "parity: module .*Wrong: ONNX differs from torch by 1, tolerance"),
         ("Crashes", "failed", "build: the building process crashed"),
-        ("Hangs", "failed", "build: building did not end within 5 s and was killed"),
+        ("Hangs", "failed", "build: building did not end within 3 s and was killed"),
     ],
 )
 def test_what_goes_wrong_is_a_row_with_stage_and_reason(finished, module, status, reason):
@@ -155,21 +153,13 @@ def test_a_folder_of_another_run_is_not_touched(finished):
         run_study(study(user_file, ["se"]), out=folder / "out", **FAST)
 
 
-SHORT = "from attnbench.cli import answer, main; answer.WRITTEN = ('md', 'csv'); main()"
-"""The command without a page, which takes seconds."""
-
-
 @pytest.fixture(scope="module")
-def command_line(tmp_path_factory):
+def command_line():
     """A sweep of four cases as a command line, whose graphs are in the cache: a process of it needs no torch."""
     modules, place = ("se_npu", "eca", "coord"), "layer2.0.end"
-    folder = tmp_path_factory.mktemp("built")
     cases = [{"variant": f"{place}={module}"} for module in modules]
-    known = plan({"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": cases})
-    builder = CaseBuilder(known.protocol, folder)
-    for planned in known.cases:
-        builder.describe(planned.case, planned.host, known.targets)
-    small = ["--processes", "2", "--max-processes", "2", "--no-memory", "--warmup", "1", "--repeat", "3", "--rounds", "0"]
+    keep_exports(plan({"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": cases}))
+    small = "--processes 2 --max-processes 2 --no-memory --warmup 1 --repeat 3 --crosscheck 0".split()
     asked = ["--host", "resnet_cifar", *(flag for one in modules for flag in ("--module", one)), "--place", place]
 
     def line(out, *more):

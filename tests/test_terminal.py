@@ -337,36 +337,24 @@ def test_a_check_of_several_files_answers_for_each(command, refused, tmp_path):
     assert (told["aimotive"], told["parameters"]) == ("supported", 0)
 
 
-def test_what_init_writes_runs_as_written(command, refused, tmp_path):
+@pytest.mark.slow
+def test_what_init_writes_runs_as_written(command, refused, bash, tmp_path):
     """The study, the module in it, and the steps of the workflow for a pull request that changes nothing; but for the time."""
-    code, _, _ = command("init", tmp_path)
-    assert code == 0
+    assert command("init", tmp_path)[0] == 0
     assert "is there already" in refused("init", tmp_path)
-    study = (tmp_path / "study.toml").read_text()
-    assert "max_processes = 4" in study
-    (tmp_path / "study.toml").write_text(study.replace("max_processes = 4", "max_processes = 2\nmemory = false"))
-    git = ["git", "-c", "user.name=n", "-c", "user.email=e"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    study, brief = tmp_path / "study.toml", {"processes": 1, "max_processes": 1, "repeat": 3, "crosscheck": 0}
+    text = study.read_text().replace("[settings]\n", "[settings]\nmemory = false\n")
+    for name, value in brief.items():
+        text, times = re.subn(rf"^{name} = \d+", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert times == 1
+    study.write_text(text)
+    git = "git -c user.name=n -c user.email=e"
+    assert bash(f"git init -q; git add -A; {git} commit -qm first", tmp_path)[0] == 0
     (job,) = yaml.safe_load((tmp_path / ".github/workflows/attention-cost.yml").read_text())["jobs"].values()
-    prepared = 'set -eo pipefail\npip() { [ "$1" = install ]; }\nattnbench() { "$PYTHON" -c "$SHORT" "$@"; }\n'
-    short = "from attnbench.cli import answer, main; answer.WRITTEN = ('md', 'csv'); main()"  # a page takes seconds
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    environment = {
-        **os.environ,
-        "PYTHON": sys.executable,
-        "SHORT": short,
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
-        **paths,
-    }
-    for step in (
-        step["run"].replace("${{ github.event.pull_request.base.sha }}", "HEAD") for step in job["steps"] if "run" in step
-    ):
-        done = subprocess.run(
-            ["bash", "-c", prepared + step], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        told = (0, 3, 4) if "compare" in step else (0,)  # 4: a busy machine may leave a figure unresolved
-        assert done.returncode in told, done.stdout + done.stderr
+    for step in (step["run"] for step in job["steps"] if "run" in step):
+        text = step.replace("${{ github.event.pull_request.base.sha }}", "HEAD")
+        code, said = bash('pip() { [ "$1" = install ]; }\n' + text, tmp_path, GITHUB_STEP_SUMMARY=tmp_path / "summary.md")
+        assert code in ((0, 3, 4) if "compare" in step else (0,)), said  # 4: a busy machine may leave a figure unresolved
     assert "at most 256 parameters" in (tmp_path / "summary.md").read_text()
     assert "confirmed" in (tmp_path / "results/head/report.md").read_text()
     assert (tmp_path / "junit.xml").exists()

@@ -99,8 +99,9 @@ def swept(tmp_path_factory):
     host = {"spec": f"{path}:build", "sites": {"body": "1"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTNBENCH_DEBUG", str(trace))
+        patch.setattr("attnbench.measure.builder.PREFLIGHT_SECONDS", 3.0)
         asked = {"hosts": [host], "sizes": ["32x32"], "case": cases}
-        run = run_study(asked, out=folder / "out", timeout_seconds=12, **FAST)
+        run = run_study(asked, out=folder / "out", **FAST)
     return {record.case.variant.rpartition(":")[2].strip("'") if "raises" not in record.case.variant and "loops" not in
             record.case.variant else record.case.variant.rpartition("/")[2].strip("'"): record for record in run.records}, trace, run  # fmt: skip
 
@@ -124,7 +125,7 @@ def test_what_does_not_import_is_a_row_and_holds_to_the_timeout(swept):
         r"load: module .* importing .*raises.py failed: OSError: a file of two lines \(raises.py:2: raise OSError",
         str(swept[0]["raises.py:X"].failure),
     )
-    assert re.match(r"load: importing .*loops.py:X: building did not end within 12 s", str(swept[0]["loops.py:X"].failure))
+    assert re.match(r"load: importing .*loops.py:X: building did not end within 3 s", str(swept[0]["loops.py:X"].failure))
 
 
 def test_the_whole_traceback_is_in_the_file_that_was_asked_for(swept):

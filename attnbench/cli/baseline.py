@@ -6,6 +6,7 @@ import typer
 
 from attnbench.cli.answer import NamesOption, RunArgument
 from attnbench.cli.app import app, example
+from attnbench.core.naming import printable
 
 baseline = typer.Typer(
     help="Name the run that others are compared with.",
@@ -35,6 +36,7 @@ def show(results: NamesOption = Path("results")) -> None:
     from attnbench.runs.reference import pinned, pinned_run  # noqa: PLC0415
 
     found = pinned(results)
-    typer.echo(f"{found.run}, started {found.started}, commit {found.commit or 'unknown'}, sha256 {found.sha256[:12]}...")
+    commit = found.commit or "unknown"
+    typer.echo(printable(f"{found.run}, started {found.started}, commit {commit}, sha256 {found.sha256[:12]}..."))
     pinned_run(results)
     typer.echo("the run is there, and as it was when it was named")

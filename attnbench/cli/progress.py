@@ -1,12 +1,13 @@
 """What a command shows while it works: a live bar on a terminal, a line a step of a sweep elsewhere, or nothing."""
 
 import itertools
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 import typer
@@ -23,12 +24,24 @@ INTERRUPTED = 130
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Where this is interrupted, say how to go on."""
+    """Where this is interrupted or terminated, say how to go on; a second signal does not disturb what the first ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {number for number, handler in before.items() if handler is not signal.SIG_IGN}
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in taken:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in taken:
+        signal.signal(number, end)
     try:
         yield
     except KeyboardInterrupt:
         typer.echo("interrupted: what was recorded is kept; the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    for number in taken:
+        signal.signal(number, before[number])
 
 
 class TimeLeft:

@@ -1,7 +1,6 @@
 """The command that measures: ``sweep``."""
 
 import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -204,7 +203,6 @@ def sweep(
     if debug is not None:
         write_whole(debug, "")
         os.environ[DEBUG] = str(debug.resolve())  # the processes that build inherit it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does, with nothing left behind
     if dask is not None:
         if resolve is not None or shard is not None or on is not None:
             raise InputError("--dask shares out the cases itself: leave out --shard, --resolve and --on")

@@ -134,7 +134,7 @@ def repeated_variant(header: RunHeader, ledger: Ledger, baseline: Case) -> Case 
         found = [(len(facts.repeats), _floors(facts), case) for case, facts in known if facts.repeats or facts.repeat_failed]
         return max(found, key=lambda one: one[:2])[2] if found else None
 
-    return cast("Case | None", ledger.told(("repeated", baseline), told))
+    return cast("Case | None", ledger.cached(("repeated", baseline), told))
 
 
 def _may_be_repeated(ledger: Ledger, case: Case) -> bool:

@@ -6,6 +6,7 @@ an end. Sweeps end where measuring would begin: what is planned is looked at, no
 
 import gc
 import importlib
+import io
 import os
 import pkgutil
 import re
@@ -15,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,6 +175,9 @@ def _keep_what_forks_would_read_anew() -> None:
     for name in target_names():
         load_target(name)
     cache._code()
+    with redirect_stdout(io.StringIO()), suppress(SystemExit):  # what the command line's library loads at its first use
+        sys.argv = ["attnbench", "list", "formats"]
+        cli.main()
     here, software = machine.machine(), machine.software()
     machine.machine, machine.software = lambda: here, lambda *_: software
 
