@@ -119,6 +119,23 @@ def test_nine_references_show_no_more_than_is_said_and_their_clock_is_as_uncerta
     assert fmean(error**2 for error in errors) ** 0.5 * 100 == pytest.approx(REFERENCE_POINTS, abs=0.005)
 
 
+def test_no_runtimes_clock_contradicts_its_nodes_and_openvino_has_no_time_between_them(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
+    experiment, found = importlib.import_module("runtimes"), raw("runtimes")
+    for runtime, own in found.items():
+        words = [experiment.row(runtime, variant, figures)["the two"] for variant, figures in own.items()]
+        assert "disagree" not in words
+        assert words.count("agree") >= 2
+    (openvino,) = (own for runtime, own in found.items() if runtime.startswith("openvino"))
+    further = experiment.further_node(openvino)
+    assert further.low <= 0 <= further.high <= 1
+    assert said(r"each further node adds (\S+) us to it \((\S+) to (\S+)\)") == {
+        tuple(f"{value:.2f}" for value in (further.value, further.low, further.high))
+    }
+    processes = [100 * (median(ratios) - 1) for ratios in openvino["decoder.fusion=se"]["ratios"]]
+    assert said(r"costs (-[\d.]+) %, and those of another (\d+\.\d)") == {(f"{min(processes):.1f}", f"{max(processes):.1f}")}
+
+
 def test_intervals_hold_the_mean_of_equal_runs_as_often_as_is_said(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
     experiment, found = importlib.import_module("coverage"), raw("coverage")
