@@ -65,8 +65,8 @@ def pair_ratios(pairs: Iterable[PairsFact], clock: str) -> list[list[float]]:
 def paired_overhead(*processes: Sequence[float]) -> Estimate:
     """Relative overhead from the ratios of pairs, those of each process together.
 
-    It is the Hodges-Lehmann centre of their logs with the exact signed-rank interval. From 40 pairs on the unit is a block of
-    neighbouring pairs, because the noise of neighbours is correlated. Where processes differ by more than their pairs do,
+    It is the Hodges-Lehmann centre of their logs with the exact signed-rank interval. From 40 pairs on the unit is a block
+    of neighbouring pairs, because the noise of neighbours is correlated. Where processes differ by more than their pairs do,
     the unit is the process, with Student's interval of their medians.
     """
     logs = [[math.log(ratio) for ratio in own] for own in processes]
