@@ -19,7 +19,7 @@ from attnbench.core.errors import CaseFailure
 from attnbench.core.protocol import Effort, Protocol, split_settings
 from attnbench.core.records import Case, Check, Failure, Finding, Measurement, NodeShare, Record, Run, RunHeader
 from attnbench.core.scratch import scratch
-from attnbench.measure import bench, builder, timing
+from attnbench.measure import builder, executor, timing
 from attnbench.report.charts import drawing
 from attnbench.runs.store import open_run
 from attnbench.study.plan import Plan
@@ -145,7 +145,7 @@ def _own_lock_and_cache(tmp_path_factory):
         patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])))
         patch.setattr(builder, "START", "forkserver")
-        patch.setattr(bench, "time_in_process", time_in_fork)
+        patch.setattr(executor, "time_in_process", time_in_fork)
         patch.setattr(answer, "WRITTEN", ("md", "csv"))
         patch.setattr(drawing, "bundle", lambda: "")
         multiprocessing.set_forkserver_preload(["preloaded"])

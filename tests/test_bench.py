@@ -11,9 +11,8 @@ from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
 from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
-from attnbench.measure import bench as benches
+from attnbench.measure import executor, machine, sweep
 from attnbench.measure import header as headers
-from attnbench.measure import machine, sweep
 from attnbench.measure.builder import Built
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
@@ -113,7 +112,7 @@ class Clockwork:
 @pytest.fixture
 def clockwork(monkeypatch):
     made = Clockwork()
-    monkeypatch.setattr(benches, "time_in_process", made.answer)
+    monkeypatch.setattr(executor, "time_in_process", made.answer)
     return made
 
 

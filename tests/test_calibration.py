@@ -13,7 +13,9 @@ from scipy.stats import binomtest
 from attnbench.core.statistics import difference_interval, signed_rank_interval
 from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import CROWDED_RELATIVE, REFERENCE_POINTS, systematic_points
+from attnbench.measure.int8 import A_STEP
 from attnbench.measure.learned import REFERENCE
+from attnbench.modules import MODULES
 from attnbench.report.trust import pooled
 from attnbench.runs.figures import paired_overhead
 from attnbench.runs.store import load_run
@@ -75,6 +77,8 @@ def test_these_are_the_experiments():
         "linearity",
         "neighbour",
         "panels",
+        "panels_int8",
+        "parity_int8",
         "peers",
         "power",
         "repeats",
@@ -117,6 +121,33 @@ def test_nine_references_show_no_more_than_is_said_and_their_clock_is_as_uncerta
     assert said(r"holds for (\d+) % of such cases") == {(f"{100 * least:.0f}",)}
     errors = [(end.high - end.low) / 2 / 1.96 for end in (signed_rank_interval(found["cpu"]) for found in references)]
     assert fmean(error**2 for error in errors) ** 0.5 * 100 == pytest.approx(REFERENCE_POINTS, abs=0.005)
+
+
+def test_no_runtimes_clock_contradicts_its_nodes_and_openvino_has_no_time_between_them(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
+    experiment, found = importlib.import_module("runtimes"), raw("runtimes")
+    for runtime, own in found.items():
+        words = [experiment.row(runtime, variant, figures)["the two"] for variant, figures in own.items()]
+        assert "disagree" not in words
+        assert words.count("agree") >= 2
+    (openvino,) = (own for runtime, own in found.items() if runtime.startswith("openvino"))
+    further = experiment.further_node(openvino)
+    assert further.low <= 0 <= further.high <= 1
+    assert said(r"each further node adds (\S+) us to it \((\S+) to (\S+)\)") == {
+        tuple(f"{value:.2f}" for value in (further.value, further.low, further.high))
+    }
+    processes = [100 * (median(ratios) - 1) for ratios in openvino["decoder.fusion=se"]["ratios"]]
+    assert said(r"costs (-[\d.]+) %, and those of another (\d+\.\d)") == {(f"{min(processes):.1f}", f"{max(processes):.1f}")}
+
+
+def test_the_runtimes_int8_kernels_stray_by_less_than_the_bound_in_every_module(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "calibration")
+    experiment, found = importlib.import_module("parity_int8"), raw("parity_int8")["modules"]
+    assert found.keys() == set(MODULES.names())
+    ratios = [ratio for own in found.values() for ratio in experiment.ratios_of(own)]
+    assert len(ratios) >= 300
+    assert max(ratios) < A_STEP
+    assert said(r"largest of (\d+) graphs, (\d\.\d+) times") == {(str(len(ratios)), f"{max(ratios):.2f}")}
 
 
 def test_intervals_hold_the_mean_of_equal_runs_as_often_as_is_said(monkeypatch):

@@ -22,9 +22,8 @@ from attnbench.core.variance import RunToRun
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
-from attnbench.measure import bench as benches
+from attnbench.measure import executor, sweep
 from attnbench.measure import header as headers
-from attnbench.measure import sweep
 from attnbench.report import markdown
 from attnbench.report.comparison import answer
 from attnbench.runs import fold
@@ -279,7 +278,7 @@ def test_with_the_replicates_that_it_lacks_less_is_unresolved_and_noise_hardly_p
 def swept(command, monkeypatch, tmp_path):
     """Sweeps one case whose replicates are 1, 2 and 3 % in turn, to a folder of this name."""
     clockwork = Clockwork()
-    monkeypatch.setattr(benches, "time_in_process", clockwork.answer)
+    monkeypatch.setattr(executor, "time_in_process", clockwork.answer)
     monkeypatch.setattr(sweep, "Builder", Builder())
     monkeypatch.setattr(
         headers, "learned", lambda _: RunToRun(degrees=60.0)

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from PIL import Image
 
 from attnbench import run_study
 from attnbench.core.errors import CaseFailure, InputError
+from attnbench.core.naming import is_inserted
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Record
 from attnbench.graph.quantise import noise, samples_in
@@ -15,15 +18,15 @@ from attnbench.hosts import HostReference
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.match import match
 from attnbench.judge.rows import rows_of
-from attnbench.measure import int8
+from attnbench.measure import int8, schedule
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.int8 import floats_among, reduces_range
 from attnbench.measure.optimised import OptimisedNode
-from attnbench.measure.schedule import goes_alone
 from attnbench.report import tables
 from attnbench.report.frame import to_frame
 from attnbench.report.markdown import render
-from attnbench.runs.facts import Ledger
+from attnbench.runs.facts import ProfileFact
+from attnbench.runs.store import read_run_file
 from attnbench.study.flags import from_flags
 from attnbench.study.plan import plan
 
@@ -53,7 +56,6 @@ def test_each_number_type_has_its_own_baseline_and_variants():
     ]  # fmt: skip
     with pytest.raises(InputError, match="int8 is measured in onnxruntime alone"):
         plan({**asked, "dtypes": ["int8"], "runtimes": ["openvino"]})
-    assert all(goes_alone(Ledger(), one) for one in plan({**asked, "dtypes": ["int8"]}).cases)
     with pytest.raises(InputError, match="number type.*did you mean 'int8'"):
         plan({**asked, "dtypes": ["int9"]})
 
@@ -133,6 +135,34 @@ def described(user_file: Path, folder: Path, variant: str):
     reference = HostReference(f"{user_file}:build", SITES)
     case = Case(reference.spec, variant, SIZE, dtype="int8")
     return CaseBuilder(Protocol(), folder)._describe(case, reference, ("aimotive",))
+
+
+def test_a_panel_quantises_each_case_as_it_is_alone(user_file, tmp_path):
+    reference, builder = HostReference(f"{user_file}:build", SITES), CaseBuilder(Protocol(), tmp_path)
+    cases = [Case(reference.spec, variant, SIZE, dtype="int8") for variant in ("stem=se_npu", "body=cbam_npu")]
+
+    def parameters(name: str, *own: Case) -> dict[str, list[float]]:
+        graph = onnx.load(str(builder.write([(case, reference) for case in own], name))).graph
+        held = (tensor for tensor in graph.initializer if tensor.name.endswith(("_scale", "_zero_point")))
+        own_or_range = (one for one in held if is_inserted(one.name) or "bias_quantized" not in one.name)
+        return {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in own_or_range}  # of a bias, its input's
+
+    together = parameters("both", *cases)
+    alone = [parameters(f"{number}", case) for number, case in enumerate((cases[0].baseline, *cases))]
+    assert all(any(map(is_inserted, one)) for one in alone[1:])
+    assert together == {**alone[1], **alone[2], **alone[0]}
+
+
+def test_int8_cases_share_a_graph_and_are_held_against_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, "TINY", 0)
+    asked = {"hosts": ["resnet18"], "sizes": ["32x48"], "dtypes": ["int8"],
+             "case": [{"variant": "layer1.0.end=se"}, {"variant": "layer3.0.end=eca"}]}  # fmt: skip
+    run = run_study(asked, out=tmp_path / "run", **{**FAST, "crosscheck": 6}).run
+    facts = [fact for fact in read_run_file(tmp_path / "run").facts if isinstance(fact, ProfileFact)]
+    assert len({fact.panel for fact in facts if not fact.case.is_baseline and not fact.repeat} - {""}) == 1
+    assert len(run.records[0].get("panel_paired").samples) == 6
+    parts = [record.value("overhead") for record in run.records[1:]]
+    assert run.records[0].value("panel_sum") == pytest.approx(sum(parts))
 
 
 def test_without_files_the_ranges_are_of_noise_and_say_so(user_file, tmp_path, monkeypatch):

@@ -190,6 +190,18 @@ def test_pairs_see_through_drift_that_multiplies_both():
     assert found.high - found.low < 0.002
 
 
+def test_processes_that_differ_by_more_than_their_pairs_are_the_unit_of_the_interval():
+    draw = random.Random(2)
+    for spread in (0.0, 0.03):
+        processes = [
+            [1.01 * draw.gauss(1 + at, 0.002) for _ in range(20)] for at in (spread, -spread, spread / 3, -spread / 3)
+        ]
+        found, pooled = paired_overhead(*processes), paired_overhead([ratio for own in processes for ratio in own])
+        assert found.value == pytest.approx(0.01, abs=0.001)
+        assert found.high - found.low > spread
+        assert (found == pooled) is (spread == 0)
+
+
 @pytest.mark.parametrize(
     ("figures", "word"),
     [

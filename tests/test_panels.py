@@ -1,6 +1,7 @@
 """Several cases in one graph: who may stand together, whose node is whose, and that the figures add up."""
 
 import random
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -65,9 +66,12 @@ class TestPack:
         assert self.packed(0) != self.packed(1)
 
 
-@pytest.mark.parametrize(("macs", "shared"), [(1e9, {"module eca"}), (2e10, set())])
-def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, shared):
-    cases = case("baseline"), case("a=eca+se[reduction=8]"), case("b=eca[kernel=5]")
+@pytest.mark.parametrize(
+    ("macs", "dtype", "shared"),
+    [(1e9, "fp32", {"module eca"}), (6e9, "int8", {"module eca"}), (6e9, "fp32", set()), (2e10, "int8", set())],
+)
+def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, dtype, shared):
+    cases = [replace(case(variant), dtype=dtype) for variant in ("baseline", "a=eca+se[reduction=8]", "b=eca[kernel=5]")]
     ledger = Ledger()
     for one in cases:
         ledger.add(

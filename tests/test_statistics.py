@@ -16,6 +16,7 @@ from attnbench.core.statistics import (
     signed_rank_critical,
     signed_rank_interval,
     two_stage_interval,
+    unlike_groups,
     walsh_averages,
 )
 from attnbench.core.variance import moderated
@@ -93,6 +94,17 @@ def test_from_forty_pairs_on_the_unit_is_a_block_of_neighbours():
     assert blocks(list(range(40))) == pytest.approx([3, 9.5, 16, 23, 29.5, 36], abs=0.6)
     found = blocks([float(i // 10) for i in range(600)])
     assert found == [float(i) for i in range(60)]
+
+
+def test_groups_are_unlike_where_they_differ_by_more_than_their_values_do():
+    draw = random.Random(3)
+    alike = [[draw.gauss(0, 1) for _ in range(10)] for _ in range(5)]
+    apart = [[value + 2 * number for value in own] for number, own in enumerate(alike)]
+    assert [unlike_groups(alike), unlike_groups(apart)] == [False, True]
+    for groups in (alike, apart):
+        assert unlike_groups(groups, 0.05) is bool(stats.kruskal(*groups).pvalue < 0.05)
+    assert not unlike_groups([[1.0, 1.0], [1.0]])
+    assert not unlike_groups(apart[:1])
 
 
 @pytest.mark.parametrize("n", range(1, 13))

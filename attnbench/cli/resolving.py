@@ -42,7 +42,7 @@ class Reference:
 
 
 def reference_of(
-    plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path, there: "Executor | None"
+    plan: "Plan", resolve: str | None, fail_on: list[str] | None, results: Path, there: "Executor"
 ) -> Reference | None:
     """What ``--resolve`` names. Raises ``InputError`` where its overheads would not compare with those of the plan."""
     from attnbench.judge.compare import parse  # noqa: PLC0415

@@ -157,7 +157,7 @@ def sweep(
     from attnbench.cli.resolving import reference_of  # noqa: PLC0415
     from attnbench.core.quantities import parse_duration  # noqa: PLC0415
     from attnbench.measure.estimate import estimate  # noqa: PLC0415
-    from attnbench.measure.executor import executor, usual_settings  # noqa: PLC0415
+    from attnbench.measure.executor import HERE, executor, usual_settings  # noqa: PLC0415
     from attnbench.study import flags  # noqa: PLC0415
     from attnbench.study import plan as planning  # noqa: PLC0415
 
@@ -192,7 +192,7 @@ def sweep(
     if shard is not None:
         plan = planning.shard(plan, shard)
     until = time.monotonic() + (float("inf") if budget is None else parse_duration(budget))
-    there = executor(on) if on is not None else None
+    there = HERE if on is None else executor(on)
     reference = reference_of(plan, resolve, fail_on, results, there)
     if dry_run:
         with counting("describing case", 0 if quiet else len(plan.cases)) as at:

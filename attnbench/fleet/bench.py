@@ -19,7 +19,7 @@ from attnbench.core.errors import AttnbenchError
 from attnbench.core.records import Case
 from attnbench.fleet.journal import Journal, key_of
 from attnbench.measure.bench import Bench
-from attnbench.measure.executor import ThisMachine
+from attnbench.measure.executor import HERE
 from attnbench.measure.header import about, check_machine, hashes_of, runtimes_of, sources_of
 from attnbench.measure.lock import measuring
 from attnbench.measure.schedule import TimingStep
@@ -61,7 +61,7 @@ def serve(folder: Path, opened: Any = open_bench) -> None:
     for own in hashes.values():
         told |= own
     try:
-        check_machine(plan, ThisMachine(), about(runtimes=runtimes_of(plan)))
+        check_machine(plan, HERE, about(runtimes=runtimes_of(plan)))
         with opened(plan, hashes, sources) as bench:
             say("ready", hashes=told)
             for line in sys.stdin.buffer:

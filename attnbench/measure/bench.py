@@ -19,9 +19,8 @@ from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
 from attnbench.measure.attribution import Attribution, Profile, attribute_each, unlike
 from attnbench.measure.builder import Builder, Built, describe_all
-from attnbench.measure.executor import Executor
+from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.schedule import TimingStep, pair_rounds
-from attnbench.measure.timing import time_in_process
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
 from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
@@ -39,7 +38,7 @@ class Bench:
         plan: Plan,
         sources: Mapping[Case, str],
         hashes: Mapping[Case, Mapping[str, str]],
-        on: Executor | None = None,
+        on: Executor = HERE,
     ) -> None:
         self.builders = builders
         self.protocol = plan.protocol
@@ -181,7 +180,7 @@ class Bench:
 
         Another machine's runtime makes another graph of it: there it is run once to see which.
         """
-        if self.on is None:
+        if self.on is HERE:
             return built.kinds
         if case not in self.kinds:
             job = {"kind": "profile", "model": self.graph((case,)), "repeat": 1}
@@ -192,9 +191,9 @@ class Bench:
 
     def _there(self, found: Built | CaseFailure) -> Built | CaseFailure:
         """What is known of a case, with what the machine that it is timed on has no memory for."""
-        if self.on is None or isinstance(found, CaseFailure) or found.skip:
+        if isinstance(found, CaseFailure):
             return found
-        return replace_built(found, skip=self.on.skip(found.need))
+        return replace_built(found, skip=found.skip or self.on.skip(found.need))
 
     def _baseline_profile(self, case: Case, number: int) -> Profile:
         """A baseline's profile, one a pass, so that both profiles of a replicate lie close in time; a failure stays."""
@@ -261,9 +260,8 @@ class Bench:
     def timed(self, job: dict[str, Any], cases: tuple[Case, ...], **more: int) -> dict[str, Any]:
         """Do a timing job; its own seconds are the runtime's."""
         effort = self._effort(cases[0])
-        done_by = self.on.time if self.on else time_in_process
         asked = {**job, **more, "runtime": cases[0].runtime, "inputs": self.inputs}
-        result = done_by(timing_job(asked, self.protocol, effort), effort.timeout_seconds)
+        result = self.on.time(timing_job(asked, self.protocol, effort), effort.timeout_seconds)
         self.in_runtime += result["seconds"]
         return result
 

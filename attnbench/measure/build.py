@@ -96,28 +96,26 @@ class CaseBuilder:
 
     def write(self, cases: Sequence[tuple[Case, HostReference]], name: str) -> Path:
         """The graph of one case, or of several cases of one host at sites that do not touch. Raises ``CaseFailure``."""
-        first, reference = cases[0]
-        occupied: dict[str, tuple[Spec, ...]] = {}
-        for case, _ in cases:
-            occupied |= self._occupied(case, reference)
-        model, _ = self._spliced(*self._slots(first, reference, occupied), occupied)
-        path = self.folder / f"{name}.onnx"
-        floats = self._save(model, path, first, reference)
+        own, reference, path = [case for case, _ in cases], cases[0][1], self.folder / f"{name}.onnx"
+        floats = self._save(self._graph(own, reference), path, own, reference)
         if floats != path:
             floats.unlink()
         return path
 
-    def _save(self, model: ir.Model, path: Path, case: Case, reference: HostReference) -> Path:
-        """Write a graph in a case's number type; where it lies in floats."""
-        if case.dtype == FP32:
+    def _save(self, model: ir.Model, path: Path, cases: Sequence[Case], reference: HostReference) -> Path:
+        """Write a graph in its cases' number type; where it lies in floats."""
+        if cases[0].dtype == FP32:
             path.write_bytes(serialise(model))
             return path
-        floats, plain = path.with_suffix(".floats.onnx"), self.folder / f"plain-{_short(case.baseline.label)}.onnx"
+        floats = path.with_suffix(".floats.onnx")
         floats.write_bytes(serialise(model))
-        if not plain.exists():
-            plain.write_bytes(serialise(splice(self.host(case, reference).graph, {})))
-        self.quantiser.quantise(floats, path, case, plain)
+        self.quantiser.quantise(floats, path, cases, lambda one: serialise(self._graph([one], reference)))
         return floats
+
+    def _graph(self, cases: Sequence[Case], reference: HostReference) -> ir.Model:
+        """The float graph of a host with the modules of some cases."""
+        occupied = {site: row for case in cases for site, row in self._occupied(case, reference).items()}
+        return self._spliced(*self._slots(cases[0], reference, occupied), occupied)[0]
 
     def host(self, case: Case, reference: HostReference) -> Part:
         """The host's graph with markers at its sites, its weights in a file; exported and compared once per size."""
@@ -201,7 +199,7 @@ class CaseBuilder:
         graph, slots = self._slots(case, reference, occupied)
         model, modules = self._spliced(graph, slots, occupied)
         path = self.folder / f"described-{_short(case.label)}.onnx"  # no name that ``write`` gives
-        floats = self._save(model, path, case, reference)
+        floats = self._save(model, path, [case], reference)
         verify(path, "splice")
         cost = graph_cost(model)
         need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes

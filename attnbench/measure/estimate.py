@@ -6,7 +6,7 @@ from statistics import median
 from attnbench.core.records import Case, RunHeader
 from attnbench.core.units import seconds_text
 from attnbench.measure.bench import Bench
-from attnbench.measure.executor import Executor
+from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.header import about, hashes_of, make_header, runtimes_of
 from attnbench.measure.observer import nobody
 from attnbench.measure.schedule import TimingStep, goes_alone, work_of
@@ -15,7 +15,7 @@ from attnbench.runs.facts import Ledger
 from attnbench.study.plan import Plan
 
 
-def estimate(plan: Plan, at: Callable[[str], None] = nobody, on: Executor | None = None) -> list[tuple[str, str]]:
+def estimate(plan: Plan, at: Callable[[str], None] = nobody, on: Executor = HERE) -> list[tuple[str, str]]:
     """Each case with how it would be measured, or why it would not be; the time that all take last.
 
     All cases are described, which the sweep itself then finds done, and each baseline is timed briefly. ``at`` is told the

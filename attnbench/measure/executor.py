@@ -63,6 +63,9 @@ class ThisMachine:
         return ""
 
 
+HERE = ThisMachine()
+
+
 def usual_settings(text: str) -> dict[str, Any]:
     """The settings of a sweep there, where no others are asked for."""
     if text.startswith("cmd:"):

@@ -15,7 +15,7 @@ from attnbench.core.records import DEFAULT_RUNTIME, Case, RunHeader
 from attnbench.core.sources import source_hash
 from attnbench.core.versions import NOT_INSTALLED, version
 from attnbench.hosts import HOSTS
-from attnbench.measure.executor import Executor, ThisMachine
+from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.learned import learned
 from attnbench.modules import MODULES
 from attnbench.runs.headers import SCHEMA
@@ -29,9 +29,8 @@ About = tuple[Mapping[str, Any], Mapping[str, Any]]
 """What a header says of a machine and its software."""
 
 
-def about(there: Executor | None = None, runtimes: Iterable[str] = ()) -> About:
+def about(there: Executor = HERE, runtimes: Iterable[str] = ()) -> About:
     """That of this machine, or of where timing steps are done; ``runtimes`` are those that run something."""
-    there = there or ThisMachine()
     machine = there.machine()
     return {**machine, RUN_TO_RUN: asdict(learned(machine["id"]))}, there.software(runtimes)
 

@@ -8,7 +8,7 @@ to the last bit: its kernels round elsewhere. It may stray from it as far as a w
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from attnbench.measure.machine import machine
 from attnbench.runtimes import OptimisedNode
 
 A_STEP = math.sqrt(12)
-"""A whole step over the root mean square of what rounding to steps errs by, which is evenly spread over one."""
+"""A whole step over the root mean square of what rounding to steps errs by, which is evenly spread over one. No module
+comes near it by itself: ``benchmarks/calibration/parity_int8.py``."""
 
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 """Instruction sets of x86 that add products of 8 bits without overflow."""
@@ -49,7 +50,7 @@ def reduces_range() -> bool:
 
 @dataclass
 class Quantiser:
-    """Quantises the graphs of a sweep, and keeps the ranges of each host and size."""
+    """Quantises the graphs of a sweep, and keeps the ranges of each host and size, and of each case's own tensors."""
 
     seed: int
     calibration: str
@@ -57,14 +58,22 @@ class Quantiser:
     images: dict[Case, list[np.ndarray]] = field(default_factory=dict)
     reduce_range: bool = field(default_factory=reduces_range)
 
-    def quantise(self, floats: Path, result: Path, case: Case, baseline: Path) -> None:
-        """Write a case's float graph in int8; ``baseline`` is the float graph of its host. Raises ``CaseFailure``."""
-        key = case.baseline
-        if key not in self.ranges:
-            self.images[key] = self._images(baseline)
-            self.ranges[key] = calibrate(baseline, self.images[key])
-        own = self.ranges[key] if case.is_baseline else calibrate(floats, self.images[key])
-        quantise(floats, result, {**own, **self.ranges[key]}, reduce_range=self.reduce_range)
+    def quantise(self, floats: Path, result: Path, cases: Sequence[Case], graph: Callable[[Case], bytes]) -> None:
+        """Write a float graph of some cases in int8, each in the ranges that it has alone. Raises ``CaseFailure``.
+
+        ``graph`` gives the float graph of a case by itself, with its weights beside where ``floats`` has them.
+        """
+        needed = cases[0].baseline, *cases
+        for case in needed:
+            if case not in self.ranges:
+                alone = floats.with_suffix(".alone.onnx")
+                alone.write_bytes(graph(case))
+                if case.is_baseline:
+                    self.images[case] = self._images(alone)
+                self.ranges[case] = calibrate(alone, self.images[needed[0]])
+                alone.unlink()
+        ranges = {tensor: seen for case in reversed(needed) for tensor, seen in self.ranges[case].items()}
+        quantise(floats, result, ranges, reduce_range=self.reduce_range)
 
     def figures(
         self, model: Path, floats: Path, case: Case, nodes: Sequence[OptimisedNode], outputs: Sequence[str]

@@ -7,8 +7,7 @@ interval would promise more than another run keeps.
 
 Each time, the cases that still lack a replicate are packed into *panels*: graphs with several cases at places that do not
 touch. Who stands beside whom is drawn anew each time, so that what neighbours do to each other is in the interval. A case
-that is heavy gets a graph of its own, and so does one that was not in a panel what it is alone, and one of int8: that panels
-read the same as cases alone was shown in floats, and in Q/DQ graphs a module moves conversions around other places, too.
+that is heavy gets a graph of its own, and so does one that was not in a panel what it is alone.
 
 All rules of what is measured stand here: what a replicate consists of, when a case has enough, the panel that is held
 against the clock, and the A/A repeat, which is one variant of each host and size measured twice. What its two figures
@@ -22,9 +21,9 @@ from typing import Literal, NamedTuple
 
 from attnbench.core.grammar import parse_spec, parse_variant
 from attnbench.core.protocol import Effort, Protocol
-from attnbench.core.records import FP32, Case, RunHeader
+from attnbench.core.records import INT8, Case, RunHeader
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import AnyFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
+from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
 from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
 from attnbench.runtimes import CPU, device_of, told
 from attnbench.study.plan import Plan, PlannedCase
@@ -39,6 +38,9 @@ TINY, SMALL = 4e8, 5e9
 first case in a run fetches the code of its kernels into the processor's caches, up to 20 us a node, and another finds it
 there: alone it would not. In a network that runs for 10 ms that is a tenth of what a small module costs, whatever other
 modules are; in a larger one it shows between cases with the same module alone (``benchmarks/calibration/panels.py``)."""
+
+INT8_GAIN = 1.8
+"""How many times as fast ResNetSAN01 runs in int8 (``results/runtimes``): a network counts for so many times fewer MACs."""
 
 START = 4
 """What a process takes to start, in runs of a network: for the work left."""
@@ -163,9 +165,9 @@ def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, numb
 def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
     """Whether a case gets a graph of its own: as asked, in a tiny network, where it is heavy or was sent apart twice."""
     own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
-    if planned.effort.alone or planned.case.dtype != FP32 or len(ledger.known(planned.case).apart) > 1:
+    if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
         return True
-    if own is None or baseline is None or not own.regions or baseline.figure("macs") < TINY:
+    if own is None or baseline is None or not own.regions or _macs(planned.case, baseline) < TINY:
         return True
     return any(own.figure(metric) > (1 + HEAVY) * baseline.figure(metric) for metric in ("bytes_moved", "activation_peak"))
 
@@ -174,9 +176,14 @@ def takes(ledger: Ledger, case: Case) -> frozenset[str]:
     """What a case has of a panel to itself: the regions of its places and, in a small network, its modules."""
     own, baseline = (ledger.known(one).built for one in (case, case.baseline))
     taken = set(own.regions if own else ())
-    if baseline and baseline.figure("macs") < SMALL:
+    if baseline and _macs(case, baseline) < SMALL:
         taken |= {f"module {module.name}" for part in parse_variant(case.variant).assignments for module in part.modules}
     return frozenset(taken)
+
+
+def _macs(case: Case, baseline: BuiltFact) -> float:
+    """MACs of the network, or of one that takes as long in floats."""
+    return baseline.figure("macs") / (INT8_GAIN if case.dtype == INT8 else 1)
 
 
 def _pass(

@@ -85,6 +85,7 @@ def profile(job: dict[str, Any]) -> dict[str, Any]:
         "nodes": with_kinds(nodes, graph),
         "edges": edges_of(nodes, graph),
         "runs": runs,
+        "wall": fmean(seconds for seconds, _ in spent),
         "finite": all(bool(np.isfinite(output).all()) for output in outputs),
         "core_share": _core_share(spent) if on_cpu(job) else 1.0,
         "cost": cost,

@@ -21,7 +21,7 @@ from attnbench.core.scratch import scratch
 from attnbench.measure import cache, machine
 from attnbench.measure.bench import Bench
 from attnbench.measure.builder import Builder
-from attnbench.measure.executor import Executor, ThisMachine
+from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.header import about, check_machine, hashes_of, make_header, runtimes_of, sources_of
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
@@ -47,7 +47,7 @@ def run_plan(
     wait: bool = True,
     seconds: float = float("inf"),
     more: Mapping[Case, int] = MappingProxyType({}),
-    on: Executor | None = None,
+    on: Executor = HERE,
     retry_failed: bool = False,
 ) -> tuple[Run, Path]:
     """Run what a plan still lacks and return the run and its folder.
@@ -59,9 +59,8 @@ def run_plan(
     is tried again, and with ``retry_failed`` whatever failed or was skipped.
     """
     began = time.monotonic()
-    there = on or ThisMachine()
-    where = about(there, runtimes_of(plan))
-    check_machine(plan, there, where)
+    where = about(on, runtimes_of(plan))
+    check_machine(plan, on, where)
     asked = make_header(plan, where)
     known = out or find_unfinished(results, plan.name, asked.study["fingerprint"])
     hashes = {planned.case: hashes_of(planned) for planned in plan.cases}
@@ -75,7 +74,7 @@ def run_plan(
     if known and next(schedule(plan, *so_far(known)), None) is None:
         return load_run(known), known
     with ExitStack() as held:
-        held.enter_context(there.held(f"sweep of {known or plan.name}", wait=wait, waiting=observer.waiting))
+        held.enter_context(on.held(f"sweep of {known or plan.name}", wait=wait, waiting=observer.waiting))
         # whoever measured until now may have finished this run, or begun it
         folder = out or find_unfinished(results, plan.name, asked.study["fingerprint"]) or new_folder(results, plan.name)
         header, ledger = so_far(folder)

@@ -5,12 +5,13 @@ until they could see a difference of a tenth of the sum, or until the budget of 
 """
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Measurement, RunHeader
 from attnbench.core.statistics import Estimate
 from attnbench.runs.facts import Ledger
-from attnbench.runs.figures import paired_overhead
+from attnbench.runs.figures import pair_ratios, paired_overhead
 from attnbench.runtimes import CPU, device_of
 
 TOLD = 0.1
@@ -51,8 +52,8 @@ def crosscheck(header: RunHeader, ledger: Ledger, baseline: Case) -> Crosscheck:
     overheads = [ledger.known(case).overheads for case in cases]
     total = sum(sum(one) / len(one) for one in overheads) if all(overheads) else None
     clock = "cpu" if device_of(baseline.runtime, header.protocol.get("provider", CPU)) == CPU else "wall"
-    ratios = tuple(after / before for fact in facts.together for before, after in getattr(fact, clock))
-    paired = paired_overhead(ratios)
+    processes = pair_ratios(facts.together, clock)
+    paired, ratios = paired_overhead(*processes), tuple(chain.from_iterable(processes))
     half = float("inf") if paired.low is None or paired.high is None else (paired.high - paired.low) / 2
     told = total is not None and half <= TOLD * abs(total)
     hopeless = any(one.ended or (one.replicates and not one.overheads) for one in map(ledger.known, cases))

@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from statistics import median
 
 from attnbench.core.metrics import measurement
 from attnbench.core.quantities import parse_deadline
 from attnbench.core.records import Measurement, NodeShare
-from attnbench.core.statistics import Estimate, blocks, quantile, signed_rank_interval
+from attnbench.core.statistics import Estimate, blocks, quantile, replicate_interval, signed_rank_interval, unlike_groups
 from attnbench.core.units import bytes_text
 from attnbench.runs.facts import LatencyFact, MemoryFact, NodeRow, PairsFact
 from attnbench.runtimes import CPU
@@ -33,10 +34,10 @@ def clock_figures(
     if pairs and device:
         clocks = {"paired": "cpu", "paired_wall": "wall"} if device == CPU else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
-            ratios = [after / before for fact in pairs for before, after in getattr(fact, clock)]
+            ratios = pair_ratios(pairs, clock)
             name = "thread CPU time" if clock == "cpu" else "wall clock"
             note = f"{name}; samples are variant over baseline, a pair each"
-            yield measurement(metric, paired_overhead(ratios), ratios, note)
+            yield measurement(metric, paired_overhead(*ratios), list(chain.from_iterable(ratios)), note)
     times: dict[int, list[float]] = {}
     timed: list[PairsFact | LatencyFact] = [*pairs, *latencies]
     for fact in sorted(timed, key=lambda fact: fact.number):
@@ -56,12 +57,22 @@ def clock_figures(
             yield measurement("within_deadline", within, (), f"of {len(wall)} runs within {deadline}")
 
 
-def paired_overhead(ratios: Sequence[float]) -> Estimate:
-    """Relative overhead from the ratios of pairs: Hodges-Lehmann of their logs with the exact signed-rank interval.
+def pair_ratios(pairs: Iterable[PairsFact], clock: str) -> list[list[float]]:
+    """Variant over baseline on the ``cpu`` or ``wall`` clock: of each process its pairs."""
+    return [[after / before for before, after in getattr(fact, clock)] for fact in pairs if getattr(fact, clock)]
 
-    From 40 pairs on the unit is a block of neighbouring pairs, because the noise of neighbours is correlated.
+
+def paired_overhead(*processes: Sequence[float]) -> Estimate:
+    """Relative overhead from the ratios of pairs, those of each process together.
+
+    It is the Hodges-Lehmann centre of their logs with the exact signed-rank interval. From 40 pairs on the unit is a block
+    of neighbouring pairs, because the noise of neighbours is correlated. Where processes differ by more than their pairs do,
+    the unit is the process, with Student's interval of their medians.
     """
-    return signed_rank_interval(blocks([math.log(ratio) for ratio in ratios])).map(math.expm1)
+    logs = [[math.log(ratio) for ratio in own] for own in processes]
+    if unlike_groups(logs):
+        return replicate_interval([median(own) for own in logs]).map(math.expm1)
+    return signed_rank_interval(blocks(list(chain.from_iterable(logs)))).map(math.expm1)
 
 
 def memory_figures(fact: MemoryFact) -> list[Measurement]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from attnbench.core.ort_profile import kernels
 from attnbench.runtimes import CPU, InputTensor, OptimisedNode, ProfiledRuns, Runtime, SessionSettings
 
 OPTIMIZATION = {
@@ -86,26 +87,15 @@ def devices() -> list[str]:
 
 def runs_of(events: list[dict[str, Any]]) -> ProfiledRuns:
     """Node events, in the order they ran, cut into runs: a run ends where its first node comes again."""
-    kernels = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
-    kernels.sort(key=lambda event: event["ts"])
-    if not kernels:
+    ran = kernels(events)
+    if not ran:
         raise RuntimeError("the profile holds no node")
-    length = next((i for i, event in enumerate(kernels) if i and event["name"] == kernels[0]["name"]), len(kernels))
-    rows = [kernels[start : start + length] for start in range(0, len(kernels), length)]
-    if any([e["name"] for e in row] != [e["name"] for e in rows[0]] for row in rows):
+    names = [node["name"] for node, _ in ran]
+    length = names.index(names[0], 1) if names.count(names[0]) > 1 else len(names)
+    rows = [ran[start : start + length] for start in range(0, len(ran), length)]
+    if names != names[:length] * len(rows):
         raise RuntimeError("the profile's runs do not hold the same nodes")
-    return ProfiledRuns([_node(event) for event in rows[0]], [[event["dur"] * 1e-6 for event in row] for row in rows])
-
-
-def _node(event: dict[str, Any]) -> dict[str, Any]:
-    arguments = event["args"]
-    return {
-        "name": event["name"].removesuffix("_kernel_time"),
-        "op": arguments["op_name"],
-        "inputs": json.dumps(arguments.get("input_type_shape"), sort_keys=True),
-        "outputs": json.dumps(arguments.get("output_type_shape"), sort_keys=True),
-        "parameter_bytes": int(arguments.get("parameter_size", 0)),
-    }
+    return ProfiledRuns([node for node, _ in rows[0]], [[seconds for _, seconds in row] for row in rows])
 
 
 def _options(settings: SessionSettings) -> ort.SessionOptions:
