@@ -272,7 +272,7 @@ def test_foreign_hosts_get_sites_without_changing_what_they_compute():
 
 def test_a_submodule_that_is_not_there_or_gives_no_map_is_named():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
-    with pytest.raises(InputError, match="no submodule 'layer4'"):
+    with pytest.raises(InputError, match="unknown submodule of the host 'layer4'"):
         attach_sites(net, {"x": "layer4"})
     attach_sites(net, {"x": "1"})
     with pytest.raises(InputError, match=r"site 'x' must be a tensor \[N, C, H, W\], not 1x3"):
