@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from attnbench import run_study
-from attnbench.core.errors import CaseFailure, InputError
+from attnbench.core.errors import CaseFailure, CaseSkipped, InputError
 from attnbench.core.naming import is_inserted
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case, Record
@@ -18,7 +18,7 @@ from attnbench.hosts import HostReference
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.match import match
 from attnbench.judge.rows import rows_of
-from attnbench.measure import int8, schedule
+from attnbench.measure import build, int8, schedule
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.int8 import floats_among, reduces_range
 from attnbench.measure.optimised import OptimisedNode
@@ -210,6 +210,12 @@ def test_calibration_takes_images_and_arrays_and_says_what_does_not_fit(tmp_path
     (tmp_path / "d.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="d.png: no image that Pillow reads"):
         samples_in(tmp_path, (1, 3, 8, 6))
+
+
+def test_what_memory_cannot_hold_is_skipped_before_its_ranges_are_looked_for(user_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "free_memory", lambda: 1000)
+    with pytest.raises(CaseSkipped, match="needs .* of memory"):
+        described(user_file, tmp_path, "body=se_npu")
 
 
 def test_a_graph_that_strays_more_than_int8_itself_fails(user_file, tmp_path, monkeypatch):

@@ -21,7 +21,11 @@ TapOption = Annotated[
 ]
 PlaceOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="PLACE", help="Place: a site, placement, glob, a+b, or each.", show_default="the study's"),
+    typer.Option(
+        metavar="PLACE",
+        help="Place: a site, placement, glob, a+b, each, or a submodule's path.",
+        show_default="the study's",
+    ),
 ]
 VariantOption = Annotated[
     list[str] | None,

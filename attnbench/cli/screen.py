@@ -62,12 +62,12 @@ def show(table: Table, title: str = "", *, most: int | None = None, everything: 
     kept = _first(table, most)
     signed = _without_empty(replace(kept, rows=tuple(_signed_row(table.columns, row) for row in kept.rows)))
     same = _same(signed, table)
-    signed = _without(signed, list(same))
+    signed = signed.without(*same)
     grid, left_out = _grid_of(signed, minor, console.width)
     shown: Grid | Group = grid or Group()
     if grid is None:
         kept = _first(table, None if most is None else most // 2)
-        shown, left_out = Group(*_stacked(_without(_first(signed, len(kept.rows)), minor), console.width)), minor
+        shown, left_out = Group(*_stacked(_first(signed, len(kept.rows)).without(*minor), console.width)), minor
     if title:
         console.print(Text(f"\n{title}", style="bold"))
     if same:
@@ -93,7 +93,7 @@ def _grid_of(table: Table, minor: Sequence[str], width: int) -> tuple[Grid | Non
     """The table as a grid, and the columns that are left out for it: as few as it takes, the least first."""
     for tall in TALL:
         for left_out in (minor[:number] for number in range(len(minor) + 1)):
-            kept = _without(table, left_out)
+            kept = table.without(*left_out)
             if (found := widths(list(zip(kept.columns, *kept.rows, strict=True)), width, tall)) is not None:
                 return _grid(kept, found), left_out
     return None, minor
@@ -247,7 +247,7 @@ def _printed(text: str) -> str:
 
 def _without_empty(table: Table) -> Table:
     empty = [name for name in table.columns if not set(table.column(name)) - {"", MISSING}]
-    return _without(table, empty)
+    return table.without(*empty)
 
 
 def _same(shown: Table, whole: Table) -> dict[str, str]:
@@ -259,9 +259,3 @@ def _same(shown: Table, whole: Table) -> dict[str, str]:
     own = own if len(own) < len(keys) else {}
     spoken = (name for name in found if name not in (*keys, *shown.minor) and len(found[name]) > SENTENCE)
     return own | {name: found[name] for name in spoken}
-
-
-def _without(table: Table, names: Sequence[str]) -> Table:
-    kept = [at for at, name in enumerate(table.columns) if name not in names]
-    rows = tuple(tuple(row[at] for at in kept) for row in table.rows)
-    return replace(table, columns=tuple(table.columns[at] for at in kept), rows=rows)

@@ -19,7 +19,7 @@ def canonicalise(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         if reduces_the_plane(node):
             _use_global_pool(model.graph, node)
-        if node.op_type == "Reshape" and 0 not in (_constant_ints(node, 1) or (0,)):
+        if node.op_type == "Reshape" and 0 not in (_constant_ints(node) or (0,)):
             node.attributes.pop("allowzero", None)
     _pass_inputs_on(model.graph)
     tidy(model)
@@ -73,11 +73,12 @@ def reduction_axes(node: ir.Node) -> tuple[int, ...] | None:
     """The axes of a reduction, from its attribute or its constant input; ``None`` where they are not constant or all."""
     if "axes" in node.attributes:
         return tuple(node.attributes["axes"].as_ints())
-    return _constant_ints(node, 1)
+    return _constant_ints(node)
 
 
-def _constant_ints(node: ir.Node, index: int) -> tuple[int, ...] | None:
-    value = node.inputs[index] if len(node.inputs) > index else None
+def _constant_ints(node: ir.Node) -> tuple[int, ...] | None:
+    """The numbers of a node's second input, where it is a constant."""
+    value = node.inputs[1] if len(node.inputs) > 1 else None
     constant = None if value is None else ir.convenience.get_const_tensor(value)
     return None if constant is None else tuple(int(number) for number in constant.numpy().reshape(-1))
 

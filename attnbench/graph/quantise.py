@@ -20,7 +20,7 @@ import onnxruntime as ort
 from onnxruntime import quantization
 
 from attnbench.core.errors import CaseRefused, InputError
-from attnbench.core.inputs import pixels
+from attnbench.core.inputs import ARRAYS, IMAGES, files_in, pixels
 from attnbench.graph.quiet import quiet
 
 Ranges = Mapping[str, Any]
@@ -28,8 +28,6 @@ Ranges = Mapping[str, Any]
 
 NOISE_SAMPLES, MOST_SAMPLES = 2, 32
 """How many maps of noise a graph is calibrated on, and how many of the user's files at most."""
-
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm")
 
 
 def noise(shape: Sequence[int], seed: int) -> list[np.ndarray]:
@@ -45,7 +43,7 @@ def samples_in(folder: Path, shape: Sequence[int]) -> list[np.ndarray]:
     ``[C, H, W]``. The first ``MOST_SAMPLES`` files by name. Raises ``InputError`` for a folder without any, and for a file
     that does not fit.
     """
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".npy", *IMAGES)) if folder.is_dir() else []
+    found = files_in(folder, ARRAYS | IMAGES)
     if not found:
         raise InputError(f"--calibration {folder}: no folder with images or .npy files in it")
     return [_sample(path, tuple(shape)) for path in found[:MOST_SAMPLES]]

@@ -20,7 +20,7 @@ from typing import Any
 import onnx_ir as ir
 
 from attnbench.core.catalogue import is_reference
-from attnbench.core.errors import CaseFailure
+from attnbench.core.errors import CaseFailure, CaseSkipped
 from attnbench.core.grammar import Spec, parse_spec, parse_variant
 from attnbench.core.naming import inserted_site
 from attnbench.core.protocol import Protocol
@@ -199,11 +199,13 @@ class CaseBuilder:
         graph, slots = self._slots(case, reference, occupied)
         model, modules = self._spliced(graph, slots, occupied)
         path = self.folder / f"described-{_short(case.label)}.onnx"  # no name that ``write`` gives
+        cost = graph_cost(model)
+        need, free = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes, free_memory()
+        if case.dtype != FP32 and need > free:  # its ranges are had by running it
+            raise CaseSkipped("memory", needs_text(cost.activation_peak, need, free))
         floats = self._save(model, path, [case], reference)
         verify(path, "splice")
-        cost = graph_cost(model)
-        need = math.ceil(cost.activation_peak * MEMORY_FACTOR) + 2 * cost.weight_bytes
-        fits = need <= free_memory() and self.protocol.provider == "cpu"
+        fits = need <= free and self.protocol.provider == "cpu"
         nodes = self._optimised(path, case.runtime) if fits and not (case.is_baseline and case.dtype == FP32) else []
         kinds = self._kinds(case, reference, nodes) if nodes else {}
         built_seconds = time.perf_counter() - started

@@ -4,8 +4,10 @@ Overheads and scatter are those of the report study: cases are drawn from it, wi
 variances says, and as much beside the trend as its cases have. Runs differ by what ``coverage`` found. Replicates are
 normal.
 
-*Before* are the pooled interval and Welch's chance of a case's own replicates, *now* the variance model. An alarm is a
-comparison of equal runs with any regression; a change of one point is in one case, whose replicates scatter by 0.1 points.
+*Before* are the pooled interval and Welch's chance of a case's own replicates, *now* the variance model. *Resolved* is the
+new run after ``sweep --resolve`` has measured on where it says so, which looks at the figures once before the comparison
+does. An alarm is a comparison of equal runs with any regression; a change of one point is in one case, whose replicates
+scatter by 0.1 points.
 """
 
 import json
@@ -14,10 +16,11 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from lab import RESULTS, experiment, rate, table
 
+from attnbench.cli.resolving import MOST_MORE
 from attnbench.core.records import Case
 from attnbench.core.statistics import Mean, variance_of_mean
 from attnbench.core.variance import VarianceTrend, variance_trend
@@ -26,7 +29,7 @@ from attnbench.judge.compare.rows import ComparisonRow
 from attnbench.runs.store import load_run
 from attnbench.runs.uncertainty import RUN_TO_RUN, means
 
-TRIALS = {6: 1000, 85: 100, 1000: 25}
+TRIALS = {6: 2000, 85: 400, 1000: 50}
 """Comparisons, by the number of cases."""
 
 REPLICATES = 3
@@ -34,8 +37,16 @@ SCATTER, CHANGE, THRESHOLD = 0.001, 0.01, 0.01
 """Of the changed case, and what counts, as shares of the baseline's time."""
 
 JUDGED = ("same", "better", "worse")
-WAYS = ("before", "now", "now, told what runs differ by")
-Samples = tuple[float, ...]
+TOLD, RESOLVED = "told what runs differ by", "resolved"
+WAYS = ("before", "now", f"now, {RESOLVED}", f"now, {TOLD}", f"now, {TOLD}, {RESOLVED}")
+
+
+class Measured(NamedTuple):
+    """A case in one run: where that run's replicates lie, how they scatter, and those that were taken."""
+
+    level: float
+    scatter: float
+    samples: tuple[float, ...] = ()
 
 
 class World:
@@ -58,10 +69,16 @@ class World:
         chi = self.draw.gammavariate(self.trend.degrees / 2, 2)
         return math.sqrt(self.trend.variance(overhead) * self.trend.degrees / chi)
 
-    def samples(self, overhead: float, scatter: float) -> Samples:
-        """The replicates of one run."""
+    def measured(self, overhead: float, scatter: float) -> Measured:
+        """A case's replicates in one run."""
         level = self.draw.gauss(overhead, scatter * math.sqrt(self.between))
-        return tuple(self.draw.gauss(level, scatter) for _ in range(REPLICATES))
+        return self.more(Measured(level, scatter), REPLICATES)
+
+    def more(self, known: Measured, number: int) -> Measured:
+        """The same with so many replicates more."""
+        return known._replace(
+            samples=(*known.samples, *(self.draw.gauss(known.level, known.scatter) for _ in range(number)))
+        )
 
     def cases(self, number: int) -> list[tuple[float, float]]:
         """Overheads with the scatter of their replicates, that of the changed one first."""
@@ -69,27 +86,38 @@ class World:
         return [(CHANGE, SCATTER), *((overhead, self.scatter(overhead)) for overhead in drawn)]
 
 
-def verdicts(world: World, before: Sequence[Samples], after: Sequence[Samples], way: str) -> list[str]:
-    """What a way says of each case."""
+def verdicts(world: World, before: Sequence[Measured], after: Sequence[Measured], way: str) -> tuple[list[str], int]:
+    """What a way says of each case, and how many replicates more it took."""
     if way == WAYS[0]:
-        return list(pooled(before, after))
-    machine = {} if way == WAYS[1] else {RUN_TO_RUN: {"ratio": world.between, "degrees": 60.0}}
-    header = replace(world.header, machine=machine)
+        return list(pooled(before, after)), 0
+    found = rows(world, before, after, told=TOLD in way)
+    if RESOLVED not in way:
+        return [str(row.verdict) for row in found], 0
+    lacking = [more.new if (more := row.more) and not more.base and more.new <= MOST_MORE else 0 for row in found]
+    resolved = [world.more(one, number) for one, number in zip(after, lacking, strict=True)]
+    return [str(row.verdict) for row in rows(world, before, resolved, told=TOLD in way)], sum(lacking)
+
+
+def rows(world: World, before: Sequence[Measured], after: Sequence[Measured], *, told: bool) -> list[ComparisonRow]:
+    """What the comparison says of each case; ``told`` is whether the runs know what equal ones differ by."""
+    header = replace(world.header, machine={RUN_TO_RUN: {"ratio": world.between, "degrees": 60.0}} if told else {})
     named = [Case("h", f"v{number}", "1x1") for number in range(len(before))]
-    told = [means(header, dict(zip(named, side, strict=True))) for side in (before, after)]
-    series = [
-        ReplicateSeries(
-            ComparisonRow(case, "overhead", None, ""), one, two, THRESHOLD, means=(told[0][case].whole, told[1][case].whole)
-        )
-        for case, one, two in zip(named, before, after, strict=True)
-    ]
-    return [str(row.verdict) for row in judged(series)]
+    sides = [means(header, {case: one.samples for case, one in zip(named, side, strict=True)}) for side in (before, after)]
+    return judged(
+        [
+            ReplicateSeries(
+                ComparisonRow(case, "overhead", None, ""), one.samples, two.samples, THRESHOLD,
+                means=(sides[0][case], sides[1][case]),
+            )
+            for case, one, two in zip(named, before, after, strict=True)
+        ]
+    )  # fmt: skip
 
 
-def pooled(before: Sequence[Samples], after: Sequence[Samples]) -> Iterator[str]:
+def pooled(before: Sequence[Measured], after: Sequence[Measured]) -> Iterator[str]:
     """What was there before: Student's pooled interval, and Welch's chance."""
     found = []
-    for one, two in zip(before, after, strict=True):
+    for one, two in zip((one.samples for one in before), (two.samples for two in after), strict=True):
         spread = (variance_of_mean(one) + variance_of_mean(two)) / 2 * REPLICATES
         mean = Mean(fmean(two) - fmean(one), spread * 2 / REPLICATES, 2 * (REPLICATES - 1))
         welch = Mean(fmean(two), variance_of_mean(two), REPLICATES - 1).less(
@@ -106,17 +134,18 @@ def run(quick: bool) -> dict[str, Any]:
     for number, trials in TRIALS.items():
         world = World(number)
         own: dict[str, dict[str, int]] = {
-            way: dict.fromkeys(("comparisons", "alarms", "found", "same", "not resolved", "open"), 0) for way in WAYS
+            way: dict.fromkeys(("comparisons", "alarms", "found", "same", "not resolved", "open", "more"), 0) for way in WAYS
         }
         for _ in range(max(3, trials // 50) if quick else trials):
             cases = world.cases(number)
-            before, equal = ([world.samples(*case) for case in cases] for _ in range(2))
-            changed = [world.samples(CHANGE + cases[0][0], SCATTER), *equal[1:]]
+            before, equal = ([world.measured(*case) for case in cases] for _ in range(2))
+            changed = [world.measured(CHANGE + cases[0][0], SCATTER), *equal[1:]]
             for way in WAYS:
-                told = verdicts(world, before, equal, way)
-                first = verdicts(world, before, changed, way)[0]
+                told, more = verdicts(world, before, equal, way)
+                first = verdicts(world, before, changed, way)[0][0]
                 counts = own[way]
                 counts["comparisons"] += 1
+                counts["more"] += more
                 counts["alarms"] += "worse" in told
                 counts["open"] += sum(verdict not in JUDGED for verdict in told)
                 counts["found"] += first == "worse"
@@ -137,6 +166,7 @@ def page(raw: dict[str, Any]) -> str:
             "+1 point found (%)": rate(own["found"], own["comparisons"]),
             "called the same (%)": rate(own["same"], own["comparisons"]),
             "equal cases not resolved (%)": f"{100 * own['open'] / own['comparisons'] / int(number):.1f}",
+            "replicates more a case": f"{own['more'] / own['comparisons'] / int(number):.1f}",
         }
         for number, ways in raw.items()
         for way, own in ways.items()

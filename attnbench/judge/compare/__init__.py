@@ -9,6 +9,8 @@ looked up.
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
+from msgspec import structs
+
 from attnbench.core.records import Case, Run
 from attnbench.judge.compare.causes import Causes
 from attnbench.judge.compare.exact import exact_rows
@@ -81,7 +83,7 @@ class Comparison:
             return MISSING
         return UNRESOLVED if len(self.unresolved) > self.allow_unresolved else PASSED
 
-    @property
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know first, a sentence each."""
         return tuple(notes(self))
@@ -133,7 +135,7 @@ def compare(
     rows.sort(key=lambda row: order[row.case])
     causes = Causes(base.header, new.header)
     explained = tuple(
-        replace(row, causes=causes.of(row.metric, *pairs[row.case]), fails=asked.fail_on.failed_by(row))
+        structs.replace(row, causes=causes.of(row.metric, *pairs[row.case]), fails=asked.fail_on.failed_by(row))
         if row.verdict in ("better", "worse")
         else row
         for row in rows

@@ -34,7 +34,10 @@ Biometrika 34 (1947); Holm, *A simple sequentially rejective multiple test proce
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
+
+from msgspec import structs
 
 from attnbench.core.records import Case, Measurement, Run
 from attnbench.core.statistics import Mean, medians
@@ -78,7 +81,7 @@ class ReplicateSeries:
     floor: float = 0.0
     means: tuple[Moderated, Moderated] | None = None
 
-    @property
+    @cached_property
     def sides(self) -> tuple[Moderated, Moderated]:
         """Both means: by the variance model where it has told them, else by these replicates alone."""
         if self.means:
@@ -88,7 +91,7 @@ class ReplicateSeries:
             raise ValueError("each series needs two replicates")
         return before, after
 
-    @property
+    @cached_property
     def difference(self) -> Mean:
         """The second mean less the first, as another pair of runs would be expected to tell it."""
         before, after = self.sides
@@ -172,8 +175,10 @@ def _judged(series: ReplicateSeries, p: float, adjusted: float, number: int) -> 
             why = BLUNT if more is None else AMONG if p <= LEVEL and apart else UNRESOLVED
         case _:
             why = f"{told} and reaches the threshold"
-    row = replace(series.row, verdict=verdict, why=why, threshold=series.threshold, more=more)
-    return replace(row, delta=found.value, low=low, high=high, p=p, adjusted=adjusted)
+    return structs.replace(
+        series.row, verdict=verdict, why=why, threshold=series.threshold, more=more,
+        delta=found.value, low=low, high=high, p=p, adjusted=adjusted,
+    )  # fmt: skip
 
 
 def _more(series: ReplicateSeries, chance: float) -> MoreReplicates | None:
@@ -200,9 +205,9 @@ def _overheads(
     )
     lacking = [f"{why} in {name}" for name, one in (("BASE", before), ("NEW", after)) if (why := _lacking(one))]
     if unlike or lacking or before is None or after is None or before.value is None:
-        yield replace(row, why=unlike or "; ".join(lacking))
+        yield structs.replace(row, why=unlike or "; ".join(lacking))
     elif other := unlike_figures(before, after):
-        yield replace(row, why=other)
+        yield structs.replace(row, why=other)
     else:
         floor, (one, two) = floors.get(pair.case.baseline, 0.0), (side.get(pair.case) for side in means)
         told = (one, two) if one and two else None
@@ -231,12 +236,12 @@ def _latencies(
             continue
         row = ComparisonRow(pair.case, after.metric, None, SHOWN, before.value, after.value, "s")
         if other := unlike or unlike_figures(before, after):
-            yield replace(row, verdict="incomparable", why=other)
+            yield structs.replace(row, verdict="incomparable", why=other)
         elif allowed is None or after.metric != LATENCY:
-            yield replace(row, delta=after.value - before.value)
+            yield structs.replace(row, delta=after.value - before.value)
         elif min(map(len, blocks := (medians(before.samples, replicates), medians(after.samples, replicates)))) < 2:
-            yield replace(row, verdict="incomparable", why="fewer than two replicates")
+            yield structs.replace(row, verdict="incomparable", why="fewer than two replicates")
         elif not all(map(math.isfinite, (before.value, *before.samples, *after.samples))):
-            yield replace(row, verdict="incomparable", why="not a finite number")
+            yield structs.replace(row, verdict="incomparable", why="not a finite number")
         else:
             yield ReplicateSeries(row, *blocks, allowed(before.value))

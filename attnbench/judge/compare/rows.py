@@ -1,7 +1,8 @@
 """What a comparison consists of: a row for each figure of each case, as plain data in base units."""
 
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
 
 from attnbench.core.records import Case
 
@@ -39,8 +40,7 @@ class MoreReplicates(NamedTuple):
         return " and ".join(asked)
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
+class ComparisonRow(Struct, frozen=True):
     """What became of one figure of one case.
 
     ``before`` and ``after`` are in ``unit`` (``1``, ``B``, ``s``); of a status or an NPU verdict they are words. ``low`` and
