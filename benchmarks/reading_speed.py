@@ -1,12 +1,14 @@
-"""How long the reading commands take over large runs, start-up included: ``python benchmarks/reading_speed.py``.
+"""What the reading commands take of large runs, start-up included: ``python benchmarks/reading_speed.py``.
 
 Runs are made up, with as much in each fact as a sweep writes. The command line is then called five times, each in a fresh
-process, and the best and the median are told. Writes ``results/reading_speed.md``; ``--quick`` is a small trial that writes
-nothing. A command is one more function in ``COMMANDS``: it makes its files in a folder and returns what to call.
+process; told are the best and the median time, and the most memory that one held. Writes ``results/reading_speed.md``;
+``--quick`` is a small trial that writes nothing. A command is one more function in ``COMMANDS``: it makes its files in a
+folder, with so many cases, and returns what to call.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -33,7 +35,7 @@ from attnbench.runs.headers import SCHEMA
 from attnbench.runs.store import open_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-CASES, TIMES, REPLICATES = 1000, 5, 10
+TIMES, REPLICATES = 5, 10
 VARIANTS = 50
 """Variants of each host, its baseline among them."""
 
@@ -65,7 +67,20 @@ def track(folder: Path, cases: int) -> list[str]:
     return ["track", str(folder / "history")]
 
 
-COMMANDS = (compare, track)
+def report(folder: Path, cases: int) -> list[str]:
+    """One run, as Markdown."""
+    return [
+        "report",
+        str(write_run(folder / "run", cases, 0).parent),
+        "--format",
+        "md",
+        "--output",
+        str(folder / "report.md"),
+    ]
+
+
+COMMANDS = {compare: 10_000, report: 4_000, track: 1_000}
+"""With how many cases."""
 
 
 def write_run(folder: Path, cases: int, seed: int) -> Path:
@@ -139,14 +154,17 @@ def finding(node: str, number: int, *, inserted: bool) -> Finding:
     )
 
 
-def timed(arguments: list[str]) -> float:
-    """Seconds of one call of the command line in a process of its own."""
+def called(arguments: list[str]) -> tuple[float, int]:
+    """Seconds and the most bytes of memory of one call of the command line in a process of its own."""
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", START, *arguments], capture_output=True, text=True, check=False)
-    spent = time.perf_counter() - began
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"attnbench {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
-    return spent
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+        spent, process.returncode = time.perf_counter() - began, os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        if process.returncode not in (0, 1, 3, 4):
+            raise SystemExit(f"attnbench {' '.join(arguments)} ended with {process.returncode}: {said.read()}")
+    return spent, 1024 * used.ru_maxrss
 
 
 def main() -> None:
@@ -154,17 +172,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small trial that writes no result")
     quick = parser.parse_args().quick
-    cases, times = (VARIANTS, 1) if quick else (CASES, TIMES)
+    times = 1 if quick else TIMES
     rows = []
     with Watch() as watch:
-        for command in COMMANDS:
+        for command, cases in COMMANDS.items():
             with tempfile.TemporaryDirectory(prefix="attnbench-") as folder:
-                arguments = command(Path(folder), cases)
+                arguments = command(Path(folder), VARIANTS if quick else cases)
                 read = [path for name in arguments[1:] for path in Path(name).rglob("run.jsonl")]
                 size = sum(path.stat().st_size for path in read)
                 planned = len(json.loads(read[0].read_text().partition("\n")[0])["cases"])
-                seconds = [timed(arguments) for _ in range(times)]
-            shown = {"best (s)": fixed(min(seconds), 2), "median (s)": fixed(median(seconds), 2)}
+                seconds, held = zip(*(called(arguments) for _ in range(times)), strict=True)
+            shown = {
+                "best (s)": fixed(min(seconds), 2),
+                "median (s)": fixed(median(seconds), 2),
+                "memory": bytes_text(max(held)),
+            }
             about = {"runs": str(len(read)), "cases a run": str(planned), "files": bytes_text(size)}
             rows.append({"command": command.__name__, **about, **shown})
     machine, software = environment.machine(), environment.software()
@@ -173,7 +195,7 @@ def main() -> None:
         f"(id {machine['id']}); Python {software['python']}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
         f"While it ran: {watch.activity.text()}."
     )
-    page = "\n\n".join(("# How long the reading commands take", Table.of(rows).markdown(), about))
+    page = "\n\n".join(("# What the reading commands take", Table.of(rows).markdown(), about))
     print(page)
     if not quick:
         (RESULTS / "reading_speed.md").write_text(page + "\n")
