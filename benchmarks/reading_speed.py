@@ -39,8 +39,13 @@ TIMES, REPLICATES = 5, 10
 VARIANTS = 50
 """Variants of each host, its baseline among them."""
 
-START = "from attnbench.cli import main; main()"
-"""What the installed command does, in this interpreter."""
+START = """
+import atexit, os, pathlib
+atexit.register(lambda: pathlib.Path(os.environ["STATUS"]).write_bytes(pathlib.Path("/proc/self/status").read_bytes()))
+from attnbench.cli import main
+main()
+"""
+"""What the installed command does, in this interpreter, which says at its end what memory it held."""
 
 EXACT = ("params", "macs", "flops", "elementwise_ops", "bytes_moved", "activation_peak", "largest_activation", "weights")
 
@@ -156,15 +161,17 @@ def finding(node: str, number: int, *, inserted: bool) -> Finding:
 
 def called(arguments: list[str]) -> tuple[float, int]:
     """Seconds and the most bytes of memory of one call of the command line in a process of its own."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.DEVNULL, stderr=said)
-        _, status, used = os.wait4(process.pid, 0)
-        spent, process.returncode = time.perf_counter() - began, os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        if process.returncode not in (0, 1, 3, 4):
-            raise SystemExit(f"attnbench {' '.join(arguments)} ended with {process.returncode}: {said.read()}")
-    return spent, 1024 * used.ru_maxrss
+    with tempfile.NamedTemporaryFile("r") as status:
+        began = time.perf_counter()
+        told = {**os.environ, "STATUS": status.name}
+        done = subprocess.run(
+            [sys.executable, "-c", START, *arguments], capture_output=True, text=True, env=told, check=False
+        )
+        spent = time.perf_counter() - began
+        if done.returncode not in (0, 1, 3, 4):
+            raise SystemExit(f"attnbench {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+        most = next(line for line in status.read().splitlines() if line.startswith("VmHWM:"))
+    return spent, 1024 * int(most.split()[1])
 
 
 def main() -> None:
