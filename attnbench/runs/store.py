@@ -53,26 +53,28 @@ class RunFile:
         return [*own, *(fact for fact in self.facts if fact.case == case)]
 
 
-def load_run(where: str | Path, *, brief: bool = False) -> Run:
+def load_run(where: str | Path, *, brief: bool = False, nodes: bool = True) -> Run:
     """The run in a file or a folder; a ``brief`` one has what is compared: no nodes, no checks, no words of findings.
+
+    Without ``nodes`` they alone are left out.
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
     path = run_path(where)
-    nodes: dict[tuple[Case, str], NodeSums] = {}
-    file = _read(path, brief_decoder() if brief else partial(_without_nodes, nodes))
+    summed: dict[tuple[Case, str], NodeSums] = {}
+    file = _read(path, brief_decoder() if brief else partial(_without_nodes, summed if nodes else None))
     ledger = Ledger(file.facts)
     records = fold(file.header, ledger, brief=brief).records
-    found = (nodes.get((record.case, ledger.current(record.case))) for record in records)
+    found = (summed.get((record.case, ledger.current(record.case))) for record in records)
     return _run(file, [replace(r, nodes=sums.averages) if sums else r for r, sums in zip(records, found, strict=True)])
 
 
-def _without_nodes(nodes: dict[tuple[Case, str], NodeSums], line: bytes) -> AnyFact:
-    """The fact in a line, its nodes summed up by its case and sources: they are most of a file, and too many to keep."""
+def _without_nodes(nodes: dict[tuple[Case, str], NodeSums] | None, line: bytes) -> AnyFact:
+    """The fact in a line, its nodes summed up by case and sources where asked: they are most of a file, too many to keep."""
     fact = decode(line)
     if not isinstance(fact, ProfileFact):
         return fact
-    if not fact.repeat:
+    if nodes is not None and not fact.repeat:
         nodes.setdefault((fact.case, fact.sources), NodeSums()).add(fact.nodes)
     return structs.replace(fact, nodes=()) if fact.nodes else fact
 

@@ -135,7 +135,7 @@ def read_run(path: Path, query: Query) -> FileReading:
         raise InputError("torn within its first line" if content else "the file is empty")
     run = _dated_run(path, lines[0])
     try:
-        stored = load_run(path)
+        stored = load_run(path, nodes=False)
         records = stored.records
         lacking = {case: CaseEntry((), {}) for case in stored.header.cases if query.fits(case)}
         entries = {**lacking, **dict(_entries(records, query))}
