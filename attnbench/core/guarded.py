@@ -78,14 +78,19 @@ def is_ours(error: BaseException) -> bool:
     return bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
 
 
-def _answer(work: Callable[[], Any], sender: Connection, what: str, memory: int) -> None:
-    """Send what came of the work: whether it went well, and what it returned or the line that says why not."""
+def begin_fork() -> None:
+    """What a fork does first: it leaves Ctrl-C to who waits, seldom looks for garbage, and computes with one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who waits is interrupted, and ends this
     gc.freeze()
     gc.set_threshold(*RARELY)  # a graph of many nodes lives to the end, and each collection would go through all of it
-    limit_memory(memory)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # the threads of the process that this is a fork of are not here
+
+
+def _answer(work: Callable[[], Any], sender: Connection, what: str, memory: int) -> None:
+    """Send what came of the work: whether it went well, and what it returned or the line that says why not."""
+    begin_fork()
+    limit_memory(memory)
     try:
         sender.send((True, work(), ""))
     except AttnbenchError as error:

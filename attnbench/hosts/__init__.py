@@ -180,6 +180,11 @@ def declared_placements(reference: HostReference) -> Mapping[str, tuple[str, ...
     return declared_places(parse_spec(reference.spec)).placements
 
 
+def is_glob(place: str) -> bool:
+    """Whether a place stands for the sites that match it."""
+    return any(sign in place for sign in "*?[")
+
+
 def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tuple[str, ...]], host: str) -> list[str]:
     """The sites a place stands for: a site's own name, a placement's members, or all that a glob matches.
 
@@ -190,7 +195,7 @@ def resolve_place(place: str, sites: Iterable[str], placements: Mapping[str, tup
         return [place]
     if place in placements:
         return [site for part in placements[place] for site in resolve_place(part, known, placements, host)]
-    if any(sign in place for sign in "*?["):
+    if is_glob(place):
         matched = [site for site in known if fnmatchcase(site, place)]
         if not matched:
             raise InputError(f"place '{place}' matches no site of host '{host}' (sites: {', '.join(known)})")

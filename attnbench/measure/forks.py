@@ -1,16 +1,12 @@
 """Pieces of work done ahead in forks of this process, one a core, for whoever asks for their results in its own order."""
 
-import gc
 import multiprocessing
-import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import torch
-
-from attnbench.core.guarded import RARELY
+from attnbench.core.guarded import begin_fork
 from attnbench.measure.machine import granted_cores
 
 FEW = 12
@@ -38,15 +34,8 @@ def ahead(jobs: Mapping[Hashable, Callable[[], Any]]) -> Iterator[Ahead]:
     if len(jobs) <= FEW or cores < 2 or "fork" not in multiprocessing.get_all_start_methods():
         yield Ahead({})
         return
-    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _begin)
+    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), begin_fork)
     try:
         yield Ahead({key: pool.submit(work) for key, work in jobs.items()})
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who waits is interrupted, and ends this
-    gc.freeze()
-    gc.set_threshold(*RARELY)  # a traced graph has many objects, and none to collect
-    torch.set_num_threads(1)  # the threads of the process that this is a fork of are not here

@@ -28,6 +28,7 @@ from attnbench.hosts import (
     check_size,
     declared_placements,
     declared_sites,
+    is_glob,
     modules_by_site,
 )
 from attnbench.modules import check_spec, module_names
@@ -182,7 +183,7 @@ def _paths(study: Study, host: str) -> dict[str, str]:
     variants = [case.variant for case in study.case if case.host is UNSET or normal_host(case.host) == host]
     variants += [f"{place}=_" for table in study.matrix for place in _listed(table.places)]
     asked = [place for text in variants for assignment in parse_variant(text).assignments for place in assignment.places]
-    if unclear := [place for place in asked if place == EACH or any(sign in place for sign in "*?[")]:
+    if unclear := [place for place in asked if place == EACH or is_glob(place)]:
         raise InputError(
             f"host '{host}' has no sites for place '{unclear[0]}': name some with --site submodule.path=name, or give a "
             f"submodule's path as place: 'attnbench list placements --host {host}' has them"
@@ -250,8 +251,7 @@ def _places(places: Names | str | UnsetType, host: HostReference) -> list[str]:
 
 def _sites(host: HostReference) -> Iterable[str]:
     """What ``each`` stands for: the host's sites; of an ONNX file, the last tensor before each change of resolution."""
-    sites = declared_sites(host)
-    if sites is None:
+    if (sites := declared_sites(host)) is None:
         from attnbench.graph.load import parse, read_host_file  # noqa: PLC0415  onnx is slow to import
         from attnbench.graph.splice import stage_ends, tensors  # noqa: PLC0415
 
