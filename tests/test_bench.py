@@ -13,7 +13,9 @@ from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
 from attnbench.measure import executor, machine, sweep
 from attnbench.measure import header as headers
-from attnbench.measure.builder import Built
+from attnbench.measure.build import CaseBuilder
+from attnbench.measure.builder import Built, describe_all
+from attnbench.measure.cache import entry
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
 from attnbench.runs.facts import FailedFact, Ledger, ProfileFact
@@ -56,6 +58,9 @@ class Builder:
         sites = () if planned.case.is_baseline else (planned.case.variant.partition("=")[0],)
         kinds = {} if planned.case.is_baseline else {"Mul": 1, "ReorderOutput": 1}
         return Built((), (), (), (), (), sites, sites, kinds, skip=self.skip, seconds={"build": 1.0})
+
+    def prepare(self, planned):
+        self.prepared = planned
 
     def write(self, together):
         return "/nowhere/" + "+".join(planned.case.variant for planned in together)
@@ -454,3 +459,26 @@ def test_a_failure_ends_a_case_of_the_schedule():
     header, ledger = headers.make_header(PAIR), Ledger()
     ledger.add(FailedFact(case=BASE, step="build", stage="export", kind="CaseFailure", message="no"))
     assert next(schedule(PAIR, header, ledger)) == TimingStep("build", (VARIANT,))
+
+
+def test_a_builder_with_nothing_to_describe_prepares_for_what_comes():
+    builders = [Builder(), Builder(failing=[VARIANT])]
+    base, *_ = plan_of(BASE, VARIANT, OTHER).cases
+    assert [(planned, type(told)) for planned, told in describe_all(builders, [base])] == [(base, Built)]
+    (idle,) = [one for one in builders if not one.calls]
+    assert idle.prepared is base
+    assert list(describe_all(builders, [])) == []
+
+
+def test_a_cached_host_needs_no_torch_to_prepare(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_CACHE", str(tmp_path))
+    exported = []
+    monkeypatch.setattr("attnbench.measure.parts.first_export", lambda: exported.append(1))
+    case, reference = Case("resnet18", "baseline", "64x64"), HostReference("resnet18")
+    builder = CaseBuilder(Protocol(), tmp_path)
+    builder.prepare(case, reference)
+    assert exported == [1]
+    path = entry(builder._host_question(case, reference))
+    path.write_bytes(b"")
+    builder.prepare(case, reference)
+    assert exported == [1]

@@ -22,7 +22,6 @@ import onnx_ir as ir
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import CaseFailure, CaseSkipped
 from attnbench.core.grammar import Spec, parse_spec, parse_variant
-from attnbench.core.naming import inserted_site
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import FP32, Case
 from attnbench.core.sources import hash_of_files, source_hash
@@ -33,7 +32,7 @@ from attnbench.graph.part import Part
 from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, replaced_strides, splice, tensors
 from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
 from attnbench.measure.builder import Built
-from attnbench.measure.cache import kept
+from attnbench.measure.cache import entry, kept
 from attnbench.measure.figures import cuts, figures_of, needs_text, summed
 from attnbench.measure.int8 import Quantiser, of_int8
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
@@ -127,13 +126,17 @@ class CaseBuilder:
 
     def host_part(self, case: Case, reference: HostReference) -> Part:
         """The same with its weights inside, from the cache where it is there."""
-        question = {
-            "host": {**asdict(reference), "source": self._host_source(reference)},
-            "at": (case.host, case.size, case.batch),
-            "protocol": self._of_protocol("seed", "canonical"),
-        }
         make = partial(self._exported_host, case, reference)
+        question = self._host_question(case, reference)
         return kept(question, Part, make, keep=lambda one: one.lasting and reference.kind == "registered")
+
+    def prepare(self, case: Case, reference: HostReference) -> None:
+        """While another builder exports the host of some cases, load what exporting their modules takes."""
+        path = entry(self._host_question(case, reference))
+        if path is None or not path.exists():
+            from attnbench.measure.parts import first_export  # noqa: PLC0415  torch, where it is needed
+
+            first_export()
 
     def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
         """A module's graph for a plane, exported at the host's opset or its own higher one, counted and compared once."""
@@ -153,6 +156,13 @@ class CaseBuilder:
         for rewrite in rewrites_of(spec):
             with suppress(CaseFailure):
                 yield str(rewrite), self.module(rewrite, batch, plane, opset).graph
+
+    def _host_question(self, case: Case, reference: HostReference) -> dict[str, Any]:
+        return {
+            "host": {**asdict(reference), "source": self._host_source(reference)},
+            "at": (case.host, case.size, case.batch),
+            "protocol": self._of_protocol("seed", "canonical"),
+        }
 
     def _exported_host(self, case: Case, reference: HostReference) -> Part:
         from attnbench.measure.parts import host_part  # noqa: PLC0415  torch, where it is needed
@@ -219,8 +229,7 @@ class CaseBuilder:
         figures = figures_of(cost, parts, torch_macs, [one.params for one in gone])
         judged_graph = model
         if case.dtype != FP32:
-            given = _module_outputs(model)
-            figures = of_int8(figures, self.quantiser.figures(path, floats, case, nodes, given))
+            figures = of_int8(figures, self.quantiser.figures(path, floats, case, nodes, model))
             notes += self.quantiser.notes()
             judged_graph = parse(path.read_bytes())
             floats.unlink()
@@ -280,17 +289,6 @@ class CaseBuilder:
     @staticmethod
     def _host_source(reference: HostReference) -> str:
         return source_hash(HOSTS, reference.spec if reference.kind == "onnx" else parse_spec(reference.spec).name)
-
-
-def _module_outputs(model: ir.Model) -> list[str]:
-    """The tensors that modules hand on to the host."""
-    found = []
-    for node in model.graph:
-        site = inserted_site(node.name or "")
-        for value in node.outputs if site else ():
-            leaves = value.is_graph_output() or any(inserted_site(use.node.name or "") != site for use in value.uses())
-            found += [str(value.name)] if leaves else []
-    return found
 
 
 def _short(text: str) -> str:

@@ -116,6 +116,11 @@ class Builder:
         self._refuse_broken(planned)
         return self._answer(planned.effort.timeout_seconds, "describe", planned.case, planned.host, self.targets)
 
+    def prepare(self, planned: PlannedCase) -> None:
+        """Have the process get ready for cases whose baseline another one describes; what fails will fail again."""
+        with suppress(CaseFailure):
+            self._answer(planned.effort.timeout_seconds, "prepare", planned.case, planned.host)
+
     def write(self, together: Sequence[PlannedCase]) -> str:
         """The path of a graph with these cases in it, which are of one host and size. Raises ``CaseFailure``."""
         cases = [(planned.case, planned.host) for planned in together]
@@ -195,24 +200,34 @@ def _ended(code: int) -> str:
 def describe_all(
     builders: Sequence[Builder], planned: Sequence[PlannedCase]
 ) -> Iterator[tuple[PlannedCase, Built | CaseFailure]]:
-    """What is known of each case without a clock, as it comes, by as many processes as there are builders."""
+    """What is known of each case without a clock, as it comes, by as many processes as there are builders.
+
+    Those that have none to describe prepare for the next ones.
+    """
     idle: queue.SimpleQueue[Builder] = queue.SimpleQueue()
     for builder in builders:
         idle.put(builder)
 
-    def describe(one: PlannedCase) -> tuple[PlannedCase, Built | CaseFailure]:
+    def answer(one: PlannedCase, task: Literal["describe", "prepare"]) -> Built | CaseFailure | None:
         builder = idle.get()
         try:
-            return one, builder.describe(one)
+            if task == "describe":
+                return builder.describe(one)
+            builder.prepare(one)
         except CaseFailure as failure:
-            return one, failure
+            return failure
         finally:
             idle.put(builder)
+        return None
 
     threads = ThreadPoolExecutor(len(builders))
     try:
-        for future in as_completed([threads.submit(describe, one) for one in planned]):
-            yield future.result()
+        asked = {threads.submit(answer, one, "describe"): one for one in planned}
+        spare = builders[len(planned) :]
+        asked |= {threads.submit(answer, one, "prepare"): one for one in planned[:1] for _ in spare}
+        for future in as_completed(asked):
+            if found := future.result():
+                yield asked[future], found
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

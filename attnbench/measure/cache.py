@@ -42,10 +42,9 @@ def cache_folder() -> Path | None:
 
 def kept(question: Any, kind: type[Value], make: Callable[[], Value], *, keep: Callable[[Value], bool] = bool) -> Value:
     """The answer to a question of plain JSON values: from the cache, or made now and kept where ``keep`` allows."""
-    folder = cache_folder()
-    if folder is None:
+    path = entry(question)
+    if path is None:
         return make()
-    path = folder / hashlib.sha256(f"{_code()} {json.dumps(question, sort_keys=True)}".encode()).hexdigest()[:32]
     with suppress(OSError, msgspec.MsgspecError):
         found = msgspec.msgpack.decode(path.read_bytes(), type=kind)
         os.utime(path)
@@ -55,6 +54,12 @@ def kept(question: Any, kind: type[Value], make: Callable[[], Value], *, keep: C
         with suppress(OSError):
             _write(path, msgspec.msgpack.encode(made))
     return made
+
+
+def entry(question: Any) -> Path | None:
+    """The file that the answer to a question is kept in, whether it is there or not."""
+    folder = cache_folder()
+    return folder and folder / hashlib.sha256(f"{_code()} {json.dumps(question, sort_keys=True)}".encode()).hexdigest()[:32]
 
 
 def entries() -> list[Path]:

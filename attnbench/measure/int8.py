@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from attnbench.core.errors import CaseFailure
 from attnbench.core.metrics import NOT_OF, measurement
-from attnbench.core.naming import is_inserted
+from attnbench.core.naming import inserted_site, is_inserted
 from attnbench.core.records import INT8, Case, Measurement
 from attnbench.graph.quantise import Ranges, calibrate, noise, quantise, samples_in, signal_to_noise, strays
 from attnbench.measure.machine import machine
@@ -76,11 +77,11 @@ class Quantiser:
         quantise(floats, result, ranges, reduce_range=self.reduce_range)
 
     def figures(
-        self, model: Path, floats: Path, case: Case, nodes: Sequence[OptimisedNode], outputs: Sequence[str]
+        self, model: Path, floats: Path, case: Case, nodes: Sequence[OptimisedNode], graph: ir.Model
     ) -> Iterator[Measurement]:
         """What int8 makes of a case: what stayed float, what is converted, and how far it strays. Raises ``CaseFailure``.
 
-        ``nodes`` are the runtime's graph, ``outputs`` what its modules give in the float graph.
+        ``nodes`` are the runtime's graph, ``graph`` is the float one.
         """
         image = self.images[case.baseline][0]
         runtime, itself = strays(model, image, floats=floats)
@@ -98,8 +99,8 @@ class Quantiser:
             yield measurement("int8_conversions", sum(_op(node) in CONVERTERS for node in nodes))
         held = sum(_bytes(tensor) for tensor in onnx.load(str(model)).graph.initializer)
         yield measurement("weights", held)
-        if self.calibration and outputs:
-            yield measurement("sqnr", signal_to_noise(model, floats, self.images[case.baseline], outputs))
+        if self.calibration and (given := _module_outputs(graph)):
+            yield measurement("sqnr", signal_to_noise(model, floats, self.images[case.baseline], given))
 
     def notes(self) -> Iterator[str]:
         """How this machine's int8 came about."""
@@ -151,3 +152,14 @@ def _named(nodes: Sequence[OptimisedNode]) -> str:
 
 def _bytes(tensor: onnx.TensorProto) -> int:
     return len(onnx.numpy_helper.to_array(tensor).tobytes())
+
+
+def _module_outputs(model: ir.Model) -> list[str]:
+    """The tensors that modules hand on to the host."""
+    found = []
+    for node in model.graph:
+        site = inserted_site(node.name or "")
+        for value in node.outputs if site else ():
+            leaves = value.is_graph_output() or any(inserted_site(use.node.name or "") != site for use in value.uses())
+            found += [str(value.name)] if leaves else []
+    return found

@@ -4,6 +4,9 @@ The one place where torch is loaded for a sweep; what it gives is kept (``cache`
 """
 
 import math
+from contextlib import suppress
+from copy import deepcopy
+from functools import partial
 
 import onnx_ir as ir
 import torch
@@ -22,7 +25,7 @@ from attnbench.graph.load import input_shape, parse, read_host_file, serialise, 
 from attnbench.graph.parity import compare, compare_graphs
 from attnbench.graph.part import Part, TorchCounts
 from attnbench.graph.splice import planes, splice
-from attnbench.graph.torch_counts import count_torch, parameters_of
+from attnbench.graph.torch_counts import count_torch, parameters_of, trace
 from attnbench.hosts import HOSTS, HostReference, host_options
 from attnbench.hosts.site import attach_sites, marked, outputs_of, sites_of
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
@@ -41,11 +44,12 @@ def host_part(case: Case, reference: HostReference, seed: int, *, canonical: boo
     if missing:
         raise CaseFailure("export", f"the host's output does not depend on site {', '.join(sorted(missing))}")
     plain = serialise(splice(graph, {}))
-    if not _fits(parse(plain)):
-        return Part(graph, TorchCounts(parameters_of(host), None), None, (*subnormal, _not_run("the host")), lasting=False)
-    shapes = planes(parse(graph))
-    replaced = {site: count_torch(layers, shapes[site]) for site, layers in replaced_layers(host).items()}
-    return Part(graph, count_torch(host, shape), compare(host, plain, shape, seed, "host"), subnormal, replaced=replaced)
+    fits, shapes = _fits(parse(plain)), planes(parse(graph))
+    count = partial(_counted, ours=reference.kind == "registered", fits=fits)
+    replaced = {site: count(layers, shapes[site]) for site, layers in replaced_layers(host).items()}
+    parity = compare(host, plain, shape, seed, "host") if fits else None
+    notes = subnormal if fits else (*subnormal, _not_run("the host"))
+    return Part(graph, count(host, shape), parity, notes, replaced=replaced, lasting=fits)
 
 
 def replaced_layers(host: nn.Module) -> dict[str, nn.Module]:
@@ -73,10 +77,24 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     if model.graph.outputs[0].dtype != model.graph.inputs[0].dtype:
         kind = str(model.graph.outputs[0].dtype).lower()
         raise CaseFailure("build", f"module {spec} gives {kind}: it must give float, as it takes")
-    if not _fits(model):
-        return Part(graph, TorchCounts(parameters_of(module), None), None, (*notes, _not_run(str(spec))), lasting=False)
-    counts = count_torch(module, shape)
+    fits = _fits(model)
+    counts = _counted(module, shape, ours=not is_reference(spec.name), fits=fits)
+    if not fits:
+        return Part(graph, counts, None, (*notes, _not_run(str(spec))), lasting=False)
     return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
+
+
+def first_export() -> None:
+    """Export next to nothing: the exporter loads what it is made of, and makes its tables, once a process."""
+    to_onnx(nn.ReLU(), (1, 1, 1, 1), canonical=True)
+
+
+def _counted(module: nn.Module, shape: tuple[int, ...], *, ours: bool, fits: bool) -> TorchCounts:
+    """A module counted: registered code by its shapes alone, and on zeros, if they fit, what may ask for numbers."""
+    if ours:
+        with suppress(Exception):
+            return trace(deepcopy(module).to("meta"), shape, "meta").counts
+    return count_torch(module, shape) if fits else TorchCounts(parameters_of(module), None)
 
 
 def torch_host(case: Case, reference: HostReference, seed: int) -> tuple[nn.Module, tuple[int, ...]]:
