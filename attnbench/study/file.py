@@ -29,6 +29,7 @@ from attnbench.core.quantities import is_number, parse_deadline, parse_precision
 from attnbench.core.records import DEFAULT_RUNTIME, FP32, INT8
 from attnbench.core.validation import Strict, validate
 from attnbench.runtimes import check_runtime
+from attnbench.targets import FOLDER, read_target, target_path
 
 _PLAIN_NAME = r"^[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,100}\Z"
 
@@ -205,6 +206,16 @@ def validate_study(data: Mapping[str, Any], where: str = "") -> Study:
 def normal_host(spec: str) -> str:
     """A host's name as cases have it: its options in order; a file's path as it is."""
     return spec if spec.endswith(".onnx") else str(parse_spec(spec))
+
+
+def target_name(text: str) -> str:
+    """A target's own name. One that does not come with the package is held to what rules may ask. Raises ``InputError``."""
+    path = target_path(text)
+    if path.parent == FOLDER:  # the tests have done that
+        return read_target(path).name
+    from attnbench.npu.targets import load_target  # noqa: PLC0415  onnx is not needed for those
+
+    return load_target(text).name
 
 
 def read_settings(values: Mapping[str, Any], where: str = "settings") -> tuple[Protocol, Effort]:

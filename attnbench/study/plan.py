@@ -32,9 +32,8 @@ from attnbench.hosts import (
     modules_by_site,
 )
 from attnbench.modules import check_spec, module_names
-from attnbench.npu.targets import load_target
 from attnbench.runtimes import check_runtime
-from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, validate_study
+from attnbench.study.file import Names, Study, StudyHost, normal_host, read_settings, target_name, validate_study
 
 EACH, ALL = "each", "all"
 DEFAULT_SIZE = "384x640"
@@ -294,7 +293,7 @@ def _document(study: Study) -> dict[str, Any]:
     return {
         "name": study.name,
         "title": study.title,
-        "targets": [load_target(target).name for target in study.targets],
+        "targets": [target_name(target) for target in study.targets],
         "matrix": [{k: v for k, v in to_builtins(table).items() if k != "settings"} for table in study.matrix],
         "cases": cases,
     }
