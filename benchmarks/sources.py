@@ -1,10 +1,10 @@
 """Published figures held against the files that print them: ``python benchmarks/sources.py FOLDER``.
 
-FOLDER has the repositories that ``benchmarks/sources.toml`` names, each as OWNER+NAME, NAME, or one of the two with ``/repo``
-or ``/.git`` below it: clones, bare or not, or what a wheel unpacks to. Nothing is fetched. A figure of
-``benchmarks/literature.toml`` or ``attnbench/accuracy/published.toml`` is equal where the file prints that value, in that
-unit, at that image size where it prints one, and counts to as many digits. ``results/sources.md`` says what came of it; the
-exit code is 1 where a figure differs or is not found.
+FOLDER has the repositories that ``benchmarks/sources.toml`` names, by their names without the owner: clones, bare or not, or
+what a wheel unpacks to. Nothing is fetched. A figure of ``benchmarks/literature.toml`` or of
+``attnbench/accuracy/published.toml`` is equal where the file prints that value, in that unit, at that image size where it
+prints one, and a count to as many digits. ``results/sources.md`` says what came of it; the exit code is 1 where a figure
+differs or is not found.
 """
 
 import ast
@@ -16,13 +16,15 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LITERATURE, PUBLISHED = ROOT / "benchmarks" / "literature.toml", ROOT / "attnbench" / "accuracy" / "published.toml"
+SOURCES, PAGE = ROOT / "benchmarks" / "sources.toml", ROOT / "results" / "sources.md"
 SCALE = {"": 0, "1": 0, "%": 0, "M": 6, "Mi": 6, "G": 9, "Gi": 9}
-"""Powers of ten. A file that divides by 1024 writes M for it: what it means is the claim's business, what is written is not."""
+"""Powers of ten, as written: a file that divides by 1024 writes M, too."""
 ABOUT = """# Published figures, compared with the files that print them
 
 `python benchmarks/sources.py FOLDER`, with clones in FOLDER. A figure is equal where its value, its unit and, where the file
@@ -64,13 +66,10 @@ class Files(NamedTuple):
     @classmethod
     def find(cls, folder: Path, repository: str, at: str) -> "Files | None":
         """It, if FOLDER has it."""
-        names = [repository.replace("/", "+"), repository.split("/")[1]]
-        for place in (folder / name / below for name in names for below in ("repo/.git", "repo", ".git", "")):
-            if (place / "HEAD").is_file():
-                return cls(place, at)
-            if place.is_dir() and any(place.glob("*.dist-info")):
-                return cls(place, None)
-        return None
+        place = folder / repository.split("/")[1]
+        if (place / "HEAD").is_file() or (place / ".git").exists():
+            return cls(place, at)
+        return cls(place, None) if any(place.glob("*.dist-info")) else None
 
     def git(self, *arguments: str) -> str:
         """What git says."""
@@ -98,12 +97,16 @@ def tables(file: str, text: str) -> Iterator[Table]:
     elif file.endswith(".py"):
         yield list(weights(text))
     else:
-        html = re.sub(r"(?<=</td>)\s*(?=<td)|(?<=<tr align=\"center\">)\s*(?=<td)|(?<=</td>)\s*(?=</tr>)", "", text)
-        html = re.sub(r"<td[^>]*>(.*?)</td>", lambda cell: f"|{' '.join(cell[1].split())}", html, flags=re.DOTALL)
-        for block in re.split(r"\n(?!\s*(?:\||<tr|</tr))", re.sub(r"</?tr[^>]*>", "", html)):
-            rows = [[bare(cell) for cell in line.strip().removeprefix("|").removesuffix("|").split("|")] for line in block.split("\n") if "|" in line]
-            if len(rows) > 1:
-                yield rows
+        lines = re.sub(r"<tr.*?</tr>", piped, text, flags=re.DOTALL).splitlines()
+        for inside, block in groupby(map(str.strip, lines), key=lambda line: line.startswith("|")):
+            if inside:
+                yield [[bare(cell) for cell in line[1:].removesuffix("|").split("|")] for line in block]
+
+
+def piped(row: re.Match[str]) -> str:
+    """A row of HTML as one of Markdown."""
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row[0], flags=re.DOTALL)
+    return f"|{'|'.join(' '.join(cell.split()) for cell in cells)}|"
 
 
 def weights(text: str) -> Iterator[list[str]]:
@@ -123,7 +126,7 @@ def weights(text: str) -> Iterator[list[str]]:
 def bare(cell: str) -> str:
     """A cell's words, without links, emphasis and tags."""
     cell = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"<[^>]*>", "", cell))
-    return cell.replace("*" * 2, "").strip(" `\r")
+    return cell.replace("**", "").strip(" `\r")
 
 
 def printed(source: dict[str, Any], found: list[Table], figure: Quoted, label: str) -> Decimal | None:
@@ -170,7 +173,7 @@ def plural(some: list[Quoted]) -> str:
 
 def main(folder: Path) -> int:
     """Compare what FOLDER has, and write the page."""
-    sources = tomllib.loads((ROOT / "benchmarks" / "sources.toml").read_text())["source"]
+    sources = tomllib.loads(SOURCES.read_text())["source"]
     figures, total = list(quoted()), Counter[str]()
     lines, told, left = [], [], []
     for source in sources:
@@ -193,12 +196,13 @@ def main(folder: Path) -> int:
     left += [f"{one.source}: {one.keys[0]}, {one.metric} {one.value}" for one in figures if one.source not in known]
     head = ["file", "commit or version", "figures", "equal", "differ", "not found", "what is counted there"]
     table = [f"| {' | '.join(head)} |", "|:--|:--|--:|--:|--:|--:|:--|", *lines]
-    summary = f"Of {len(figures)} figures {total['equal']} are equal, {total['differs']} differ, {total['not found']} are not found."
+    said = f"{total['equal']} are equal, {total['differs']} differ, {total['not found']} are not found"
+    summary = f"Of {len(figures)} figures {said}."
     parts = [ABOUT, summary, "\n".join(table)]
     for title, some in (("Not equal", told), ("Not compared", left)):
         if some:
             parts += [f"## {title}", "\n".join(f"* {one}" for one in some)]
-    (ROOT / "results" / "sources.md").write_text("\n\n".join(part.strip() for part in parts) + "\n")
+    PAGE.write_text("\n\n".join(part.strip() for part in parts) + "\n")
     print(summary)
     return int(bool(told))
 
