@@ -57,14 +57,14 @@ def quoted() -> Iterator[Quoted]:
             yield Quoted(table["source"], (f"{recipe} {key}", key), "top1", value, height[1] if height else "")
 
 
-class Files(NamedTuple):
+class Repository(NamedTuple):
     """A repository on this machine, at a revision; without git, a folder of files."""
 
     folder: Path
     at: str | None
 
     @classmethod
-    def find(cls, folder: Path, repository: str, at: str) -> "Files | None":
+    def find(cls, folder: Path, repository: str, at: str) -> "Repository | None":
         """It, if FOLDER has it."""
         place = folder / repository.split("/")[1]
         if (place / "HEAD").is_file() or (place / ".git").exists():
@@ -145,7 +145,7 @@ def printed(source: dict[str, Any], found: list[Table], figure: Quoted, label: s
     return None
 
 
-def compare(source: dict[str, Any], figures: list[Quoted], files: Files) -> Iterator[tuple[str, str]]:
+def compare(source: dict[str, Any], figures: list[Quoted], files: Repository) -> Iterator[tuple[str, str]]:
     """Of each figure the verdict, and what differs in words."""
     if "read" in source:
         same = files.git("rev-parse", f"{files.at}:{source['file'][0]}").strip() == source["read"]
@@ -181,7 +181,7 @@ def main(folder: Path) -> int:
         if "why" in source:
             left += [f"{source['cited']}, {plural(own)}: {source['why']}"]
             continue
-        files = Files.find(folder, source["repository"], source.get("at", "HEAD"))
+        files = Repository.find(folder, source["repository"], source.get("at", "HEAD"))
         if files is None:
             left += [f"{source['cited']}, {plural(own)}: no `{source['repository']}` in the folder"]
             continue

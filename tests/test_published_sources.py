@@ -63,12 +63,12 @@ def test_a_figure_is_found_in_each_form(folder, file, columns, label, figure, ve
     metric, value, height = figure
     quoted = sources.Quoted("s", ("host",), metric, sources.Decimal(value), height)
     source = {"cited": "s", "file": [file], "columns": columns, "rows": {"host": label}}
-    files = sources.Files.find(folder, "who/what", "HEAD")
+    files = sources.Repository.find(folder, "who/what", "HEAD")
     assert [found for found, _ in sources.compare(source, [quoted], files)] == [verdict]
 
 
 def test_models_may_be_the_columns_and_a_picture_is_the_one_that_was_read(folder):
-    files = sources.Files.find(folder, "who/what", "HEAD")
+    files = sources.Repository.find(folder, "who/what", "HEAD")
     quoted = sources.Quoted("s", ("host",), "params", sources.Decimal(1510), "32")
     turned = {
         "cited": "s",
@@ -86,7 +86,7 @@ def test_models_may_be_the_columns_and_a_picture_is_the_one_that_was_read(folder
 def test_an_unpacked_wheel_has_its_version_and_its_readme(tmp_path):
     (tmp_path / "what" / "what-1.2.dist-info").mkdir(parents=True)
     (tmp_path / "what" / "what-1.2.dist-info" / "METADATA").write_text(FILES["b.md"])
-    files = sources.Files.find(tmp_path, "who/what", "v1.2")
+    files = sources.Repository.find(tmp_path, "who/what", "v1.2")
     assert files.state() == "what 1.2"
     assert next(sources.tables("README.md", files.text("README.md")))[2][0] == "One"
 
