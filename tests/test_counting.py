@@ -86,9 +86,10 @@ def test_other_counters_read_what_they_add():
     module = nn.Sequential(
         nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
     )
-    fvcore, ptflops, thop = readings(trace(module, (1, 6, 8, 10)).steps).values()
+    fvcore, ptflops, thop, meanless = readings(trace(module, (1, 6, 8, 10)).steps).values()
     convolved, given = 6 * 4 * 80, 4 * 80
     assert fvcore == FlopCountAnalysis(module, torch.zeros(1, 6, 8, 10)).total()
+    assert meanless == fvcore - given
     assert ptflops == convolved + given + 2 * given + given + given + 4 * 3 + 3
     assert thop == convolved + 4 * given + (given + 4) + 4 * 3
 

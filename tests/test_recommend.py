@@ -514,8 +514,8 @@ def test_published_gains_are_bars_and_only_a_whole_bar_decides(imagenet):
     notes = " ".join(found.notes)
     assert "ImageNet, not your task: 12 figures of PytorchInsight, DCANet, SRM, mmpretrain, timm, imgclsmob" in notes
     assert "Nothing is published of 1 of those left" in notes
-    assert "Published, and not measurable here: SK in ResNet-50 (a placement that takes" in notes
-    assert "SE in MnasNet 1.0 (the host MnasNet)" in notes
+    assert "Published, and not measured here: SK in ResNet-50 (SK as PytorchInsight changes it)" in notes
+    assert "SE in MnasNet 1.0 (a run on `mnasnet`)" in notes
     table = ranking(found)
     assert list(table.column("ImageNet gain (points)")) == ["+0.58 [−1.02, 1.48]", "+1.58 [1.24, 2.12]", "−1.00", "–"]
     assert table.column("figures, sources")[1] == "3 of PytorchInsight, DCANet, imgclsmob"

@@ -31,10 +31,16 @@ def _thop(step: CountStep, inputs: list[int], written: int) -> int:
     return step.calls * written if step.op == "avg_pool2d" else 0
 
 
+def _meanless(step: CountStep, _inputs: list[int], _written: int) -> int:
+    """fvcore of code that averages by ``mean``, as timm's SE and ECA do: of means it takes ``adaptive_avg_pool2d`` alone."""
+    return 0 if step.op == "adaptive_avg_pool2d" else step.default
+
+
 READINGS: Mapping[str, Callable[[CountStep, list[int], int], int]] = {
     "with the norms and pooling that fvcore adds by default": lambda step, _inputs, _written: step.default,
     "with biases, norms, activations and pooling added, as ptflops does": _ptflops,
     "with norms and mean pooling added and products between layers left out, as thop does": _thop,
+    "with the norms that fvcore adds by default, means left out": _meanless,
 }
 """Each other way to count, by what is said of it: what it takes for one traced step."""
 

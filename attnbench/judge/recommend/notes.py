@@ -99,7 +99,7 @@ def _published(found: "Recommendation", accuracy: "Accuracy") -> Iterator[str]:
         yield f"Nothing is published of {count(lacking)} of those left: they stay out of the Pareto front."
     if absent := [gain for gain in published_gains() if gain.lacks]:
         named = dict.fromkeys(f"{gain.row.module} in {gain.table.network} ({gain.lacks})" for gain in absent)
-        yield f"Published, and not measurable here: {'; '.join(named)}."
+        yield f"Published, and not measured here: {'; '.join(named)}."
 
 
 def _uncertainty(found: "Recommendation") -> Iterator[str]:
