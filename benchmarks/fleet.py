@@ -386,6 +386,7 @@ def report() -> str:
     """The lines as tables."""
     lines = [json.loads(line) for line in LINES.read_text().splitlines()]
     kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in ("chaos", "overhead", "simulate")}
+    ways = [json.loads(line) for line in LINES.with_name("ways.jsonl").read_text().splitlines()]
     killed: Counter = Counter()
     for line in kinds["chaos"]:
         killed.update(line["killed"])
@@ -421,6 +422,13 @@ def report() -> str:
             "",
             table(kinds["simulate"], list(kinds["simulate"][0]) if kinds["simulate"] else []),
             "",
+            "## The documented ways to start it",
+            "",
+            "By `benchmarks/fleet_ways.py`: the commands of `docs/fleet.md` against daemons on one machine, which stood for",
+            "all. The manifest for Kubernetes was held to its client's models, and not applied to a cluster.",
+            "",
+            table(ways, ["way", "with", "machines", "cases", "measured"]),
+            "",
         ]
     )
 
@@ -435,7 +443,7 @@ def table(rows: list[dict], columns: list[str]) -> str:
     """Rows as Markdown."""
     from attnbench.report.table import Table  # noqa: PLC0415
 
-    return Table.of([{c: str(row[c]) for c in columns if c != "kind"} for row in rows]).markdown()
+    return Table.of([{c: str(row.get(c, "")) for c in columns if c != "kind"} for row in rows]).markdown()
 
 
 def main(word: str, *rest: str) -> None:

@@ -33,7 +33,7 @@ ListenAddress 127.0.0.1
 HostKey {0}/host
 PidFile {0}/sshd.pid
 AuthorizedKeysFile {0}/id.pub
-Subsystem sftp internal-sftp
+Subsystem sftp /usr/lib/openssh/sftp-server
 StrictModes no
 UsePAM no
 """
@@ -76,16 +76,16 @@ def block(holding: str) -> str:
     return found.replace("sweep report", f"sweep {STUDY}")
 
 
-def run(commands: str, folder: Path, **env: str) -> str:
-    """Commands in a shell; what they leave running is ended. What they printed, or an end with it where they failed."""
+def run(commands: str, folder: Path, *, end: bool = False, **env: str) -> str:
+    """What commands in a shell print. Where they fail this ends; ``end`` ends what they leave running."""
     known = {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), **env}
     log = folder / f"commands-{time.monotonic_ns()}"
     with log.open("w") as out:
         shell = subprocess.Popen(
             ["/bin/bash", "-ec", commands], cwd=folder, env=known, stdout=out, stderr=out, start_new_session=True
         )
-        code = shell.wait(600)
-    with suppress(OSError):
+        code = shell.wait(300)
+    if end:
         os.killpg(shell.pid, signal.SIGTERM)
     if code:
         raise SystemExit(f"{commands}\nended with {code}:\n{log.read_text()[-3000:]}")
@@ -111,7 +111,7 @@ def by_ssh(folder: Path) -> dict[str, Any]:
     run(f"/usr/sbin/sshd -f {folder}/sshd_config", folder)
     try:
         run(block("openssl"), folder)
-        run(block("ssh -n"), folder, PATH=f"{folder}/bin:{PATH}", ATTNBENCH_CACHE=str(folder / "cache"))
+        run(block("ssh -n"), folder, end=True, PATH=f"{folder}/bin:{PATH}", ATTNBENCH_CACHE=str(folder / "cache"))
     finally:
         os.kill(int((folder / "sshd.pid").read_text()), signal.SIGTERM)
     (found,) = (folder / "results").iterdir()
