@@ -133,8 +133,7 @@ def by_slurm(folder: Path) -> dict[str, Any]:
     try:
         run("slurmctld; slurmd -N n1; slurmd -N n2; sleep 3", folder, **env)
         version = run("sinfo --version", folder, **env).strip()
-        for line in block("sbatch").splitlines():  # --wait: the page's reader waits by himself
-            run(line.replace("sbatch ", "sbatch --wait "), folder, **env)
+        run(block("sbatch"), folder, **env)
     finally:
         for path in (*folder.glob("slurm*.pid"), folder / "munge.pid"):
             with suppress(OSError, ValueError):
