@@ -269,7 +269,9 @@ def test_a_worker_that_is_greeted_looks_at_itself_no_more(tmp_path, monkeypatch)
     monkeypatch.setenv("ATTNBENCH_CACHE", str(tmp_path))
     monkeypatch.setenv(lock.VARIABLE, str(tmp_path / "lock"))
     stopped = []
-    watching = {name: SimpleNamespace(stop=lambda name=name: stopped.append(name)) for name in ("tick", "profile", "heartbeat")}
+    watching = {
+        name: SimpleNamespace(stop=lambda name=name: stopped.append(name)) for name in ("tick", "profile", "heartbeat")
+    }
     dask_worker = SimpleNamespace(name="a", metrics={}, periodic_callbacks=watching)
     assert json.loads(worker.hello(dask_worker=dask_worker))["name"] == "a"
     assert sorted(stopped) == ["profile", "tick"]
