@@ -305,9 +305,8 @@ def overhead(workers: int, least: float, most: float, cases: int = 60) -> dict:
         spent: list[dict[str, float]] = []
         while not cluster.tend() and time.monotonic() < deadline:
             lines = [json.loads(line) for log in folder.glob("m*.log") for line in log.read_text().splitlines()]
-            measuring = {line["pid"] for line in lines}
-            if len(measuring) == workers and all(Path(f"/proc/{pid}").exists() for pid in measuring):
-                spent.append(cpu_seconds(cluster, measuring) | {"steps": len(lines) / 2})
+            if len({line["pid"] for line in lines}) == workers:
+                spent.append(cpu_seconds(cluster) | {"steps": len(lines) / 2})
             time.sleep(0.25)
         between = []
         for log in folder.glob("m*.log"):
@@ -322,18 +321,16 @@ def overhead(workers: int, least: float, most: float, cases: int = 60) -> dict:
             "median_ms": at[0], "p90_ms": at[1], **cpu}  # fmt: skip
 
 
-PARTS = ("client", "scheduler", "worker", "measuring")
+PARTS = ("client", "scheduler", "worker")
 CPU_COLUMNS = [f"{name}_cpu_ms" for name in PARTS]
 
 
-def cpu_seconds(cluster: Cluster, measuring: set[int]) -> dict[str, float]:
+def cpu_seconds(cluster: Cluster) -> dict[str, float]:
     """The CPU time of the parts of a cluster since they were started."""
     found = dict.fromkeys(PARTS, 0.0)
-    known = [("worker" if name.startswith("m") else name, process.pid) for name, process in cluster.processes.items()]
-    for name, pid in [*known, *(("measuring", pid) for pid in measuring)]:
-        with suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            found[name] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for name, process in cluster.processes.items():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        found["worker" if name.startswith("m") else name] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return found
 
 
