@@ -369,7 +369,7 @@ def simulate(machines: int, mode: str, cases: int = 300) -> dict:
         if steps % 500 == 0 or not events:
             now += 0 if events else GRACE_SECONDS + 1
             fleet.tick(now)
-            for idle in fleet.members.keys() - busy.keys():
+            for idle in [one for one in fleet.members if one not in busy]:
                 hand_out(idle, now)
     records = [summarise(header, m.ledger, c).pending for m in list(fleet.members.values())[:3] for c in m.hand]
     spent = time.process_time() - began
