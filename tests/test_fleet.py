@@ -8,11 +8,13 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from attnbench.core.errors import InputError
 from attnbench.core.sources import files_of
+from attnbench.fleet import worker
 from attnbench.fleet.admission import unlike_code, unlike_machine, unlike_software
 from attnbench.fleet.answers import checked, error_text
 from attnbench.fleet.journal import Journal, key_of
@@ -252,6 +254,28 @@ def test_a_machine_keeps_its_last_answer(tmp_path, script, asked):
     assert Journal(tmp_path / "fleet" / "run.json").find(key) == ["fact"]
     assert journal.find(key_of(step, {})) is None, "other sources are another step"
     assert key_of(step._replace(number=1), sources) != key
+
+
+def test_a_machine_that_is_away_takes_no_step(script, asked):
+    hands = Hands(script, asked, "each")
+    hands.come("a")
+    hands.fleet.lost("a", 0.0)
+    assert hands.fleet.next("a") is None
+    hands.come("a")
+    assert hands.fleet.next("a") is not None
+
+
+def test_a_worker_that_is_greeted_looks_at_itself_no_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTNBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv(lock.VARIABLE, str(tmp_path / "lock"))
+    stopped = []
+    watching = {
+        name: SimpleNamespace(stop=lambda name=name: stopped.append(name)) for name in ("tick", "profile", "heartbeat")
+    }
+    dask_worker = SimpleNamespace(name="a", metrics={}, periodic_callbacks=watching)
+    assert json.loads(worker.hello(dask_worker=dask_worker))["name"] == "a"
+    assert sorted(stopped) == ["profile", "tick"]
+    assert dask_worker.metrics[worker.METRIC](None)["called"] == "a"
 
 
 def own_plan(host, module):

@@ -5,7 +5,7 @@ is written), an answer that does not come.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,6 +65,8 @@ class Engine:
         self.states: Mapping[str, Mapping[str, Any]] = {}
         self.alone_since = time.monotonic()
         self._looked = self._shown = 0.0
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._uncounted: list[str] = []
 
     def run(self) -> None:
         """Hand out steps until none is left, nobody is left for long, or the time is spent."""
@@ -100,20 +102,27 @@ class Engine:
             self._look()
             self._looked = time.monotonic()
             self.fleet.tick(self._looked)
-        if now < self.ends:
-            able = {seat.name: seat for seat in self.seats.values() if seat.name and not seat.out and not seat.asked}
-            for name in self.fleet.idle if able else ():
-                if name in able and (step := self.fleet.next(name)):
-                    self._ask_step(able[name], step)
-        for address, asked, found in self.channel.arrived(ARRIVAL_SECONDS):
+        self._hand_out(self.seats.values())
+        for address, asked, found in self.channel.arrived(0.0 if self._uncounted else ARRIVAL_SECONDS):
             seat = self.seats.get(address)
             if seat is not None and seat.asked is asked:
                 seat.asked = None
                 self._handle(seat, found)
+                self._hand_out([seat])  # first: Dask's client holds back for 10 ms what comes after another message
             self.channel.forget(asked)
-        if time.monotonic() - self._shown > SHOWN_SECONDS:
+        if self._uncounted:  # one a turn: to count all would keep machines waiting that have answered
+            name = self._uncounted.pop()
+            self._counts[name] = self.fleet.counted(self.fleet.members[name])
+        elif time.monotonic() - self._shown > SHOWN_SECONDS:
             self._shown = time.monotonic()
             self._show()
+            self._uncounted = list(self.fleet.members)
+
+    def _hand_out(self, seats: Iterable[Seat]) -> None:
+        """Ask machines that wait for it for their next step, as long as there is time."""
+        for seat in seats if time.monotonic() < self.ends else ():
+            if seat.name and not seat.out and not seat.asked and (step := self.fleet.next(seat.name)):
+                self._ask_step(seat, step)
 
     def _look(self) -> None:
         """See which workers came, which are gone and which do not answer."""
@@ -262,5 +271,5 @@ class Engine:
                 state = self.states.get(seat.address, {})
                 waits = f"waits for {state.get('holder')}" if state.get("state") == "waiting" else ""
                 at[seat.name] = waits or step_text(self.fleet.members[seat.name].step)
-        counts = [self.fleet.counted(member) for member in self.fleet.members.values()]
+        counts = self._counts.values()
         self.observer.fleet(at, sum(had for had, _ in counts), sum(wanted for _, wanted in counts))

@@ -87,8 +87,10 @@ class Fleet:
         return member
 
     def next(self, name: str) -> TimingStep | None:
-        """The step that a machine takes now; ``None`` where there is none for it, at least for now."""
+        """The step that a machine takes now; ``None`` where it is away or there is none for it, at least for now."""
         member = self.members[name]
+        if not member.here or (member.done and not self.pool):
+            return None
         while member.step is None:
             if member.steps is None:
                 member.steps = _in_parts(schedule(self._plan_of(member), member.header, member.ledger))
@@ -148,11 +150,6 @@ class Fleet:
             del member.hand[case]
             self.pool[case] = None
         member.steps = member.step = None
-
-    @property
-    def idle(self) -> list[str]:
-        """Machines that are here and may have a step to take, or are at one."""
-        return [m.name for m in self.members.values() if m.here and not (m.done and not self.pool)]
 
     @property
     def finished(self) -> bool:

@@ -151,6 +151,9 @@ _resolved: dict[str, Any] = {}
 def hello(runtimes: Sequence[str] = (), dask_worker: Any = None) -> bytes:
     """Who this is: its name, its place, its machine and software; from now on its heartbeats say what it is at."""
     worker = dask_worker
+    for watching in ("profile", "profile-cycle", "tick"):  # Dask's looks at itself, 150 a second, would run beside the clock
+        if (callback := worker.periodic_callbacks.get(watching)) is not None:
+            callback.stop()
     here, software = about(runtimes=runtimes)
     name = worker.name
     if not isinstance(name, str) or "://" in name:
