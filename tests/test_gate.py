@@ -19,7 +19,7 @@ from test_compare import failed, ours, row, variant
 
 from attnbench.core.records import Failure, Measurement
 from attnbench.core.variance import RunToRun
-from attnbench.judge.compare import compare, parse
+from attnbench.judge.compare import METRICS, compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
 from attnbench.measure import executor, sweep
@@ -466,7 +466,7 @@ def test_a_run_is_read_in_brief_and_whole_to_the_same_figures(monkeypatch, tmp_p
     import reading_speed
 
     path = reading_speed.write_run(tmp_path / "made", 60, 0)
-    whole, brief = load_run(path), load_run(path, brief=True)
+    whole, brief = load_run(path), load_run(path, METRICS)
     stored = read_run_file(path)
     assert whole == fold.fold(stored.header, Ledger(stored.facts)), "nodes that were summed up are those that were kept"
     assert any(record.nodes for record in whole.records)

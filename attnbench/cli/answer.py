@@ -109,11 +109,12 @@ def stored_run(where: str, results: Path) -> Run:
 
 def named_run(name: str, results: Path) -> tuple[Run, str]:
     """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
+    from attnbench.judge.compare import METRICS  # noqa: PLC0415
     from attnbench.runs.reference import pinned_run  # noqa: PLC0415
     from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
 
     path = pinned_run(results) if name == "baseline" else find_run(name, results)
-    return load_run(path, brief=True), name if path == Path(name) else f"{name} ({path.parent})"
+    return load_run(path, METRICS), name if path == Path(name) else f"{name} ({path.parent})"
 
 
 @contextmanager

@@ -1,18 +1,18 @@
-"""Facts read in brief: without what is most of a file and not compared: nodes, a second clock, words of findings.
+"""Facts read for some metrics alone: what these do not need is passed over, and no object is made of it.
 
 What many facts say alike they share: the case, the sources, a finding. A case is read once, and then known by the text that
 it stands in.
 """
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, reduce
 from operator import or_
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import fields, force_setattr
 
-from attnbench.core.records import Case, Check, Finding, Level
+from attnbench.core.records import Case, Finding, Level
 from attnbench.runs.facts import (
     AnyFact,
     ApartFact,
@@ -20,10 +20,10 @@ from attnbench.runs.facts import (
     FailedFact,
     LatencyFact,
     MemoryFact,
-    NodeRow,
     PairsFact,
     ProfileFact,
 )
+from attnbench.runs.figures import LATENCIES, MEMORY, PAIRED, PANELS
 
 
 class _BriefFinding(msgspec.Struct, frozen=True):
@@ -38,47 +38,52 @@ class _OfCase(msgspec.Struct):
     case: Case
 
 
-def _without(field: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
-    """A field that no line has: it is passed over, and has its default."""
-    return field, kind, msgspec.field(default=default, name=f"no {field}")
-
-
-_OTHERWISE: dict[type[AnyFact], list[tuple[str, Any, Any]]] = {
-    BuiltFact: [("findings", tuple[_BriefFinding, ...], ()), _without("checks", tuple[Check, ...], ())],
-    ProfileFact: [_without("nodes", tuple[NodeRow, ...], ())],
-    ApartFact: [],
-    PairsFact: [_without("cpu", tuple[tuple[float, float], ...], ())],
-    LatencyFact: [],
-    MemoryFact: [],
-    FailedFact: [],
+_NEEDED: Mapping[type[AnyFact], Mapping[str, Collection[str]]] = {
+    BuiltFact: {"findings": ("npu",), "checks": (), "stages": ()},
+    ProfileFact: {"nodes": (), "aligned": ("aligned",), "cost": ("profiling_cost",)},
+    ApartFact: {},
+    PairsFact: {"wall": (*LATENCIES, *PAIRED, *PANELS), "cpu": (*PAIRED, *PANELS)},
+    LatencyFact: {"wall": LATENCIES},
+    MemoryFact: dict.fromkeys(("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak"), MEMORY),
+    FailedFact: {},
 }
-"""By kind of fact what is read in another way, besides the case and the time of day."""
-
-_BRIEF = [
-    msgspec.defstruct(
-        f"_Brief{kind.__name__}",
-        [("case", msgspec.Raw), _without("at", str, ""), *fields],
-        bases=(kind,),
-        frozen=True,
-        kw_only=True,
-        tag=kind.__struct_config__.tag,
-    )
-    for kind, fields in _OTHERWISE.items()
-]
-_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(reduce(or_, _BRIEF))
+"""By kind of fact its fields that only some metrics need, which these are. When and how long a step ran, none needs."""
 
 
-def brief_decoder() -> Callable[[bytes], AnyFact]:
-    """Reads the lines of one file: facts without nodes, checks and time of day, and of findings only what is compared.
+@cache
+def _decoder(metrics: frozenset[str]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(reduce(or_, (_brief(kind, metrics) for kind in _NEEDED)))
 
-    That is target, level, rule and op.
+
+def _brief(kind: type[AnyFact], metrics: frozenset[str]) -> Any:
+    """The kind of fact with its case as text; a field that is not needed goes by a name that no line has."""
+    own: dict[str, tuple[Any, ...]] = {"case": ("case", msgspec.Raw)}
+    if kind is BuiltFact:
+        own["findings"] = ("findings", tuple[_BriefFinding, ...], ())
+    needed = {"at": (), "seconds": (), "in_runtime": (), **_NEEDED[kind]}
+    for one in fields(kind):
+        if one.name in needed and metrics.isdisjoint(needed[one.name]):
+            default = () if one.required else one.default
+            passed = msgspec.field(  # type: ignore[call-overload]
+                default=default, default_factory=one.default_factory, name=f"no {one.name}"
+            )
+            own[one.name] = (one.name, one.type, passed)
+    tag = kind.__struct_config__.tag
+    return msgspec.defstruct(f"_Brief{kind.__name__}", own.values(), bases=(kind,), frozen=True, kw_only=True, tag=tag)
+
+
+def brief_decoder(metrics: frozenset[str]) -> Callable[[bytes], AnyFact]:
+    """Reads the lines of one file as far as metrics need them, by their names without ``@``; exact ones are always read.
+
+    Findings, for ``npu``, are no more than target, level, rule and op.
     """
+    read = _decoder(metrics).decode
     cases: dict[bytes, Case] = {}
     sources: dict[str, str] = {}
     findings: dict[_BriefFinding, Finding] = {}
 
     def decode(line: bytes) -> AnyFact:
-        fact: AnyFact = _DECODER.decode(line)
+        fact: AnyFact = read(line)
         text = bytes(fact.case)  # type: ignore[call-overload]
         case = cases.get(text)
         if case is None:

@@ -24,20 +24,31 @@ UNKNOWN_MEMORY = 500_000
 """Bytes below which a part of such a difference is not named."""
 
 
-def clock_figures(
-    pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], device: str, deadline: str = ""
-) -> Iterator[Measurement]:
-    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a device.
+PAIRED = ("paired", "paired_wall", "paired_cpu")
+LATENCIES = ("latency", "latency_p90", "latency_p99", "within_deadline")
+MEMORY = ("memory_peak", "memory_session_peak", "activation_peak_runtime")
+PANELS = ("panel_sum", "panel_paired")
+"""The metrics of each kind of step, by their names without ``@``."""
 
-    A 99th percentile of fewer than ``TAIL`` runs would be the slowest of them by another name.
-    """
-    if pairs and device:
+
+def paired_figures(pairs: Sequence[PairsFact], device: str) -> Iterator[Measurement]:
+    """The pairs of all replicates, by both clocks."""
+    if pairs:
         clocks = {"paired": "cpu", "paired_wall": "wall"} if device == CPU else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
             ratios = pair_ratios(pairs, clock)
             name = "thread CPU time" if clock == "cpu" else "wall clock"
             note = f"{name}; samples are variant over baseline, a pair each"
             yield measurement(metric, paired_overhead(*ratios), list(chain.from_iterable(ratios)), note)
+
+
+def latency_figures(
+    pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], deadline: str = ""
+) -> Iterator[Measurement]:
+    """Absolute latencies at each number of threads.
+
+    A 99th percentile of fewer than ``TAIL`` runs would be the slowest of them by another name.
+    """
     times: dict[int, list[float]] = {}
     timed: list[PairsFact | LatencyFact] = [*pairs, *latencies]
     for fact in sorted(timed, key=lambda fact: fact.number):

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from attnbench.core.records import Case, Run
 from attnbench.judge.compare.causes import Causes
-from attnbench.judge.compare.exact import exact_rows
+from attnbench.judge.compare.exact import NPU, exact_rows
 from attnbench.judge.compare.gaps import Gap, gaps
 from attnbench.judge.compare.gates import FailOn, RegressionGate, parse
 from attnbench.judge.compare.match import Pair, match, status_rows, unlike, unlike_runtime
@@ -22,10 +22,14 @@ from attnbench.judge.compare.notes import notes
 from attnbench.judge.compare.rows import COMPARED, ComparisonRow
 from attnbench.runs.uncertainty import means_of
 
-__all__ = ["Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
+__all__ = ["METRICS", "Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
 
 PASSED, REGRESSED, MISSING, UNRESOLVED = 0, 1, 3, 4
 """Exit codes, in words: no regression; one; a gated figure that could not be compared; one that noise does not tell."""
+
+
+METRICS = (OVERHEAD, LATENCY, "core_share", "floor_difference", NPU)
+"""What is compared besides exact figures, and what that rests on."""
 
 
 @dataclass(frozen=True)
