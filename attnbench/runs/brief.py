@@ -34,6 +34,14 @@ class _BriefFinding(msgspec.Struct, frozen=True):
     inserted: bool = False
 
 
+class _Whole(dict[_BriefFinding, Finding]):
+    """Findings without words, each made once."""
+
+    def __missing__(self, one: _BriefFinding) -> Finding:
+        found = Finding(one.target, one.level, one.rule, "", one.op, "", "", "", "", "", inserted=one.inserted)
+        return self.setdefault(one, found)
+
+
 class _OfCase(msgspec.Struct):
     case: Case
 
@@ -80,7 +88,7 @@ def brief_decoder(metrics: frozenset[str]) -> Callable[[bytes], AnyFact]:
     read = _decoder(metrics).decode
     cases: dict[bytes, Case] = {}
     sources: dict[str, str] = {}
-    findings: dict[_BriefFinding, Finding] = {}
+    findings = _Whole()
 
     def decode(line: bytes) -> AnyFact:
         fact: AnyFact = read(line)
@@ -91,12 +99,7 @@ def brief_decoder(metrics: frozenset[str]) -> Callable[[bytes], AnyFact]:
         force_setattr(fact, "case", case)
         force_setattr(fact, "sources", sources.setdefault(fact.sources, fact.sources))
         if isinstance(fact, BuiltFact):
-            told: tuple[Any, ...] = fact.findings
-            force_setattr(fact, "findings", tuple(findings.get(one) or whole(one) for one in told))
+            force_setattr(fact, "findings", tuple(map(findings.__getitem__, fact.findings)))  # type: ignore[arg-type]
         return fact
-
-    def whole(one: _BriefFinding) -> Finding:
-        found = Finding(one.target, one.level, one.rule, "", one.op, "", "", "", "", "", inserted=one.inserted)
-        return findings.setdefault(one, found)
 
     return decode
