@@ -1,7 +1,6 @@
 """What the facts of clocks, memory and nodes come to: measurements, and each node's part over all replicates."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from statistics import median
@@ -123,7 +122,7 @@ class NodeSums:
     """
 
     def __init__(self, replicates: Iterable[Sequence[NodeRow]] = ()) -> None:
-        self._sums: dict[tuple[object, ...], tuple[NodeRow, float, float]] = {}
+        self._sums: dict[tuple[object, int], tuple[NodeRow, list[float]]] = {}
         self._number = 0
         for nodes in replicates:
             self.add(nodes)
@@ -131,18 +130,17 @@ class NodeSums:
     def add(self, nodes: Sequence[NodeRow]) -> None:
         """One more replicate."""
         self._number += 1
-        if not nodes:
-            return
-        seen: Counter[tuple[str, ...]] = Counter()
+        seen: dict[object, int] = {}
         for row in nodes:
             node, op, site, kind, seconds, share = row
-            stem = (node,) if kind == "added" else (kind, op, site)
-            first, *sums = self._sums.get((stem, seen[stem]), (row, 0.0, 0.0))
-            self._sums[stem, seen[stem]] = (first, sums[0] + seconds, sums[1] + share)
-            seen[stem] += 1
+            stem = node if kind == "added" else (kind, op, site)
+            number = seen[stem] = seen.get(stem, -1) + 1
+            _, sums = self._sums.setdefault((stem, number), (row, [0.0, 0.0]))
+            sums[0] += seconds
+            sums[1] += share
 
     @property
     def averages(self) -> tuple[NodeShare, ...]:
         """Each node with its mean seconds and share, in the order in which they were first seen."""
-        rows = ((*first[:4], seconds / self._number, share / self._number) for first, seconds, share in self._sums.values())
-        return tuple(NodeShare(*row) for row in rows)  # type: ignore[arg-type]
+        number, found = self._number, self._sums.values()
+        return tuple(NodeShare(*first[:4], sums[0] / number, sums[1] / number) for first, sums in found)  # type: ignore[arg-type]
