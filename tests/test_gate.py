@@ -461,7 +461,7 @@ def test_reports_and_comparisons_take_time_in_proportion_to_the_cases(make):
         assert calls(function, *large) < 4.4 * calls(function, *small)
 
 
-def test_a_run_is_read_in_brief_and_whole_to_the_same_figures(monkeypatch, tmp_path):
+def test_a_run_is_read_for_some_metrics_and_whole_to_the_same_figures(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
     import reading_speed
 
@@ -471,4 +471,10 @@ def test_a_run_is_read_in_brief_and_whole_to_the_same_figures(monkeypatch, tmp_p
     assert whole == fold.fold(stored.header, Ledger(stored.facts)), "nodes that were summed up are those that were kept"
     assert any(record.nodes for record in whole.records)
     assert compare(whole, whole).rows == compare(brief, brief).rows
-    assert [r.sources for r in brief.records] == [r.sources for r in whole.records]
+    assert [(r.sources, r.status, r.pending) for r in brief.records] == [
+        (r.sources, r.status, r.pending) for r in whole.records
+    ]
+    for name in sorted({found.metric for record in whole.records for found in record.measurements}):
+        asked = load_run(path, {name})
+        assert [record.get(name) for record in asked.records] == [record.get(name) for record in whole.records]
+        assert not any(record.nodes or record.checks or record.findings or record.seconds for record in asked.records)
