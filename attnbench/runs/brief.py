@@ -7,23 +7,14 @@ it stands in.
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, reduce
 from operator import or_
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec.structs import fields, force_setattr
 
 from attnbench.core.records import Case, Finding, Level
-from attnbench.runs.facts import (
-    AnyFact,
-    ApartFact,
-    BuiltFact,
-    FailedFact,
-    LatencyFact,
-    MemoryFact,
-    PairsFact,
-    ProfileFact,
-)
-from attnbench.runs.figures import LATENCIES, MEMORY, PAIRED, PANELS
+from attnbench.runs.facts import AnyFact, BuiltFact
+from attnbench.runs.figures import LATENCIES, PAIRED, PANELS
 
 
 class _BriefFinding(msgspec.Struct, frozen=True):
@@ -46,21 +37,20 @@ class _OfCase(msgspec.Struct):
     case: Case
 
 
-_NEEDED: Mapping[type[AnyFact], Mapping[str, Collection[str]]] = {
-    BuiltFact: {"findings": ("npu",), "checks": (), "stages": ()},
-    ProfileFact: {"nodes": (), "aligned": ("aligned",), "cost": ("profiling_cost",)},
-    ApartFact: {},
-    PairsFact: {"wall": (*LATENCIES, *PAIRED, *PANELS), "cpu": (*PAIRED, *PANELS)},
-    LatencyFact: {"wall": LATENCIES},
-    MemoryFact: dict.fromkeys(("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak"), MEMORY),
-    FailedFact: {},
+_NEEDED: Mapping[str, Collection[str]] = {
+    "findings": ("npu",),
+    "aligned": ("aligned",),
+    "cost": ("profiling_cost",),
+    "wall": (*LATENCIES, *PAIRED, *PANELS),
+    "cpu": (*PAIRED, *PANELS),
+    **dict.fromkeys(("nodes", "checks", "stages", "at", "seconds", "in_runtime"), ()),
 }
-"""By kind of fact its fields that only some metrics need, which these are. When and how long a step ran, none needs."""
+"""Fields of facts that some metrics alone need, or none, and those metrics; any other is always read."""
 
 
 @cache
 def _decoder(metrics: frozenset[str]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(reduce(or_, (_brief(kind, metrics) for kind in _NEEDED)))
+    return msgspec.json.Decoder(reduce(or_, (_brief(kind, metrics) for kind in get_args(AnyFact))))
 
 
 def _brief(kind: type[AnyFact], metrics: frozenset[str]) -> Any:
@@ -68,14 +58,10 @@ def _brief(kind: type[AnyFact], metrics: frozenset[str]) -> Any:
     own: dict[str, tuple[Any, ...]] = {"case": ("case", msgspec.Raw)}
     if kind is BuiltFact:
         own["findings"] = ("findings", tuple[_BriefFinding, ...], ())
-    needed = {"at": (), "seconds": (), "in_runtime": (), **_NEEDED[kind]}
     for one in fields(kind):
-        if one.name in needed and metrics.isdisjoint(needed[one.name]):
-            default = () if one.required else one.default
-            passed = msgspec.field(  # type: ignore[call-overload]
-                default=default, default_factory=one.default_factory, name=f"no {one.name}"
-            )
-            own[one.name] = (one.name, one.type, passed)
+        if one.name in _NEEDED and metrics.isdisjoint(_NEEDED[one.name]):
+            named = {"default": () if one.required else one.default, "default_factory": one.default_factory}
+            own[one.name] = (one.name, one.type, msgspec.field(**named, name=f"no {one.name}"))
     tag = kind.__struct_config__.tag
     return msgspec.defstruct(f"_Brief{kind.__name__}", own.values(), bases=(kind,), frozen=True, kw_only=True, tag=tag)
 

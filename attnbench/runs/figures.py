@@ -27,7 +27,7 @@ PAIRED = ("paired", "paired_wall", "paired_cpu")
 LATENCIES = ("latency", "latency_p90", "latency_p99", "within_deadline")
 MEMORY = ("memory_peak", "memory_session_peak", "activation_peak_runtime")
 PANELS = ("panel_sum", "panel_paired")
-"""The metrics of each kind of step, by their names without ``@``."""
+"""What pairs, plain runs, memory and panels come to, by the metrics' names without ``@``."""
 
 
 def paired_figures(pairs: Sequence[PairsFact], device: str) -> Iterator[Measurement]:

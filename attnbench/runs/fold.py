@@ -3,7 +3,7 @@
 What a case still lacks follows from the same facts (``replicates_wanted``, ``repeats_wanted``): the scheduler asks here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import cast
 
@@ -29,9 +29,6 @@ from attnbench.runs.screen import SCREENED, decides
 from attnbench.runs.uncertainty import means, run_to_run_of
 from attnbench.runtimes import CPU, device_of
 
-PROFILED = ("overhead", "aligned", "core_share", "profiling_cost")
-"""The metrics of profiles."""
-
 
 def fold(header: RunHeader, ledger: Ledger, metrics: frozenset[str] | None = None) -> Run:
     """The run that the facts of a file come to, records in the order of the header's cases; see ``summarise``."""
@@ -46,22 +43,22 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, metrics: frozenset[
     With some ``metrics``, by their names without ``@``, it has these and the exact ones, and not where the time went.
     """
 
-    def wants(*names: str) -> bool:
+    def wants(names: Collection[str]) -> bool:
         return metrics is None or not metrics.isdisjoint(names)
 
     facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
-    if facts.replicates and wants(*PROFILED):
+    if facts.replicates:
         measured += _profiled(facts, effort, mean_of(header, ledger, case), is_baseline=case.is_baseline)
-    if wants(*PAIRED):
+    if wants(PAIRED):
         measured += paired_figures(facts.pairs, device_of(case.runtime, header.protocol.get("provider", CPU)))
-    if wants(*LATENCIES):
+    if wants(LATENCIES):
         measured += latency_figures(facts.pairs, facts.latencies, effort.deadline)
-    if facts.memory is not None and wants(*MEMORY):
+    if facts.memory is not None and wants(MEMORY):
         measured += memory_figures(facts.memory)
     pending = max(int(facts.tried_again), replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
-        measured += crosscheck(header, ledger, case).measurements() if wants(*PANELS) else []
+        measured += crosscheck(header, ledger, case).measurements() if wants(PANELS) else []
         measured += _floor(header, ledger, case, repeated_variant(header, ledger, case))
         pending += 0 if facts.ended else repeats_wanted(header, ledger, case)
     if metrics is not None:
