@@ -19,7 +19,7 @@ from test_compare import failed, ours, row, variant
 
 from attnbench.core.records import Failure, Measurement
 from attnbench.core.variance import RunToRun
-from attnbench.judge.compare import compare, parse
+from attnbench.judge.compare import METRICS, compare, parse
 from attnbench.judge.compare.noisy import BLUNT, ReplicateSeries, judged
 from attnbench.judge.compare.rows import ComparisonRow, MoreReplicates
 from attnbench.measure import executor, sweep
@@ -461,14 +461,20 @@ def test_reports_and_comparisons_take_time_in_proportion_to_the_cases(make):
         assert calls(function, *large) < 4.4 * calls(function, *small)
 
 
-def test_a_run_is_read_in_brief_and_whole_to_the_same_figures(monkeypatch, tmp_path):
+def test_a_run_is_read_for_some_metrics_and_whole_to_the_same_figures(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
     import reading_speed
 
     path = reading_speed.write_run(tmp_path / "made", 60, 0)
-    whole, brief = load_run(path), load_run(path, brief=True)
+    whole, brief = load_run(path), load_run(path, METRICS)
     stored = read_run_file(path)
     assert whole == fold.fold(stored.header, Ledger(stored.facts)), "nodes that were summed up are those that were kept"
     assert any(record.nodes for record in whole.records)
     assert compare(whole, whole).rows == compare(brief, brief).rows
-    assert [r.sources for r in brief.records] == [r.sources for r in whole.records]
+    assert [(r.sources, r.status, r.pending) for r in brief.records] == [
+        (r.sources, r.status, r.pending) for r in whole.records
+    ]
+    for name in sorted({found.metric for record in whole.records for found in record.measurements}):
+        asked = load_run(path, {name})
+        assert [record.get(name) for record in asked.records] == [record.get(name) for record in whole.records]
+        assert not any(record.nodes or record.checks or record.findings or record.seconds for record in asked.records)

@@ -26,7 +26,7 @@ from attnbench.report.markdown import render
 from attnbench.report.page.run import page_of
 from attnbench.report.parts import by_runtime, parts_of
 from attnbench.runs.facts import LatencyFact
-from attnbench.runs.figures import clock_figures
+from attnbench.runs.figures import latency_figures
 from attnbench.runs.store import load_run
 from attnbench.runtimes import RUNTIMES, SessionSettings, check_runtime, device_of, open_graph, runtime_version
 from attnbench.study.plan import plan
@@ -178,7 +178,7 @@ def test_a_deadline_is_a_share_of_runs_and_p99_wants_a_hundred():
     def figures(number, deadline=""):
         wall = tuple(0.001 * (at + 1) for at in range(number))
         facts = [LatencyFact(case=Case("h", "v", "1x1"), number=0, threads=1, wall=wall)]
-        return {m.metric: m.value for m in clock_figures((), facts, "cpu", deadline)}
+        return {m.metric: m.value for m in latency_figures((), facts, deadline)}
 
     assert "latency_p99" not in figures(99)
     assert figures(100)["latency_p99"] == pytest.approx(0.09901)

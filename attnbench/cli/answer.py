@@ -100,6 +100,20 @@ def write_reports(run: Run, folder: Path) -> None:
         write_whole(folder / entry.file, entry.render(run))
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile, nor later in what is there then: runs are very many small objects without cycles."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.freeze()
+            gc.enable()
+
+
+@uncollected()
 def stored_run(where: str, results: Path) -> Run:
     """The run that a folder, a file or the word ``latest`` names."""
     from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
@@ -107,22 +121,12 @@ def stored_run(where: str, results: Path) -> Run:
     return load_run(find_run(where, results))
 
 
+@uncollected()
 def named_run(name: str, results: Path) -> tuple[Run, str]:
     """What is compared of the run of a name, and what it is called: with its place, where the name does not say it."""
+    from attnbench.judge.compare import METRICS  # noqa: PLC0415
     from attnbench.runs.reference import pinned_run  # noqa: PLC0415
     from attnbench.runs.store import find_run, load_run  # noqa: PLC0415
 
     path = pinned_run(results) if name == "baseline" else find_run(name, results)
-    return load_run(path, brief=True), name if path == Path(name) else f"{name} ({path.parent})"
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No search for garbage meanwhile: runs are very many small objects without cycles, and each search sees them all."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
+    return load_run(path, METRICS), name if path == Path(name) else f"{name} ({path.parent})"

@@ -54,7 +54,7 @@ class Case:
     @property
     def baseline(self) -> "Case":
         """The case that this one's overhead is counted from: in the same runtime, of the same number type."""
-        return replace(self, variant=BASELINE)
+        return Case(self.host, BASELINE, self.size, self.batch, self.runtime, self.dtype)  # faster than ``replace``
 
     @property
     def in_floats(self) -> "Case":
@@ -172,7 +172,7 @@ class Check:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """All that is known of one case. The one thing that is stored, compared and exported.
 

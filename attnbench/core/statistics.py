@@ -148,7 +148,7 @@ def student_quantile(probability: float, degrees: float) -> float:
 
 def walsh_averages(values: Sequence[float]) -> list[float]:
     """All averages of two of the values, each value with itself too, in ascending order: n(n+1)/2 of them."""
-    return sorted((a + b) / 2 for i, a in enumerate(values) for b in values[i:])
+    return sorted([(a + b) / 2 for i, a in enumerate(values) for b in values[i:]])
 
 
 def signed_rank_interval(differences: Sequence[float]) -> Estimate:

@@ -52,7 +52,12 @@ def resolved(member: Member) -> str:
         (floor, case)
         for case in member.header.cases
         if case.is_baseline
-        and (floor := summarise(member.header, member.ledger, case, brief=True).value("floor_difference")) is not None
+        and (
+            floor := summarise(member.header, member.ledger, case, frozenset(("floor_difference",))).value(
+                "floor_difference"
+            )
+        )
+        is not None
     ]
     if not found:
         return ""

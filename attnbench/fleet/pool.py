@@ -80,7 +80,7 @@ class Fleet:
             for case in self.dealt if self.mode == "each" else [case for case in self.dealt if ledger.of(case)]:
                 member.hand[case] = None
                 self.pool.pop(case, None)
-                if self.mode == "split" and summarise(header, ledger, case, brief=True).pending == 0:
+                if self.mode == "split" and summarise(header, ledger, case, frozenset()).pending == 0:
                     self.had.add(case)
         elif here and not member.here:
             member.here = True

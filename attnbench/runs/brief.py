@@ -1,29 +1,20 @@
-"""Facts read in brief: without what is most of a file and not compared: nodes, a second clock, words of findings.
+"""Facts read for some metrics alone: what these do not need is passed over, and no object is made of it.
 
 What many facts say alike they share: the case, the sources, a finding. A case is read once, and then known by the text that
 it stands in.
 """
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, reduce
 from operator import or_
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import fields, force_setattr
 
-from attnbench.core.records import Case, Check, Finding, Level
-from attnbench.runs.facts import (
-    AnyFact,
-    ApartFact,
-    BuiltFact,
-    FailedFact,
-    LatencyFact,
-    MemoryFact,
-    NodeRow,
-    PairsFact,
-    ProfileFact,
-)
+from attnbench.core.records import Case, Finding, Level
+from attnbench.runs.facts import AnyFact, BuiltFact
+from attnbench.runs.figures import LATENCIES, PAIRED, PANELS
 
 
 class _BriefFinding(msgspec.Struct, frozen=True):
@@ -34,51 +25,59 @@ class _BriefFinding(msgspec.Struct, frozen=True):
     inserted: bool = False
 
 
+class _Whole(dict[_BriefFinding, Finding]):
+    """Findings without words, each made once."""
+
+    def __missing__(self, one: _BriefFinding) -> Finding:
+        found = Finding(one.target, one.level, one.rule, "", one.op, "", "", "", "", "", inserted=one.inserted)
+        return self.setdefault(one, found)
+
+
 class _OfCase(msgspec.Struct):
     case: Case
 
 
-def _without(field: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
-    """A field that no line has: it is passed over, and has its default."""
-    return field, kind, msgspec.field(default=default, name=f"no {field}")
-
-
-_OTHERWISE: dict[type[AnyFact], list[tuple[str, Any, Any]]] = {
-    BuiltFact: [("findings", tuple[_BriefFinding, ...], ()), _without("checks", tuple[Check, ...], ())],
-    ProfileFact: [_without("nodes", tuple[NodeRow, ...], ())],
-    ApartFact: [],
-    PairsFact: [_without("cpu", tuple[tuple[float, float], ...], ())],
-    LatencyFact: [],
-    MemoryFact: [],
-    FailedFact: [],
+_NEEDED: Mapping[str, Collection[str]] = {
+    "findings": ("npu",),
+    "aligned": ("aligned",),
+    "cost": ("profiling_cost",),
+    "wall": (*LATENCIES, *PAIRED, *PANELS),
+    "cpu": (*PAIRED, *PANELS),
+    **dict.fromkeys(("nodes", "checks", "stages", "at", "seconds", "in_runtime"), ()),
 }
-"""By kind of fact what is read in another way, besides the case and the time of day."""
-
-_BRIEF = [
-    msgspec.defstruct(
-        f"_Brief{kind.__name__}",
-        [("case", msgspec.Raw), _without("at", str, ""), *fields],
-        bases=(kind,),
-        frozen=True,
-        kw_only=True,
-        tag=kind.__struct_config__.tag,
-    )
-    for kind, fields in _OTHERWISE.items()
-]
-_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(reduce(or_, _BRIEF))
+"""Fields of facts that some metrics alone need, or none, and those metrics; any other is always read."""
 
 
-def brief_decoder() -> Callable[[bytes], AnyFact]:
-    """Reads the lines of one file: facts without nodes, checks and time of day, and of findings only what is compared.
+@cache
+def _decoder(metrics: frozenset[str]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(reduce(or_, (_brief(kind, metrics) for kind in get_args(AnyFact))))
 
-    That is target, level, rule and op.
+
+def _brief(kind: type[AnyFact], metrics: frozenset[str]) -> Any:
+    """The kind of fact with its case as text; a field that is not needed goes by a name that no line has."""
+    own: dict[str, tuple[Any, ...]] = {"case": ("case", msgspec.Raw)}
+    if kind is BuiltFact:
+        own["findings"] = ("findings", tuple[_BriefFinding, ...], ())
+    for one in fields(kind):
+        if one.name in _NEEDED and metrics.isdisjoint(_NEEDED[one.name]):
+            named = {"default": () if one.required else one.default, "default_factory": one.default_factory}
+            own[one.name] = (one.name, one.type, msgspec.field(**named, name=f"no {one.name}"))
+    tag = kind.__struct_config__.tag
+    return msgspec.defstruct(f"_Brief{kind.__name__}", own.values(), bases=(kind,), frozen=True, kw_only=True, tag=tag)
+
+
+def brief_decoder(metrics: frozenset[str]) -> Callable[[bytes], AnyFact]:
+    """Reads the lines of one file as far as metrics need them, by their names without ``@``; exact ones are always read.
+
+    Findings, for ``npu``, are no more than target, level, rule and op.
     """
+    read = _decoder(metrics).decode
     cases: dict[bytes, Case] = {}
     sources: dict[str, str] = {}
-    findings: dict[_BriefFinding, Finding] = {}
+    findings = _Whole()
 
     def decode(line: bytes) -> AnyFact:
-        fact: AnyFact = _DECODER.decode(line)
+        fact: AnyFact = read(line)
         text = bytes(fact.case)  # type: ignore[call-overload]
         case = cases.get(text)
         if case is None:
@@ -86,12 +85,7 @@ def brief_decoder() -> Callable[[bytes], AnyFact]:
         force_setattr(fact, "case", case)
         force_setattr(fact, "sources", sources.setdefault(fact.sources, fact.sources))
         if isinstance(fact, BuiltFact):
-            told: tuple[Any, ...] = fact.findings
-            force_setattr(fact, "findings", tuple(findings.get(one) or whole(one) for one in told))
+            force_setattr(fact, "findings", tuple(map(findings.__getitem__, fact.findings)))  # type: ignore[arg-type]
         return fact
-
-    def whole(one: _BriefFinding) -> Finding:
-        found = Finding(one.target, one.level, one.rule, "", one.op, "", "", "", "", "", inserted=one.inserted)
-        return findings.setdefault(one, found)
 
     return decode

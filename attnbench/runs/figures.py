@@ -1,7 +1,6 @@
 """What the facts of clocks, memory and nodes come to: measurements, and each node's part over all replicates."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from statistics import median
@@ -24,20 +23,31 @@ UNKNOWN_MEMORY = 500_000
 """Bytes below which a part of such a difference is not named."""
 
 
-def clock_figures(
-    pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], device: str, deadline: str = ""
-) -> Iterator[Measurement]:
-    """The pairs of all replicates, and absolute latencies at each number of threads; these alone without a device.
+PAIRED = ("paired", "paired_wall", "paired_cpu")
+LATENCIES = ("latency", "latency_p90", "latency_p99", "within_deadline")
+MEMORY = ("memory_peak", "memory_session_peak", "activation_peak_runtime")
+PANELS = ("panel_sum", "panel_paired")
+"""What pairs, plain runs, memory and panels come to, by the metrics' names without ``@``."""
 
-    A 99th percentile of fewer than ``TAIL`` runs would be the slowest of them by another name.
-    """
-    if pairs and device:
+
+def paired_figures(pairs: Sequence[PairsFact], device: str) -> Iterator[Measurement]:
+    """The pairs of all replicates, by both clocks."""
+    if pairs:
         clocks = {"paired": "cpu", "paired_wall": "wall"} if device == CPU else {"paired": "wall", "paired_cpu": "cpu"}
         for metric, clock in clocks.items():
             ratios = pair_ratios(pairs, clock)
             name = "thread CPU time" if clock == "cpu" else "wall clock"
             note = f"{name}; samples are variant over baseline, a pair each"
             yield measurement(metric, paired_overhead(*ratios), list(chain.from_iterable(ratios)), note)
+
+
+def latency_figures(
+    pairs: Sequence[PairsFact], latencies: Sequence[LatencyFact], deadline: str = ""
+) -> Iterator[Measurement]:
+    """Absolute latencies at each number of threads.
+
+    A 99th percentile of fewer than ``TAIL`` runs would be the slowest of them by another name.
+    """
     times: dict[int, list[float]] = {}
     timed: list[PairsFact | LatencyFact] = [*pairs, *latencies]
     for fact in sorted(timed, key=lambda fact: fact.number):
@@ -112,7 +122,7 @@ class NodeSums:
     """
 
     def __init__(self, replicates: Iterable[Sequence[NodeRow]] = ()) -> None:
-        self._sums: dict[tuple[object, ...], tuple[NodeRow, float, float]] = {}
+        self._sums: dict[tuple[object, int], tuple[NodeRow, list[float]]] = {}
         self._number = 0
         for nodes in replicates:
             self.add(nodes)
@@ -120,18 +130,17 @@ class NodeSums:
     def add(self, nodes: Sequence[NodeRow]) -> None:
         """One more replicate."""
         self._number += 1
-        if not nodes:
-            return
-        seen: Counter[tuple[str, ...]] = Counter()
+        seen: dict[object, int] = {}
         for row in nodes:
             node, op, site, kind, seconds, share = row
-            stem = (node,) if kind == "added" else (kind, op, site)
-            first, *sums = self._sums.get((stem, seen[stem]), (row, 0.0, 0.0))
-            self._sums[stem, seen[stem]] = (first, sums[0] + seconds, sums[1] + share)
-            seen[stem] += 1
+            stem = node if kind == "added" else (kind, op, site)
+            number = seen[stem] = seen.get(stem, -1) + 1
+            _, sums = self._sums.setdefault((stem, number), (row, [0.0, 0.0]))
+            sums[0] += seconds
+            sums[1] += share
 
     @property
     def averages(self) -> tuple[NodeShare, ...]:
         """Each node with its mean seconds and share, in the order in which they were first seen."""
-        rows = ((*first[:4], seconds / self._number, share / self._number) for first, seconds, share in self._sums.values())
-        return tuple(NodeShare(*row) for row in rows)  # type: ignore[arg-type]
+        number, found = self._number, self._sums.values()
+        return tuple(NodeShare(*first[:4], sums[0] / number, sums[1] / number) for first, sums in found)  # type: ignore[arg-type]

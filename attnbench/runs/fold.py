@@ -3,7 +3,7 @@
 What a case still lacks follows from the same facts (``replicates_wanted``, ``repeats_wanted``): the scheduler asks here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import cast
 
@@ -15,38 +15,54 @@ from attnbench.core.statistics import Estimate, noise_floor
 from attnbench.core.variance import Moderated, moderated
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, FailedFact, Ledger
-from attnbench.runs.figures import NodeSums, clock_figures, memory_figures
+from attnbench.runs.figures import (
+    LATENCIES,
+    MEMORY,
+    PAIRED,
+    PANELS,
+    NodeSums,
+    latency_figures,
+    memory_figures,
+    paired_figures,
+)
 from attnbench.runs.screen import SCREENED, decides
 from attnbench.runs.uncertainty import means, run_to_run_of
 from attnbench.runtimes import CPU, device_of
 
 
-def fold(header: RunHeader, ledger: Ledger, *, brief: bool = False) -> Run:
+def fold(header: RunHeader, ledger: Ledger, metrics: frozenset[str] | None = None) -> Run:
     """The run that the facts of a file come to, records in the order of the header's cases; see ``summarise``."""
     order = {case: index for index, case in enumerate(header.cases)}
     cases = sorted(ledger.cases(), key=lambda case: order.get(case, len(order)))
-    return Run(header, tuple(summarise(header, ledger, case, brief=brief) for case in cases))
+    return Run(header, tuple(summarise(header, ledger, case, metrics) for case in cases))
 
 
-def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = False) -> Record:
+def summarise(header: RunHeader, ledger: Ledger, case: Case, metrics: frozenset[str] | None = None) -> Record:
     """The record of one case. A baseline's has the noise floor, from one of its variants that was measured twice.
 
-    A ``brief`` one leaves out what interleaved pairs say, and where the time went.
+    With some ``metrics``, by their names without ``@``, it has these and the exact ones, and not where the time went.
     """
+
+    def wants(names: Collection[str]) -> bool:
+        return metrics is None or not metrics.isdisjoint(names)
+
     facts, effort = ledger.known(case), header.effort_of(case)
     measured: list[Measurement] = [*(facts.built.measurements if facts.built else ())]
     if facts.replicates:
         measured += _profiled(facts, effort, mean_of(header, ledger, case), is_baseline=case.is_baseline)
-    device = device_of(case.runtime, header.protocol.get("provider", CPU))
-    measured += clock_figures(facts.pairs, facts.latencies, "" if brief else device, effort.deadline)
-    if facts.memory is not None:
+    if wants(PAIRED):
+        measured += paired_figures(facts.pairs, device_of(case.runtime, header.protocol.get("provider", CPU)))
+    if wants(LATENCIES):
+        measured += latency_figures(facts.pairs, facts.latencies, effort.deadline)
+    if facts.memory is not None and wants(MEMORY):
         measured += memory_figures(facts.memory)
     pending = max(int(facts.tried_again), replicates_wanted(header, ledger, case) - len(facts.replicates))
     if case.is_baseline and facts.replicates:
-        repeated = repeated_variant(header, ledger, case)
-        measured += [] if brief else crosscheck(header, ledger, case).measurements()
-        measured += _floor(header, ledger, case, repeated)
+        measured += crosscheck(header, ledger, case).measurements() if wants(PANELS) else []
+        measured += _floor(header, ledger, case, repeated_variant(header, ledger, case))
         pending += 0 if facts.ended else repeats_wanted(header, ledger, case)
+    if metrics is not None:
+        measured = [one for one in measured if one.exact or one.metric.partition("@")[0] in metrics]
     built = facts.built or BuiltFact(case=case)
     return Record(
         case=case,
@@ -58,7 +74,7 @@ def summarise(header: RunHeader, ledger: Ledger, case: Case, *, brief: bool = Fa
         uncounted=built.uncounted,
         failure=_failure(facts),
         notes=(*built.notes, *_notes(facts, ledger.set_aside(case))),
-        seconds={} if brief else _seconds(ledger.of(case)),
+        seconds={} if metrics is not None else _seconds(ledger.of(case)),
         pending=pending,
         sources=built.hashes,
     )

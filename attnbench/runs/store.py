@@ -12,7 +12,7 @@ import fcntl
 import glob
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -53,28 +53,30 @@ class RunFile:
         return [*own, *(fact for fact in self.facts if fact.case == case)]
 
 
-def load_run(where: str | Path, *, brief: bool = False, nodes: bool = True) -> Run:
-    """The run in a file or a folder; a ``brief`` one has what is compared: no nodes, no checks, no words of findings.
+def load_run(where: str | Path, metrics: Collection[str] | None = None) -> Run:
+    """The run in a file or a folder: whole, or what some ``metrics`` need of it, by their names without ``@``.
 
-    Without ``nodes`` they alone are left out.
+    Then its records have these measurements and the exact ones, and for ``npu`` of findings what is compared; no nodes, no
+    checks, no times. Records of a file of schema 1 are always whole.
 
     Raises ``InputError`` for a path that holds no run, a file of a newer schema, or a broken line that is not the last.
     """
     path = run_path(where)
     summed: dict[tuple[Case, str], NodeSums] = {}
-    file = _read(path, brief_decoder() if brief else partial(_without_nodes, summed if nodes else None))
+    wanted = None if metrics is None else frozenset(metrics)
+    file = _read(path, partial(_summing_nodes, summed) if wanted is None else brief_decoder(wanted))
     ledger = Ledger(file.facts)
-    records = fold(file.header, ledger, brief=brief).records
+    records = fold(file.header, ledger, wanted).records
     found = (summed.get((record.case, ledger.current(record.case))) for record in records)
     return _run(file, [replace(r, nodes=sums.averages) if sums else r for r, sums in zip(records, found, strict=True)])
 
 
-def _without_nodes(nodes: dict[tuple[Case, str], NodeSums] | None, line: bytes) -> AnyFact:
-    """The fact in a line, its nodes summed up by case and sources where asked: they are most of a file, too many to keep."""
+def _summing_nodes(nodes: dict[tuple[Case, str], NodeSums], line: bytes) -> AnyFact:
+    """The fact in a line, its nodes summed up by case and sources: they are most of a file, too many to keep."""
     fact = decode(line)
     if not isinstance(fact, ProfileFact):
         return fact
-    if nodes is not None and not fact.repeat:
+    if not fact.repeat:
         nodes.setdefault((fact.case, fact.sources), NodeSums()).add(fact.nodes)
     return structs.replace(fact, nodes=()) if fact.nodes else fact
 

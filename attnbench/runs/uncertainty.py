@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from attnbench.core.records import Case, Run, RunHeader
 from attnbench.core.variance import Moderated, RunToRun, moderated, variance_trend
@@ -9,6 +10,9 @@ from attnbench.runs.screen import SCREENED
 
 RUN_TO_RUN = "run_to_run"
 """Where a header's machine says what its equal runs differ by; a run of before that was known there has none."""
+
+_trend = lru_cache(1000)(variance_trend)
+"""Kept, for a run that is read is compared or reported, too."""
 
 
 def means(header: RunHeader, overheads: Mapping[Case, Sequence[float]]) -> dict[Case, Moderated]:
@@ -24,7 +28,7 @@ def means(header: RunHeader, overheads: Mapping[Case, Sequence[float]]) -> dict[
     for own in peers.values():
         stages = {case: header.effort_of(case).processes for case in own}
         least = min(SCREENED if header.effort_of(case).screen else stages[case] for case in own)
-        trend = variance_trend(overheads[case][:least] for case in own if len(overheads[case]) >= least)
+        trend = _trend(tuple(tuple(overheads[case][:least]) for case in own if len(overheads[case]) >= least))
         made = {case: moderated(overheads[case], stages[case], trend, between) for case in own}
         found |= {case: mean for case, mean in made.items() if mean is not None}
     return found

@@ -6,6 +6,7 @@ Exact figures compare by equality on any machines (``exact``). Noisy ones compar
 looked up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -13,7 +14,7 @@ from msgspec import structs
 
 from attnbench.core.records import Case, Run
 from attnbench.judge.compare.causes import Causes
-from attnbench.judge.compare.exact import exact_rows
+from attnbench.judge.compare.exact import NPU, exact_rows
 from attnbench.judge.compare.gaps import Gap, gaps
 from attnbench.judge.compare.gates import FailOn, RegressionGate, parse
 from attnbench.judge.compare.match import Pair, match, status_rows, unlike, unlike_runtime
@@ -22,10 +23,14 @@ from attnbench.judge.compare.notes import notes
 from attnbench.judge.compare.rows import COMPARED, ComparisonRow
 from attnbench.runs.uncertainty import means_of
 
-__all__ = ["Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
+__all__ = ["METRICS", "Comparison", "ComparisonRow", "FailOn", "compare", "parse"]
 
 PASSED, REGRESSED, MISSING, UNRESOLVED = 0, 1, 3, 4
 """Exit codes, in words: no regression; one; a gated figure that could not be compared; one that noise does not tell."""
+
+
+METRICS = (OVERHEAD, LATENCY, "core_share", "floor_difference", NPU)
+"""What is compared besides exact figures, and what that rests on."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,10 @@ def compare(
     pairs = {one.case: one for one in matched if isinstance(one, Pair)}
     built = [pair for pair in pairs.values() if pair.built]
     replicates = min(int(run.header.effort.get("processes", 1)) for run in (base, new))
+    one_a_runtime = {} if across_runtimes else {case.runtime: case for case in pairs}
+    runtimes = {name: unlike_runtime(base.header, new.header, case) for name, case in one_a_runtime.items()}
     of_overheads, of_latencies = (
-        partial(_unlike, base, new, unlike(base.header, new.header, across_machines=across), across_runtimes)
+        partial(_unlike, unlike(base.header, new.header, across_machines=across), runtimes)
         for across in (across_machines, False)
     )
     threshold = partial(FailOn(asked.thresholds).smallest, OVERHEAD)
@@ -143,6 +150,6 @@ def compare(
     return replace(asked, rows=explained, missing=tuple(gaps(matched, explained, asked.fail_on)))
 
 
-def _unlike(base: Run, new: Run, why: str, across_runtimes: bool, case: Case) -> str:
+def _unlike(why: str, runtimes: Mapping[str, str], case: Case) -> str:
     """Why a case's noisy figures do not compare: what holds of all cases, or the version of its runtime."""
-    return why or ("" if across_runtimes else unlike_runtime(base.header, new.header, case))
+    return why or runtimes.get(case.runtime, "")

@@ -81,9 +81,8 @@ def _npu(case: Case, target: str, one: list[Finding], two: list[Finding]) -> Ite
     yield ComparisonRow(
         case, f"{NPU}@{target}", *_ranked(VERDICTS.index(before), VERDICTS.index(after), whys), before, after
     )
-    kinds, others = (Counter((f.op, f.level, f.rule) for f in found) for found in (one, two))
     levels, other_levels = (Counter(f.level for f in found) for found in (one, two))
-    moved = _moved(kinds, others)
+    moved = "" if one == two else _moved(*(Counter((f.op, f.level, f.rule) for f in found) for found in (one, two)))
     harm, other_harm = ([-counted[level] for level in HARM] for counted in (levels, other_levels))
     verdict, why = _ranked(harm, other_harm, (f"equal in levels: {moved}" if moved else "equal", moved, moved))
     yield ComparisonRow(case, f"{NPU_OPS}@{target}", verdict, why, _levels_text(levels), _levels_text(other_levels))

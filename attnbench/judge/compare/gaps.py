@@ -14,6 +14,8 @@ before nobody knows, and a baseline with a hole would let them rise unseen from 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from attnbench.core.metrics import NOT_OF
@@ -35,23 +37,23 @@ class Gap(NamedTuple):
 
 
 def gaps(matched: Iterable[Pair | ComparisonRow], rows: Sequence[ComparisonRow], fail_on: FailOn) -> Iterator[Gap]:
-    """What is missing, in the order of the cases; nothing is where nothing is asked for."""
+    """What is missing, in the order of the cases, which is that of the rows; nothing is where nothing is asked for."""
     if not fail_on.gates:
         return
     gates = {gate.metric: gate for gate in fail_on.gates}
-    of: defaultdict[tuple[Case, str], list[ComparisonRow]] = defaultdict(list)
-    for row in rows:
-        if (family := row.family) == CASE or (family in gates and gates[family].judges(row)):
-            of[row.case, family].append(row)
-    known = {family for _, family in of}
+    known = {gate.metric for gate in fail_on.gates if any(map(gate.judges, rows))}
+    of = {case: tuple(own) for case, own in groupby(rows, attrgetter("case"))}
     for one in matched:
-        whole = next(iter(of.get((one.case, CASE), ())), None)
+        told: defaultdict[str, list[ComparisonRow]] = defaultdict(list)
+        for row in of.get(one.case, ()):
+            told[row.family].append(row)
+        whole = next(iter(told[CASE]), None)
         if whole is not None and whole.verdict in ("removed", "incomparable", "better"):
             yield Gap(one.case, CASE, whole.why)
         elif isinstance(one, Pair) and one.built:
             for metric, gate in gates.items():
                 needed = fail_on.asked or metric in known
-                yield from _unanswered(one, gate, of.get((one.case, metric), ()), needed=needed)
+                yield from _unanswered(one, gate, list(filter(gate.judges, told[metric])), needed=needed)
 
 
 def _unanswered(pair: Pair, gate: RegressionGate, rows: Sequence[ComparisonRow], *, needed: bool) -> Iterator[Gap]:

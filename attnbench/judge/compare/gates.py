@@ -109,11 +109,10 @@ class FailOn:
 
     def not_compared(self, rows: Iterable[ComparisonRow]) -> tuple[str, ...]:
         """Metrics that could be compared in no case. One that was not asked for, and neither run has, is not missed."""
-        compared: dict[str, bool] = {}
-        for row in rows:
-            compared[row.family] = compared.get(row.family, False) or row.verdict in COMPARED
+        told = sorted({(row.verdict in COMPARED, row.metric) for row in rows})
+        seen = {metric.partition("@")[0]: compared for compared, metric in told}
         names = {gate.metric: gate.text.partition(":")[0] for gate in self.gates}
-        return tuple(name for metric, name in names.items() if not compared.get(metric, not self.asked))
+        return tuple(name for metric, name in names.items() if not seen.get(metric, not self.asked))
 
 
 def parse(texts: Sequence[str]) -> FailOn:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnbench.core.errors import InputError, UnknownName
-from attnbench.core.metrics import ALIASES
+from attnbench.core.metrics import ALIASES, METRICS
 from attnbench.core.records import Case
 from attnbench.judge.compare.exact import NPU
 from attnbench.judge.track.reading import NARROWING, DatedRun, FileReading, Query, RunKind, TrendFigure, read_run
@@ -146,7 +146,7 @@ def _check_answered(readings: Sequence[FileReading], series: Sequence[TrendSerie
         wanted = getattr(query, key)
         if wanted is not None and wanted not in names[key]:
             raise UnknownName(f"{key} of these runs", wanted, names[key])
-    known = {*names["metric"], *(name.partition("@")[0] for name in names["metric"]), NPU, *ALIASES}
+    known = {*names["metric"], *(name.partition("@")[0] for name in names["metric"]), NPU, *ALIASES, *METRICS}
     for metric in query.metrics:
         if any(metric in (one.metric, one.metric.partition("@")[0]) for one in series):
             continue

@@ -6,6 +6,7 @@ decoder of its own for records, five times as fast as ``store.load_run`` on file
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -125,17 +126,18 @@ class FileReading:
 def read_run(path: Path, query: Query) -> FileReading:
     """What a query wants of one file. Raises ``InputError`` with the reason why there is none, without the file's name."""
     try:
-        content = path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            raise InputError("is not a file")
+        with path.open("rb") as file:
+            first = file.readline()
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}") from error
-    if content is None:
-        raise InputError("is not a file")
-    lines = content.split(b"\n")[:-1]  # what follows the last end of a line is torn
-    if not lines:
-        raise InputError("torn within its first line" if content else "the file is empty")
-    run = _dated_run(path, lines[0])
+    if not first.endswith(b"\n"):
+        raise InputError("torn within its first line" if first else "the file is empty")
+    run = _dated_run(path, first)
     try:
-        stored = load_run(path, nodes=False)
+        stored = load_run(path, {metric.partition("@")[0] for metric in query.metrics})
         records = stored.records
         lacking = {case: CaseEntry((), {}) for case in stored.header.cases if query.fits(case)}
         entries = {**lacking, **dict(_entries(records, query))}
@@ -143,7 +145,7 @@ def read_run(path: Path, query: Query) -> FileReading:
         raise InputError(f"not a run to its end: {str(error).removeprefix(f'run {path}: ')}") from error
     names = {key: {getattr(record.case, key) for record in records} for key in NARROWING}
     names["metric"] = {found.metric for record in records for found in record.measurements}
-    return FileReading(run, entries, names, lines[0], len(content))
+    return FileReading(run, entries, names, first, size)
 
 
 def _dated_run(path: Path, line: bytes) -> DatedRun:
