@@ -28,9 +28,10 @@ def setting(run: Run) -> str:
 
 def found(run: Run) -> Iterator[str]:
     """What each host costs and its modules add, and what became of the claims and of the targets' say."""
-    rows = rows_of(run)
-    for baseline in dict.fromkeys(row.case.baseline for row in rows):
-        own = {row.case: row for row in rows if row.case.baseline == baseline}
+    rows, parts = rows_of(run), dict[Case, dict[Case, Row]]()
+    for row in rows:
+        parts.setdefault(row.case.baseline, {})[row.case] = row
+    for baseline, own in parts.items():
         yield _overheads(baseline, own.pop(baseline, None), list(own.values()))
     judged = Counter(judge_claim(claim, row).verdict for _, row, claim in asked_claims(run))
     if judged:
