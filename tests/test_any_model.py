@@ -399,7 +399,7 @@ def test_causes_are_the_worst_first_and_the_costliest_of_those(tmp_path):
         written(tmp_path, ('["Conv"]', "refused", ""), ('["Relu"]', "refused", ""), ('["Tanh"]', "unknown", ""))
     )
     checked = check(model_of("Tanh 1x8x8x8; Relu $1; Conv $2 =8x8x3x3; Relu $3"), target, "m")
-    assert [(cause.level, cause.ops, len(cause.nodes)) for cause in causes(checked.nodes)] == [
+    assert [(cause.finding.level, cause.ops, len(cause.nodes)) for cause in causes(checked.nodes)] == [
         ("refused", ("Conv",), 1), ("refused", ("Relu",), 2), ("unknown", ("Tanh",), 1),
     ]  # fmt: skip
 

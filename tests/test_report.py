@@ -139,10 +139,10 @@ def test_the_markdown_report_holds_every_section_once(run):
     text = FORMATS.load("md").render(run)
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
-        "## Baseline", "## Priority and cost", "## Claims", "## Stages", "## Where the time goes", "## Overhead in % of resnetsan01 at 384x640",
-        "## NPU verdicts, resnetsan01 at 384x640", "## Ops that are refused or unknown, by module",
-        "## Deployment checklist", "## Cases whose two clocks disagree", "## Uncertainty and limits, in points",
-        "## Cases without figures",
+        "## Priority and cost", "## Overhead in % of resnetsan01 at 384x640", "## Claims", "## Stages", "## Baseline",
+        "## NPU verdicts of aimotive, resnetsan01 at 384x640", "## Cases without figures", "## Where the time goes",
+        "## Ops that are refused or unknown, by module", "## Deployment checklist", "## Cases whose two clocks disagree",
+        "## Uncertainty and limits, in points", "## Terms", "## How it was measured",
     ]  # fmt: skip
     assert text.startswith("# A made run\n")
     assert r"it \| broke" in text
@@ -235,11 +235,11 @@ def measured_twice(run):
     return replace(run, records=records)
 
 
-def test_the_head_says_what_the_run_resolves(measured_twice):
+def test_the_report_says_what_the_run_tells_apart_after_its_answer(measured_twice):
     (found,) = trust.floors(measured_twice).records()
     assert list(found.values())[2:] == ["0.070", "0.10", "encoder.layer3=cbam_npu", "3.000 and 3.100", "0.70"]
     text = FORMATS.load("md").render(measured_twice)
-    assert text.index("## What this run tells apart") < text.index("## Baseline")
+    assert text.index("## Baseline") < text.index("## What this run tells apart") < text.index("## Terms")
     assert row(measured_twice, "encoder.layer3=cbam_npu")["floor_difference_pct"] == pytest.approx(0.1)
 
 

@@ -13,6 +13,7 @@ from conftest import SHORT, USER_CODE, keep_exports
 
 from attnbench import load_run, run_study
 from attnbench.core.errors import InputError
+from attnbench.judge.compare import compare
 from attnbench.measure.estimate import estimate
 from attnbench.report.frame import COLUMNS
 from attnbench.runs.store import RUN_FILE
@@ -355,3 +356,19 @@ def test_two_sweeps_on_one_machine_do_not_time_each_others_work(command_line, tm
     _, stderr = second.communicate(timeout=120)
     assert second.returncode == 0, stderr
     assert [record.status for record in load_run(tmp_path / "two").records] == ["ok"] * 4
+
+
+def test_a_module_without_a_node_costs_exactly_nothing_and_is_not_timed(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"{USER_CODE}\n\nclass Nothing(nn.Module):\n    def __init__(self, channels): super().__init__()\n"
+                    "    def forward(self, x): return x\n")  # fmt: skip
+    run = run_study(study(file, ["Nothing"], case=[{"variant": f"stem={file}:Nothing,body={file}:Nothing"}]),
+                    out=tmp_path / "out", **FAST)  # fmt: skip
+    for found in run.records[1:]:
+        overhead = found.get("overhead")
+        assert (overhead.value, overhead.low, overhead.high, overhead.exact) == (0, 0, 0, True)
+        assert (found.status, found.pending, found.notes) == ("ok", 0, (overhead.note,))
+        assert "ort" not in found.seconds or found.seconds["ort"] == 0
+    assert run.to_frame()["overhead_ms"].tolist()[1:] == [0, 0]
+    same = [row for row in compare(run.run, run.run).rows if row.metric == "overhead"]
+    assert [row.verdict for row in same] == ["same", "same"]

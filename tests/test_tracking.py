@@ -556,7 +556,7 @@ def stepped(tmp_path):
 def test_the_command_shows_steps_and_trends(command, stepped):
     code, out, err = command("track", stepped)
     assert (code, err) == (0, "")
-    assert out.index("Read 14 runs") < out.index("Steps, the latest first") < out.index("Trends")
+    assert out.index("Steps, the latest first") < out.index("Trends") < out.index("Read 14 runs")
     assert "c009 (2026-10-10 02:00)" in out
     assert "c010 (2026-10-11 02:00)" in out
     assert "10 | 4" in out
@@ -726,7 +726,7 @@ def test_exact_figures_are_whole_in_every_format(command, tmp_path):
 
 def test_markdown_goes_to_the_screen_or_a_file(command, stepped, tmp_path):
     _, out, _ = command("track", stepped, "-f", "md")
-    assert out.startswith("# History\n\n- Read 14 runs")
+    assert out.startswith("# History\n\nOf ")
     assert "## Steps, the latest first" in out
     assert "## Trends" in out
     command("track", stepped, "-o", tmp_path / "h.md")

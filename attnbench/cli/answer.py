@@ -13,7 +13,7 @@ from attnbench.core.files import write_whole
 from attnbench.core.naming import shown
 from attnbench.core.records import Run
 from attnbench.report import FORMATS
-from attnbench.report.answer import Answer, sections_text
+from attnbench.report.answer import NOTES, Answer, sections_text
 from attnbench.report.table import Section, Table
 
 WRITTEN = ("md", "csv", "html")
@@ -36,12 +36,14 @@ MOST_ROWS = 20
 
 
 def answer(format_: Format, output: Path | None, found: Answer, *, everything: bool = False) -> None:
-    """Answer in the format asked for; on the screen the notes, a sentence a line, and then the tables."""
+    """Answer in the format asked for; on the screen the answer, the tables, and the notes, a sentence a line."""
     if format_ == "table" and output is None:
-        for note in found.notes:
-            say(note)
+        for sentence in found.headline:
+            say(sentence)
         for title, table in found.sections:
             show_table(table, title, everything=everything)
+        for at, note in enumerate(found.rest):
+            say(f"\n{NOTES}\n- {note}" if not at else f"- {note}")
     else:
         texts = {"csv": found.csv, "json": found.json, "html": found.html}
         give(texts.get(format_, found.markdown)(), output)

@@ -10,7 +10,7 @@ from attnbench.cli.options import OpenSizeOption, ShapeOption
 from attnbench.core.errors import InputError
 from attnbench.core.naming import printable
 from attnbench.core.versions import version
-from attnbench.report.table import Section
+from attnbench.report.table import Section, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,8 @@ def check(
         typer.echo(f"attnbench: {printable(line)}", err=True)
     found = [one.causes for one in checked]
     if format_ in ("text", "md"):
-        sections = _for_readers(checked, found, verbose=verbose)
+        whole = format_ == "md" or verbose or all_
+        sections = _for_readers(checked, found, verbose=verbose, whole=whole)
         give_sections(sections, output, markdown=format_ == "md", everything=all_ or verbose)
     else:
         give(_for_programs(format_, checked, found), output)
@@ -129,20 +130,23 @@ def _for_programs(format_: Format, checked: "Sequence[Checked]", found: "Sequenc
     return netron.of_checks(checked)
 
 
-def _for_readers(checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool) -> list[Section]:
-    """Headings, paragraphs and tables of the answer, in order."""
+def _for_readers(
+    checked: "Sequence[Checked]", found: "Sequence[Sequence[CheckCause]]", *, verbose: bool, whole: bool
+) -> list[Section]:
+    """Headings, paragraphs and tables of the answer, in order; of several targets one table but for the ``whole``."""
     from attnbench.report import checks  # noqa: PLC0415
 
     models = {one.model for one in checked}
     several = len(checked) > len(models)
     sections = [Section("Models by target", "", checks.verdicts(checked))] if len(models) > 1 else []
     for model in dict.fromkeys(one.model for one in checked) if several else ():
-        title = f"Ops by target, {model}" if len(models) > 1 else "Ops by target"
-        sections.append(Section(title, "", checks.matrix([one for one in checked if one.model == model])))
-    for one, causes in zip(checked, found, strict=True):
+        own = [one for one in checked if one.model == model]
+        sections.append(Section("Targets", checks.answer(own), checks.by_target(own)))
+        sections.append(Section(f"Ops by target, {model}", "", checks.matrix(own) if whole else Table()))
+    for one, causes in zip(checked, found, strict=True) if whole or not several else ():
         sections.append(Section(one.target.name, checks.headline(one), checks.summary(one)))
         if not several or verbose:
-            shown = (cause for cause in causes if verbose or cause.level != "supported")
+            shown = (cause for cause in causes if verbose or cause.finding.level != "supported")
             sections.append(Section("Findings by cause", "", checks.causes(shown)))
         if verbose:
             sections.append(Section("Nodes", "", checks.nodes(one)))

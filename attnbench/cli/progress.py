@@ -232,7 +232,7 @@ def outcome(record: Record) -> str:
         return f": {record.failure}"
     overhead, latency = record.get("overhead"), record.value("latency")
     if overhead is not None:
-        if overhead.value is None:
+        if overhead.value is None or overhead.exact:
             return f": {overhead.note}"
         half = None if overhead.low is None or overhead.high is None else 50 * (overhead.high - overhead.low)
         spread = f" ± {fixed(half, 2)}" if half is not None else ""

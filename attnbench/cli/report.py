@@ -10,7 +10,6 @@ from attnbench.cli.answer import AllOption, OutputOption, ResultsOption, RunArgu
 from attnbench.cli.app import app, example
 from attnbench.core.records import Run
 from attnbench.report import FORMATS
-from attnbench.report.table import Section
 
 FORMAT_HELP = "md, html, csv, json, latex, junit, benchstat, bmf, pytest-benchmark or github-action-benchmark."
 
@@ -41,12 +40,19 @@ def report(
 
 
 def _show(run: Run, *, everything: bool) -> None:
-    """The report's tables, fitted to the terminal."""
-    from attnbench.report import markdown, trust  # noqa: PLC0415
+    """The report fitted to the terminal: the answer, and on demand what it rests on."""
+    from attnbench.judge.rows import rows_of  # noqa: PLC0415
+    from attnbench.report import markdown, outcome  # noqa: PLC0415
 
-    say(run.header.title)
-    say(markdown.machine_text(run))
-    first = Section("What this run resolves", "", trust.floors(run))
-    second = Section("Many cases in one graph, on the clock", "", trust.crosschecks(run))
-    for title, _, table in (first, second, *markdown.tables_of(run)):
+    rows = rows_of(run)
+    for sentence in (run.header.title, outcome.setting(run), *outcome.found(run)):
+        say(sentence)
+    for title, _, table in markdown.answers(run, rows, brief=not everything):
         show_table(table, title, everything=everything)
+    behind = [section for section in markdown.behind(run, rows) if section.table]
+    for title, _, table in behind if everything else ():
+        show_table(table, title, everything=True)
+    if everything:
+        say(f"\nHow it was measured\n{markdown.machine_text(run)}")
+    else:
+        say(f"\nBehind it, shown by --all: {'; '.join(section.title for section in behind)}; how it was measured.")

@@ -102,7 +102,8 @@ def _grid_of(table: Table, minor: Sequence[str], width: int) -> tuple[Grid | Non
 def widths(columns: Sequence[Sequence[str]], room: int, tall: float) -> list[int] | None:
     """How wide each column of cells is to be; ``None`` where words would split, or rows take more lines than that."""
     given = [max(map(cell_len, column)) for column in columns]
-    least = [max(cell_len(piece.rstrip()) for cell in column for piece in pieces(cell) or [""]) for column in columns]
+    parts = [[*pieces(column[0], 0), *(piece for cell in column[1:] for piece in pieces(cell))] for column in columns]
+    least = [max((cell_len(piece.rstrip()) for piece in found), default=0) for found in parts]
     room -= GAP * (len(columns) - 1)
     if sum(least) > room:
         return None
@@ -114,31 +115,31 @@ def widths(columns: Sequence[Sequence[str]], room: int, tall: float) -> list[int
     return given if max(lines) <= TALLEST and sum(lines) <= tall * len(lines) else None
 
 
-def pieces(text: str) -> list[str]:
+def pieces(text: str, longest: int = LONGEST) -> list[str]:
     """A text in parts that stay whole: it may be folded after a space and after the joints of names and variants.
 
-    Numbers and what stands in brackets are not taken apart.
+    Numbers and what stands in brackets are not taken apart, nor names at ``_`` and ``-`` before they are so long.
     """
     found, start, depth = [], 0, 0
     for at, sign in enumerate(text):
         following = text[at + 1 : at + 2]
         depth += (sign == "[") - (sign == "]")
         joint = sign == " " or (sign in ".=+,/|" and following not in ("", " ") and not following.isdigit())
-        long = sign in "_-" and at - start >= LONGEST
+        long = sign in "_-" and at - start >= longest
         if sign == "\n" or (depth <= 0 and (joint or long)):
             found.append(text[start : at + 1])
             start = at + 1
     return [*found, text[start:]] if text[start:] else found
 
 
-def fold(text: str, width: int) -> list[str]:
+def fold(text: str, width: int, longest: int = LONGEST) -> list[str]:
     """A text in lines of that width: between words where it can be, else at joints; only a wider part is split."""
     lines = [""]
     for word in _words(text):
         room = width - cell_len(lines[-1])
         if cell_len(word.rstrip()) > room and lines[-1]:
             lines.append("")
-        for piece in [word] if cell_len(word.rstrip()) <= width else pieces(word):
+        for piece in [word] if cell_len(word.rstrip()) <= width else pieces(word, longest):
             if lines[-1] and cell_len((lines[-1] + piece).rstrip()) > width:
                 lines.append("")
             lines[-1:] = _hard(lines[-1] + piece.rstrip("\n"), width)
@@ -173,7 +174,7 @@ def _grid(table: Table, wide: Sequence[int]) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
     for at, (column, width) in enumerate(zip(table.columns, wide, strict=True)):
         numbers = all(_NUMBER.fullmatch(row[at]) for row in table.rows)
-        heading = Text("\n".join(fold(column, width)))
+        heading = Text("\n".join(fold(column, width, 0)))
         grid.add_column(heading, width=width, no_wrap=True, justify="right" if numbers else "left", vertical="top")
     for row in table.rows:
         grid.add_row(

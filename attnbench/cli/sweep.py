@@ -261,8 +261,8 @@ def _show(run: Run, folder: Path) -> None:
 
     rows = rows_of(run)
     shown = {
-        "What this run resolves": trust.floors(run),
-        "Many cases in one graph, on the clock": trust.crosschecks(run),
+        "What this run tells apart": trust.floors(run),
+        "Attribution against the clock, many cases in one graph": trust.crosschecks(run),
         "Baseline": tables.baselines(rows),
     }
     if matrix := claims.priorities(run):

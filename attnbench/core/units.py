@@ -30,9 +30,11 @@ def fixed(value: float | None, decimals: int = 2, sign: bool = False) -> str:
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:
-    """``1.27 [1.21, 1.33]``: a value and its interval, as many digits as the interval supports."""
+    """``1.27 [1.21, 1.33]``: a value and its interval, as many digits as the interval supports; ``0`` where it is exact."""
     if value is None:
         return MISSING
+    if value == low == high == 0:
+        return "0"
     if low is None or high is None:
         return fixed(value, 2, sign)
     decimals = decimals_for((high - low) / 2)

@@ -88,6 +88,8 @@ def _interval(metric: str, value: float, figures: Figures) -> tuple[float, float
     overhead = figures.get("overhead_pct") or 0.0
     scale = value / overhead if overhead else 1.0
     low, high = figures.get("overhead_pct_low"), figures.get("overhead_pct_high")
+    if low == high == 0:  # known without a clock
+        return value, value
     slack, floor = systematic_points(overhead, figures.get("core_share_pct")), figures.get("floor_difference_pct") or 0.0
     low = min(overhead - floor, overhead if low is None else low) - slack
     high = max(overhead + floor, overhead if high is None else high) + slack

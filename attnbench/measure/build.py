@@ -33,7 +33,7 @@ from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, 
 from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
 from attnbench.measure.builder import Built
 from attnbench.measure.cache import entry, kept
-from attnbench.measure.figures import cuts, figures_of, needs_text, summed
+from attnbench.measure.figures import cuts, figures_of, needs_text, of_nothing, summed
 from attnbench.measure.int8 import Quantiser, of_int8
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
 from attnbench.measure.optimised import kinds_added
@@ -233,13 +233,15 @@ class CaseBuilder:
             notes += self.quantiser.notes()
             judged_graph = parse(path.read_bytes())
             floats.unlink()
+        exact = of_nothing(model) if not (case.is_baseline or gone) else ()
+        notes += [found.note for found in exact]
         checked = [check(judged_graph, load_target(name), str(path)) for name in targets]
         judged = [finding for one in checked for finding in one.findings]
         added = tuple(finding for finding in judged if finding.inserted)
         substitutes = {(at, str(s)): partial(self.rewrites, s, *slots[at]) for at, row in occupied.items() for s in row}
         path.unlink()
         return Built(
-            measurements=(*figures, *cuts(checked)),
+            measurements=(*figures, *exact, *cuts(checked)),
             findings=with_substitutes(added or judged, substitutes),
             checks=tuple(deployment_checklist(model)),
             uncounted=tuple(sorted(uncounted)),

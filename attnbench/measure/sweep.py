@@ -109,7 +109,7 @@ def _take_steps(
             ledger.add(fact)
             if step.kind == "build":
                 observer.described(number, len(step.cases))
-            if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.skip):
+            if isinstance(fact, ProfileFact | FailedFact) or (isinstance(fact, BuiltFact) and fact.untimed):
                 shown.append(fact.case.baseline if step.kind == "repeat" else fact.case)
         if shown:
             left = work_left(plan, header, ledger)

@@ -12,7 +12,7 @@ from math import prod
 import onnx_ir as ir
 
 from attnbench.core.errors import CaseFailure
-from attnbench.core.records import LEVELS, ON_NPU, Finding, Level
+from attnbench.core.records import LEVELS, ON_NPU, Finding
 from attnbench.graph.composites import Composite, composites
 from attnbench.graph.cost import node_cost
 from attnbench.graph.integers import computes, form_of
@@ -162,23 +162,14 @@ def cut(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> Cut:
 
 @dataclass(frozen=True)
 class CheckCause:
-    """Why some nodes are what they are: one line for all that share rule, level and reason.
+    """Why some nodes are what they are: all that share rule, level and reason, which ``finding``, the first of them, says.
 
     ``measured`` are what was seen, each once; ``nodes`` all the nodes by name, ``macs`` and ``params`` what they come to.
     """
 
-    level: Level
+    finding: Finding
     ops: tuple[str, ...]
-    reason: str
-    limit: str
     measured: tuple[str, ...]
-    rule: str
-    evidence: str
-    source: str
-    composite: str
-    device: str
-    substitute: str
-    dtype: str
     nodes: tuple[str, ...]
     macs: int
     params: int
@@ -194,25 +185,15 @@ def causes(nodes: Iterable[JudgedNode]) -> list[CheckCause]:
         key = key if dynamic or f.rule != "unlisted" else (*key, f.op)
         groups.setdefault(key, []).append(node)
     made = [_cause(group) for group in groups.values()]
-    return sorted(made, key=lambda c: (-LEVELS.index(c.level), -c.macs, -len(c.nodes)))
+    return sorted(made, key=lambda c: (-LEVELS.index(c.finding.level), -c.macs, -len(c.nodes)))
 
 
 def _cause(group: list[JudgedNode]) -> CheckCause:
-    first = group[0].finding
     findings = [node.finding for node in group]
     return CheckCause(
-        level=first.level,
+        finding=findings[0],
         ops=tuple(dict.fromkeys(f.op for f in findings)),
-        reason=first.reason,
-        limit=first.limit,
         measured=tuple(dict.fromkeys(f.measured for f in findings if f.measured)),
-        rule=first.rule,
-        evidence=first.evidence,
-        source=first.source,
-        composite=first.composite,
-        device=first.device,
-        substitute=first.substitute,
-        dtype=first.dtype,
         nodes=tuple(f.node for f in findings),
         macs=sum(node.macs or 0 for node in group),
         params=sum(node.params for node in group),

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from attnbench.report.table import Table, markdown_text
 
+NOTES = "What that rests on"
+
 
 class Figure(NamedTuple):
     """A chart as a Vega-Lite spec, and the same in words where no other table of a page has it."""
@@ -17,9 +19,9 @@ class Figure(NamedTuple):
 class Answer(NamedTuple):
     """One answer, in whichever form it is asked for; tables and rows may be generators, made for that one form alone.
 
-    ``notes`` are what a reader must know first. ``sections`` are tables under their titles, the empty ones left out.
-    ``columns`` and ``rows`` are the CSV, numbers unrounded; ``document`` is the JSON, ``figures`` are the charts of a
-    page, ``headline`` is that of the notes which is the answer.
+    ``notes`` are what a reader must know, ``headline`` are those of them that are the answer, which come first.
+    ``sections`` are tables under their titles, the empty ones left out. ``columns`` and ``rows`` are the CSV, numbers
+    unrounded; ``document`` is the JSON, ``figures`` are the charts of a page.
     """
 
     sections: Iterable[tuple[str, Table]]
@@ -29,20 +31,27 @@ class Answer(NamedTuple):
     title: str = ""
     notes: Sequence[str] = ()
     figures: Iterable[Figure] = ()
-    headline: str = ""
+    headline: Sequence[str] = ()
+
+    @property
+    def rest(self) -> list[str]:
+        """The notes that are not the answer, but what it rests on."""
+        return [note for note in self.notes if note not in self.headline]
 
     def markdown(self) -> str:
-        """The notes as a list, and the tables."""
-        head = f"# {self.title}\n\n" + "".join(f"- {note}\n" for note in self.notes) + "\n" if self.title else ""
-        return f"{head}{sections_text((title, '', table) for title, table in self.sections)}".rstrip() + "\n"
+        """The answer, the tables, and the notes as a list."""
+        tables = sections_text((title, "", table) for title, table in self.sections).strip()
+        notes = "\n".join(f"- {note}" for note in self.rest)
+        parts = (f"# {self.title}" if self.title else "", *self.headline, tables, f"## {NOTES}\n\n{notes}" if notes else "")
+        return "\n\n".join(filter(None, parts)) + "\n"
 
     def html(self) -> str:
-        """The notes, the charts and the tables as one page for a browser."""
+        """The answer, the charts, the tables and the notes as one page for a browser."""
         from attnbench.report.charts.drawing import required  # noqa: PLC0415  reading otherwise does without
         from attnbench.report.page import answer_page  # noqa: PLC0415
 
         required("--format html")
-        return answer_page(self.title or "attnbench", self.headline, self.notes, self.figures, self.sections).html()
+        return answer_page(self.title or "attnbench", " ".join(self.headline), self.rest, self.figures, self.sections).html()
 
     def csv(self) -> str:
         """The rows for a program: what is missing is empty, and the items of a list are joined."""

@@ -1,13 +1,14 @@
 """What a check found, for a reader: the verdict, the causes, every node, and ops against targets."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from msgspec import structs
 
 from attnbench.core.naming import display_name
-from attnbench.core.records import LEVELS
+from attnbench.core.records import LEVELS, Level
 from attnbench.core.units import MISSING, count, counted, fixed, percent
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.check import CheckCause, Checked, IntegerPart
@@ -16,6 +17,9 @@ from attnbench.report.table import Table, some
 
 CHECK_SCHEMA = 1
 """Of ``check --format json``; keys are only ever added."""
+
+SHARED = ("level", "reason", "limit", "rule", "evidence", "source", "composite", "device", "substitute", "dtype")
+"""What the nodes of a cause have in common, in the JSON."""
 
 SHARES = {"nodes": "nodes", "macs": "MACs", "params": "params"}
 WORDS = {"supported": "supported", "constrained": "with constraint", "efficiency": "inefficient"}
@@ -36,9 +40,59 @@ def summary(checked: Checked) -> Table:
     )
 
 
+def answer(all_checked: Sequence[Checked]) -> str:
+    """On how many targets a model runs as it is, and what the others say; of one alone what that says."""
+    first, said = all_checked[0], Counter(npu_verdict(one.findings) for one in all_checked)
+    if len(all_checked) == 1:
+        return f"{first.model} on {first.target.name}: {npu_verdict(first.findings)}; {_cut(first)}."
+    told = [f"{said[verdict]} {words}" for verdict, words in ELSEWHERE.items() if said[verdict]]
+    runs = f"runs as it is on {said['ok']} of {len(all_checked)} targets"
+    return "; ".join((f"{first.model} {runs}", *told)) + "."
+
+
+ELSEWHERE = {
+    "ok with constraint": "with a constraint",
+    "unknown": "unknown",
+    "fallback": "with a part on another device",
+    "refused": "refused",
+}
+"""How targets that do not run a model as it is are summed up, by their verdict."""
+
+
 def headline(checked: Checked) -> str:
     """What the target says of the whole, how the graph would be cut up, and where its rules were read."""
-    target, verdict = checked.target, npu_verdict(checked.findings)
+    target = checked.target
+    about = f"{target.title}; version {target.version}; {target.date}"
+    return f"{answer([checked])} {about}. Rules restated from: {target.source}."
+
+
+def by_target(all_checked: Sequence[Checked]) -> Table:
+    """A row a target: its verdict, how the graph would be cut up, and the ops that do not run there as they are."""
+    return Table.of(
+        {
+            "target": one.target.name,
+            "verdict": npu_verdict(one.findings),
+            "islands": count(one.cut.islands),
+            "crossings": count(one.cut.crossings),
+            "in the way": "; ".join(_ops(one)) or MISSING,
+        }
+        for one in all_checked
+    ).keyed("target", "verdict", minor=("crossings",))
+
+
+def _ops(checked: Checked) -> Iterator[str]:
+    """By level, the worst first, the ops that are not simply supported; an op stands at its worst."""
+    worst: dict[str, Level] = {}
+    for node in checked.nodes:
+        op, level = node.finding.op, node.finding.level
+        worst[op] = max(worst.get(op, level), level, key=LEVELS.index)
+    for level in reversed(LEVELS[1:]):
+        if ops := sorted(op for op, found in worst.items() if found == level):
+            yield f"{WORDS.get(level, level)} ({' '.join(ops)})"
+
+
+def _cut(checked: Checked) -> str:
+    """How the graph would be cut up, and what of it computes in integers."""
     (islands, crossings), other = (
         (counted(cut.islands, "island"), counted(cut.crossings, "crossing"))
         for cut in (checked.cut, checked.cut_if_unknown_runs)
@@ -48,8 +102,7 @@ def headline(checked: Checked) -> str:
         parts += f" ({' and '.join(other)} if all unknown ops run there)"
     if checked.precision is not None:
         parts += f"; {precision(checked.precision)}"
-    text = f"{checked.model} on {target.name} ({target.title}; version {target.version}; {target.date}): {verdict}; {parts}."
-    return f"{text} Rules restated from: {target.source}."
+    return parts
 
 
 def precision(found: IntegerPart) -> str:
@@ -66,21 +119,23 @@ def precision(found: IntegerPart) -> str:
 def causes(found: Iterable[CheckCause]) -> Table:
     """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
     found = list(found)
-    typed = any(cause.dtype for cause in found)
+    typed = any(cause.finding.dtype for cause in found)
     return Table.of(
         {
-            "level": f"{cause.level} to {cause.device}" if cause.device else WORDS.get(cause.level, cause.level),
-            "op": f"{', '.join(cause.ops)}{f' (as {cause.composite})' if cause.composite else ''}",
-            **({"dtype": cause.dtype or MISSING} if typed else {}),
+            "level": f"{cause.finding.level} to {cause.finding.device}"
+            if cause.finding.device
+            else WORDS.get(cause.finding.level, cause.finding.level),
+            "op": f"{', '.join(cause.ops)}{f' (as {cause.finding.composite})' if cause.finding.composite else ''}",
+            **({"dtype": cause.finding.dtype or MISSING} if typed else {}),
             "nodes": count(len(cause.nodes)),
             "MACs": count(cause.macs) if cause.macs else MISSING,
             "measured": some(cause.measured, 3) or MISSING,
-            "limit": cause.limit or MISSING,
-            "why": cause.reason,
-            "substitute": cause.substitute or MISSING,
+            "limit": cause.finding.limit or MISSING,
+            "why": cause.finding.reason,
+            "substitute": cause.finding.substitute or MISSING,
             "first node": display_name(cause.nodes[0]),
-            "evidence": cause.evidence or MISSING,
-            "source": cause.source,
+            "evidence": cause.finding.evidence or MISSING,
+            "source": cause.finding.source,
         }
         for cause in found
     ).keyed("level", "op", minor=("source", "evidence", "first node", "MACs"))
@@ -152,9 +207,14 @@ def _plain(checked: Checked, groups: Sequence[CheckCause]) -> dict[str, Any]:
         "cut": asdict(checked.cut),
         "cut_if_unknown_runs": asdict(checked.cut_if_unknown_runs),
         **({"precision": asdict(checked.precision)} if checked.precision else {}),
-        "causes": [asdict(group) for group in groups],
+        "causes": list(map(_cause, groups)),
         "nodes": [{**asdict(node.finding), "macs": node.macs, "params": node.params} for node in checked.nodes],
     }
+
+
+def _cause(cause: CheckCause) -> dict[str, Any]:
+    shared = {name: getattr(cause.finding, name) for name in SHARED}
+    return {**shared, **{name: value for name, value in asdict(cause).items() if name != "finding"}}
 
 
 def as_page(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]]) -> str:
@@ -164,14 +224,28 @@ def as_page(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]
     from attnbench.report.page import Listing, Page, PagePart  # noqa: PLC0415
 
     required("--format html")
-    several = len(all_checked) > 1
-    compared = [Listing("Ops by target", matrix(all_checked), tools=True)] if several else []
-    parts = [PagePart("In short", list(map(headline, all_checked)), [Figure(levels(all_checked))], listings=compared)]
+    by_model = [
+        [one for one in all_checked if one.model == model] for model in dict.fromkeys(one.model for one in all_checked)
+    ]
+    several = len(all_checked) > len(by_model)
+    first = [
+        listing
+        for own in by_model
+        if several
+        for listing in (
+            Listing(f"Targets, {own[0].model}", by_target(own)),
+            Listing(f"Ops by target, {own[0].model}", matrix(own), closed=True, tools=True),
+        )
+    ]
+    parts = [PagePart("In short", figures=[Figure(levels(all_checked))], listings=first)]
     for checked, groups in zip(all_checked, found, strict=True):
         listings = (
             Listing(f"How much has which level, {checked.target.name}", summary(checked)),
             Listing(f"Findings by cause, {checked.target.name}", causes(groups)),
             Listing(f"Every node, {checked.target.name}", nodes(checked), closed=several, tools=True),
         )
-        parts.append(PagePart(checked.target.name, listings=listings))
-    return Page(f"{all_checked[0].model} on {' and '.join(one.target.name for one in all_checked[:3])}", parts=parts).html()
+        title = checked.target.name if len(by_model) == 1 else f"{checked.model} on {checked.target.name}"
+        parts.append(PagePart(title, [headline(checked)], listings=listings))
+    return Page(
+        " and ".join(own[0].model for own in by_model[:3]), parts=parts, headline=" ".join(map(answer, by_model))
+    ).html()

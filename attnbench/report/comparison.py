@@ -5,19 +5,23 @@ bytes and counts as they are.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attnbench.core.grammar import parse_spec
-from attnbench.core.records import DEFAULT_RUNTIME, RunHeader
+from attnbench.core.records import DEFAULT_RUNTIME, Case, RunHeader
 from attnbench.core.units import MISSING, bytes_text, count, fixed, significant, with_interval
 from attnbench.judge.compare import Comparison, ComparisonRow
-from attnbench.judge.compare.notes import outcome
+from attnbench.judge.compare.gaps import Gap
+from attnbench.judge.compare.notes import outcome, summary
 from attnbench.report.answer import Answer, Figure
-from attnbench.report.table import VARIANT, WHERE, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places, some
 
 SCHEMA = 1
 """Of the JSON; keys are only ever added."""
+
+NAMED = 5
+"""Cases that are named of those that have no answer for one and the same reason."""
 
 REGRESSIONS = "Regressions"
 WORSE = "Worse, and not failed on"
@@ -97,7 +101,7 @@ def answer(found: Comparison, *, everything: bool = False) -> Answer:
         "Comparison",
         found.notes,
         _figures_of(found),
-        next(outcome(found)),
+        (*outcome(found), summary(found)),
     )
 
 
@@ -133,9 +137,18 @@ def sections(found: Comparison, *, everything: bool = False) -> Iterator[tuple[s
             unlike.append(row)
         if everything:
             rows[EVERYTHING].append({**place, **_figures(row), "verdict": row.verdict or MISSING, "why": row.why})
-    rows[MISSING_FIGURES] = [{**where(gap.case), "metric": gap.metric, "why": gap.why} for gap in found.missing]
+    rows[MISSING_FIGURES] = list(missing(found.missing, where, most=len(found.missing) if everything else NAMED))
     rows[INCOMPARABLE] = incomparable(unlike)
     return ((title, Table.of(listed).keyed(*WHERE, "metric")) for title, listed in rows.items() if listed)
+
+
+def missing(gaps: Sequence[Gap], where: Callable[[Case], dict[str, str]], most: int) -> Iterator[dict[str, str]]:
+    """What a gate was not told: a row a reason and metric, with the cases that it is of."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for gap in gaps:
+        cases.setdefault((gap.metric, gap.why), []).append(" ".join(where(gap.case).values()))
+    for (metric, why), named in cases.items():
+        yield {"metric": metric, "figures": count(len(named)), "why": why, "cases": some(named, most)}
 
 
 def incomparable(rows: Iterable[ComparisonRow]) -> list[dict[str, str]]:

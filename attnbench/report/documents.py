@@ -27,7 +27,9 @@ def answer(documents: Mapping[str, str], judged: Sequence[JudgedDocumentClaim]) 
     rows = [_row(claim, one) for claim in judged for one in claim.readings]
     document = {"documents": dict(documents), "readings": rows}
     shown = ((title, table) for title, table in sections if table)
-    return Answer(shown, COLUMNS, rows, document, "What the documents claim, and what is true of it", tuple(_notes(judged)))
+    notes = tuple(_notes(judged))
+    title = "What the documents claim, and what is true of it"
+    return Answer(shown, COLUMNS, rows, document, title, notes, headline=notes[:1])
 
 
 def _notes(judged: Sequence[JudgedDocumentClaim]) -> Iterator[str]:

@@ -33,7 +33,8 @@ def answer(found: Elsewhere, tool: str, names: tuple[str, str]) -> Answer:
         ("What it is made of", _by_kind(nodes)),
         ("Layer by layer", shares_table(nodes, bars=sys.stdout.isatty(), cycles=found.unit == "cycles")),
     )
-    return Answer(sections, COLUMNS, rows, _document(found, tool, names, rows), _title(names), tuple(_notes(found, tool)))
+    notes = tuple(_notes(found, tool))
+    return Answer(sections, COLUMNS, rows, _document(found, tool, names, rows), _title(names), notes, headline=notes[:1])
 
 
 def _title(names: tuple[str, str]) -> str:

@@ -5,19 +5,33 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attnbench.core.records import Case, Run
-from attnbench.core.units import counted, fixed, significant
+from attnbench.core.grammar import parse_spec
+from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
+from attnbench.core.units import MISSING, counted, fixed, significant
 from attnbench.judge.claims import CONFIRMED, OPEN, REFUTED, judge_claim
 from attnbench.judge.rows import Row, asked_claims, rows_of
 from attnbench.judge.verdicts import CROWDED, VERDICTS
 from attnbench.report import trust
+from attnbench.report.parts import runtimes_of
+
+TITLES = {DEFAULT_RUNTIME: "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+def setting(run: Run) -> str:
+    """How much was measured, on what and when."""
+    machine, software = run.header.machine, run.header.software
+    names = list(dict.fromkeys(parse_spec(runtime).name for runtime in runtimes_of(run))) or [DEFAULT_RUNTIME]
+    runtimes = ", ".join(f"{TITLES.get(name, name)} {software.get(name, MISSING)}" for name in names)
+    where = f"{machine.get('cpu', 'an unknown CPU')}, one thread, {runtimes}"
+    return f"{counted(len(run.records), 'case')} of {len(run.header.cases)} on {where}; {run.header.started[:10]}."
 
 
 def found(run: Run) -> Iterator[str]:
     """What each host costs and its modules add, and what became of the claims and of the targets' say."""
-    rows = rows_of(run)
-    for baseline in dict.fromkeys(row.case.baseline for row in rows):
-        own = {row.case: row for row in rows if row.case.baseline == baseline}
+    rows, parts = rows_of(run), dict[Case, dict[Case, Row]]()
+    for row in rows:
+        parts.setdefault(row.case.baseline, {})[row.case] = row
+    for baseline, own in parts.items():
         yield _overheads(baseline, own.pop(baseline, None), list(own.values()))
     judged = Counter(judge_claim(claim, row).verdict for _, row, claim in asked_claims(run))
     if judged:
@@ -61,7 +75,7 @@ def warnings(run: Run) -> Iterator[str]:
             "of it): measure again when the machine is idle."
         )
     unlike = [row.case.variant for row in rows if row.agreement == "disagree"]
-    unlike += ["the graph of many cases" for check in trust.crosschecks(run).records() if check[""] == "disagree"]
+    unlike += ["the graph of many cases" for check in trust.crosschecks(run).records() if check["agreement"] == "disagree"]
     if unlike:
         yield f"Attribution and the clock disagree on {len(unlike)} ({unlike[0]}{', ...' if len(unlike) > 1 else ''})."
 

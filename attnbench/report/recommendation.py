@@ -76,7 +76,7 @@ def answer(found: Recommendation) -> Answer:
         for one in (*found.left, *found.fallen)
     )
     tables = ((title, table) for title, table in ((LEFT, ranking(found)), (FALLEN, fell_out(found))) if table)
-    return Answer(tables, columns, rows, document, "Recommendation", found.notes, _figures(found), outcome(found))
+    return Answer(tables, columns, rows, document, "Recommendation", found.notes, _figures(found), (outcome(found),))
 
 
 def _figures(found: Recommendation) -> Iterator[Figure]:
@@ -126,13 +126,13 @@ def fell_out(found: Recommendation) -> Table:
         {
             **where(one.case),
             "why": _reasons_text(one.reasons[:1]),
-            "and": _reasons_text(one.reasons[1:]) or MISSING,
+            "also": _reasons_text(one.reasons[1:]) or MISSING,
             "overhead (%)": with_interval(one.overhead, one.low, one.high),
-            "from the budget": _beyond_text(one),
+            "beyond the budget": _beyond_text(one),
             **{name: significant(one.metrics.get(name), 4) for name in found.asked.metrics},
         }
         for one in found.fallen
-    ).keyed(*WHERE, minor=("and",))
+    ).keyed(*WHERE, minor=("also",))
 
 
 def _row(one: Candidate) -> dict[str, Any]:

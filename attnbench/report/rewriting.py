@@ -74,14 +74,14 @@ def obstacles(found: Iterable[Obstacle]) -> Table:
 
 def remaining(checked: Checked) -> Table:
     """What the target still does not take for certain, by op and reason, the worst first."""
-    found = [cause for cause in checked.causes if cause.level not in ON_NPU]
+    found = [cause for cause in checked.causes if cause.finding.level not in ON_NPU]
     return Table.of(
         {
-            "level": f"{cause.level} to {cause.device}" if cause.device else cause.level,
-            "op": ", ".join(cause.ops) + (f" (as {cause.composite})" if cause.composite else ""),
+            "level": f"{cause.finding.level} to {cause.finding.device}" if cause.finding.device else cause.finding.level,
+            "op": ", ".join(cause.ops) + (f" (as {cause.finding.composite})" if cause.finding.composite else ""),
             "nodes": count(len(cause.nodes)),
             "measured": some(cause.measured, 2) or MISSING,
-            "why": cause.reason,
+            "why": cause.finding.reason,
             "first node": display_name(cause.nodes[0]),
         }
         for cause in found

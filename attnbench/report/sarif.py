@@ -45,7 +45,7 @@ def as_sarif(version: str, all_checked: Sequence[Checked], found: Sequence[Seque
 
 
 def _run(version: str, checked: Checked, causes: Sequence[CheckCause]) -> dict[str, Any]:
-    reported = [cause for cause in causes if cause.level in KINDS]
+    reported = [cause for cause in causes if cause.finding.level in KINDS]
     ids = list(dict.fromkeys(_rule_id(checked, cause) for cause in reported))
     rules = {_rule_id(checked, cause): cause for cause in reversed(reported)}
     return {
@@ -68,37 +68,38 @@ def _run(version: str, checked: Checked, causes: Sequence[CheckCause]) -> dict[s
 
 def _rule(checked: Checked, rule: str, cause: CheckCause) -> dict[str, Any]:
     target = checked.target
-    told = f"{_sentence(cause.reason)} {MEANINGS[cause.level]}"
-    where = f"Read in: {cause.source} ({target.source})."
+    told = f"{_sentence(cause.finding.reason)} {MEANINGS[cause.finding.level]}"
+    where = f"Read in: {cause.finding.source} ({target.source})."
     link = _link(target.source) or f"{OPS}onnx__{cause.ops[0]}.html"
     return {
         "id": rule,
         "name": "".join(word.capitalize() for word in re.split(r"[^A-Za-z0-9]+", rule)),
-        "shortDescription": {"text": _sentence(cause.reason)},
+        "shortDescription": {"text": _sentence(cause.finding.reason)},
         "fullDescription": {"text": told},
         "help": {
             "text": f"{told} Target: {target.title}, version {target.version}. {where}",
             "markdown": f"{told}\n\n**{target.title}**, version {target.version}. {where}",
         },
         "helpUri": link,
-        "defaultConfiguration": {"level": KINDS[cause.level]},
-        "properties": {"evidence": cause.evidence, "source": cause.source, "tags": ["npu", target.name]},
+        "defaultConfiguration": {"level": KINDS[cause.finding.level]},
+        "properties": {"evidence": cause.finding.evidence, "source": cause.finding.source, "tags": ["npu", target.name]},
     }
 
 
 def _result(checked: Checked, cause: CheckCause, index: int) -> dict[str, Any]:
+    said = cause.finding
     seen = f" Measured: {'; '.join(cause.measured[:3])}." if cause.measured else ""
-    limit = f" Limit: {cause.limit}." if cause.limit else ""
-    instead = f" Instead, computing the same and taken: {cause.substitute}." if cause.substitute else ""
-    where = f" to {cause.device}" if cause.device else ""
+    limit = f" Limit: {said.limit}." if said.limit else ""
+    instead = f" Instead, computing the same and taken: {said.substitute}." if said.substitute else ""
+    where = f" to {said.device}" if said.device else ""
     many = counted(len(cause.nodes), "node")
-    dtype = f" in {cause.dtype}" if cause.dtype else ""
-    text = f"{', '.join(cause.ops)}{dtype}: {cause.level}{where} ({many}): {cause.reason}.{seen}{limit}{instead}"
+    dtype = f" in {said.dtype}" if said.dtype else ""
+    text = f"{', '.join(cause.ops)}{dtype}: {said.level}{where} ({many}): {said.reason}.{seen}{limit}{instead}"
     print_ = hashlib.sha256("\0".join(_identity(checked, cause)).encode()).hexdigest()[:16]
     return {
         "ruleId": _rule_id(checked, cause),
         "ruleIndex": index,
-        "level": KINDS[cause.level],
+        "level": KINDS[said.level],
         "message": {"text": text},
         "locations": [
             {
@@ -116,12 +117,20 @@ def _result(checked: Checked, cause: CheckCause, index: int) -> dict[str, Any]:
 
 def _identity(checked: Checked, cause: CheckCause) -> tuple[str, ...]:
     """What makes a cause this one and no other."""
-    what = (cause.level, cause.rule, cause.reason, cause.limit, cause.composite, cause.device, "+".join(cause.ops))
-    return checked.target.name, *what, cause.substitute, *([cause.dtype] if cause.dtype else [])
+    what = (
+        cause.finding.level,
+        cause.finding.rule,
+        cause.finding.reason,
+        cause.finding.limit,
+        cause.finding.composite,
+        cause.finding.device,
+        "+".join(cause.ops),
+    )
+    return checked.target.name, *what, cause.finding.substitute, *([cause.finding.dtype] if cause.finding.dtype else [])
 
 
 def _rule_id(checked: Checked, cause: CheckCause) -> str:
-    rule = f"unlisted/{cause.ops[0]}" if cause.rule == "unlisted" else cause.rule
+    rule = f"unlisted/{cause.ops[0]}" if cause.finding.rule == "unlisted" else cause.finding.rule
     return f"{checked.target.name}/{rule}"
 
 

@@ -10,7 +10,7 @@ from attnbench.core.records import INT8, Check, NodeShare, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.hosts import HOSTS, REPLACED, declared_places
 from attnbench.judge.rows import Row, rows_of
-from attnbench.report.table import VARIANT, WHERE, Table, places
+from attnbench.report.table import VARIANT, WHERE, Table, places, some
 
 BAR = 12
 """Signs of the longest bar."""
@@ -39,9 +39,12 @@ def baselines(rows: Sequence[Row]) -> Table:
     ).keyed("host", "size", "runtime", minor=("measured (MB)", "weights (MB)", "status", "activation peak (MB)", "p90 (ms)"))
 
 
-def matrix(run: Run, rows: Sequence[Row]) -> Table:
-    """Places against modules, each cell the overhead in % with its interval, or why there is none; of one host and size."""
-    return _crossed_table(crossed(run, rows), overhead_text)
+def matrix(run: Run, rows: Sequence[Row], *, brief: bool = False) -> Table:
+    """Places against modules, each cell the overhead in %, or why there is none; of one host and size.
+
+    Of a ``brief`` one it stands there without its interval.
+    """
+    return _crossed_table(crossed(run, rows), lambda row: overhead_text(row).partition(" [" if brief else "\0")[0])
 
 
 def npu_matrix(run: Run, rows: Sequence[Row]) -> Table:
@@ -106,12 +109,14 @@ def _listed(value: str | list[str] | None) -> list[str]:
 
 
 def checklist(run: Run) -> Table:
-    """The deployment checklist, one row a case."""
-    return Table.of(
-        {"case": record.case.label, **{check.name: _check_text(check) for check in record.checks}}
-        for record in run.records
-        if record.checks
-    )
+    """The deployment checklist; cases of which it says the same share a row."""
+    shared: defaultdict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
+    where = places(record.case for record in run.records)
+    for record in run.records:
+        if record.checks:
+            case = " ".join((*where(record.case).values(), record.case.variant))
+            shared[tuple((check.name, _check_text(check)) for check in record.checks)].append(case)
+    return Table.of({"cases": some(cases, 3), **dict(checks)} for checks, cases in shared.items())
 
 
 def checks(record: Record) -> Table:
@@ -175,12 +180,12 @@ def _bar(share: float, most: float) -> str:
 
 def ingredients(run: Run) -> Table:
     """What the overheads of the study's own cases are made of: points by op, layout changes together, the largest first."""
-    named = named_variants(run)
+    named, where = named_variants(run), places((record.case for record in run.records), VARIANT)
     return Table.of(
-        {"case": record.case.label, "overhead in points of %, by op": _by_op(record)}
+        {**where(record.case), "overhead in points of %, by op": _by_op(record)}
         for record in run.records
         if record.nodes and (record.case.variant in named or not named)
-    )
+    ).keyed(*WHERE)
 
 
 BY_KIND = {"layout": "layout changes", "unfused": "broken fusions", "changed": "broken fusions", "removed": "broken fusions"}

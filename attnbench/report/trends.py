@@ -13,7 +13,7 @@ from attnbench.core.statistics import Estimate
 from attnbench.core.units import MISSING, count, significant, with_interval
 from attnbench.judge.track import History, LevelStep, Trend
 from attnbench.judge.track.history import TrendPoint, TrendSeries
-from attnbench.judge.track.notes import outcome
+from attnbench.judge.track.notes import headline
 from attnbench.report.answer import Answer, Figure
 from attnbench.report.table import VARIANT, WHERE, Table, places
 
@@ -77,7 +77,7 @@ def answer(found: History) -> Answer:
     }
     rows = (row for trend in found.trends for row in _rows(found, trend))
     tables = ((title, table) for title, make in ((STEPS, steps), (TRENDS, trends)) if (table := make(found)))
-    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes, _figures(found), outcome(found.trends))
+    return Answer(tables, tuple(COLUMNS), rows, document, "History", found.notes, _figures(found), headline(found))
 
 
 def _figures(found: History) -> Iterator[Figure]:

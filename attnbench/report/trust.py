@@ -44,17 +44,17 @@ def floors(run: Run) -> Table:
                 **runtime(record.case),
                 "critical value (points)": significant(percent(record.value("floor_overhead")), 2),
                 "critical difference (points)": significant(percent(record.value("floor_difference")), 2),
-                "from, measured twice": repeat.note,
-                "its figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
+                "variant measured twice": repeat.note,
+                "its two figures (%)": f"{fixed(100 * fmean(first), 3) if first else MISSING} and "
                 f"{fixed(100 * fmean(repeat.samples), 3)}",
                 **({"on the clock (points)": significant(percent(paired.reach), 2)} if paired else {}),
             }
         )
-    return Table.of(shown).keyed("host", "size", "runtime", minor=("its figures (%)", "from, measured twice"))
+    return Table.of(shown).keyed("host", "size", "runtime", minor=("its two figures (%)", "variant measured twice"))
 
 
 def crosschecks(run: Run) -> Table:
-    """The sum of what the cases of one graph add, against the clock, by host and size; and how small a difference it tells.
+    """The sum of what the cases of one graph add, against interleaved pairs on the clock, by host and size.
 
     *too blunt* stands where the pairs ended before they could see a difference of a tenth of the sum.
     """
@@ -71,15 +71,17 @@ def crosschecks(run: Run) -> Table:
                 "host": record.case.host,
                 "size": record.case.at,
                 **runtime(record.case),
-                "cases in the graph": str(total.note.count(";") + 1),
-                "sum of their overheads (%)": significant(percent(total.value), 3),
+                "cases in one graph": str(total.note.count(";") + 1),
+                "their overheads summed (%)": significant(percent(total.value), 3),
                 "on the clock (%)": with_interval(percent(paired.value), low, high),
                 "pairs": str(len(paired.samples)),
-                "tells (points)": significant(half, 2),
-                "": "too blunt" if blunt else agreement(percent(total.value), low, high),
+                "half-width, 95 % (points)": significant(half, 2),
+                "agreement": "too blunt" if blunt else agreement(percent(total.value), low, high),
             }
         )
-    return Table.of(shown).keyed("host", "size", "runtime", minor=("pairs", "tells (points)", "cases in the graph"))
+    return Table.of(shown).keyed(
+        "host", "size", "runtime", minor=("pairs", "half-width, 95 % (points)", "cases in one graph")
+    )
 
 
 def limits_text(run: Run) -> str:
@@ -166,7 +168,7 @@ def imprecise(rows: Sequence[Row]) -> Table:
             **where(row.case),
             "overhead (%)": overhead_text(row),
             **({"on the clock (%)": interval_text(row, "paired_pct")} if clocked else {}),
-            "": row.text("stopped"),
+            "why": row.text("stopped"),
         }
         for row in rows
         if row.text("stopped").startswith(("budget", "not attributed"))

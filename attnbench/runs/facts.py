@@ -4,8 +4,7 @@ Values are raw and in base units (seconds, bytes). What they come to is computed
 (``fold``), so that another way of computing needs no other file. A fact says of which case it is, which sources it ran, and
 when. The facts of a replicate share its ``number``.
 
-Rejected: a summary a case, written anew after every step. It could not be taken apart again where one of its replicates ran
-other code, and each reader had to trust it.
+Rejected: a summary a case, written anew after every step. It could not be taken apart where a replicate ran other code.
 """
 
 import json
@@ -38,8 +37,7 @@ class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     """What is known of a case without a clock. ``skip`` says why it must not be run, where it must not.
 
     ``regions`` are the parts of the host that its modules stand in: cases with one in common do not share a graph.
-    ``hashes`` map the host and each module to a hash of the sources they are written in; ``stages`` are the seconds that
-    building and checking took.
+    ``hashes`` map host and modules to hashes of their sources; ``stages`` are the seconds that building and checking took.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -51,6 +49,11 @@ class BuiltFact(Fact, frozen=True, kw_only=True, tag="built"):
     skip: str = ""
     stages: Mapping[str, float] = {}
     hashes: Mapping[str, str] = {}
+
+    @property
+    def untimed(self) -> bool:
+        """Whether it must not be run, or need not: its modules came to no node, and its overhead is known."""
+        return bool(self.skip) or any(m.metric == "overhead" for m in self.measurements)
 
     def figure(self, metric: str) -> float:
         """The value of that metric; 0 where it was not had."""
@@ -105,10 +108,7 @@ class LatencyFact(Fact, frozen=True, kw_only=True, tag="latency"):
 
 
 class MemoryFact(Fact, frozen=True, kw_only=True, tag="memory"):
-    """Bytes of one inference and of creating the session at their largest; see ``measure.memory``.
-
-    ``missing`` says why there are none.
-    """
+    """Most bytes of one inference and of creating the session, or why they are ``missing``; see ``measure.memory``."""
 
     session_peak: int | None = None
     run_peak: int | None = None
@@ -156,7 +156,7 @@ def encode(fact: AnyFact) -> bytes:
 
 
 def unicode_json(value: Any) -> str:
-    """A value as JSON that is valid Unicode: half of a character, as a file name may hold, becomes its escape in words."""
+    """A value as JSON that is valid Unicode: half of a character, as file names may hold, becomes its escape in words."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _HALF_CHARACTERS.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text)
 
@@ -217,8 +217,8 @@ class CaseFacts:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will be measured: it failed, or must not be run."""
-        return self.failed is not None or bool(self.built and self.built.skip)
+        """Whether nothing more will be measured: it failed, or needs no clock."""
+        return self.failed is not None or bool(self.built and self.built.untimed)
 
     @property
     def overheads(self) -> tuple[float, ...]:

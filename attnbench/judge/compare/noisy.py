@@ -198,8 +198,8 @@ def _overheads(
     pair: Pair, unlike: str, floors: Mapping[Case, float], allowed: Allowed, means: Means
 ) -> Iterator[ReplicateSeries | ComparisonRow]:
     before, after = pair.before.get(OVERHEAD), pair.after.get(OVERHEAD)
-    if before is None and after is None:
-        return
+    if before is after is None or any(one and one.exact for one in (before, after)):
+        return  # one that was known without a clock compares by equality
     row = ComparisonRow(
         pair.case, OVERHEAD, "incomparable", unlike, before.value if before else None, after.value if after else None
     )

@@ -23,7 +23,7 @@ def notes(found: "Comparison") -> Iterator[str]:
     """Sentences: the two runs, the sum, the outcome, and what the verdicts on overheads rest on."""
     yield _side("BASE", found.base, found.names[0])
     yield _side("NEW", found.new, found.names[1])
-    yield _summary(found)
+    yield summary(found)
     yield from outcome(found)
     yield from _assumed(found)
     if any(row.family == OVERHEAD and row.verdict in COMPARED for row in found.rows):
@@ -41,7 +41,8 @@ def _side(word: str, run: Run, name: str) -> str:
     return f"{' '.join(filter(None, (word, name)))}: {header.started}, {made}, on {machine}, {cases}{unfinished}."
 
 
-def _summary(found: "Comparison") -> str:
+def summary(found: "Comparison") -> str:
+    """How many figures became what."""
     figures = Counter(row.verdict for row in found.rows)
     cases = len({row.case for row in found.rows if row.verdict in COUNTED})
     sums = ", ".join(f"{count(figures[verdict])} {verdict}" for verdict in COUNTED)
@@ -65,7 +66,7 @@ def outcome(found: "Comparison") -> Iterator[str]:
         yield f"No regression{seen} by {asked}."
     if found.not_compared and not found.nothing_compared:
         named = " and ".join(found.not_compared)
-        yield f"Of {named}, named in {asked}, nothing could be compared: no word on that is no pass."
+        yield f"Of {named}, which --fail-on names, nothing could be compared: no word on that is no pass."
     yield from _open(found)
 
 
@@ -74,8 +75,8 @@ def _open(found: "Comparison") -> Iterator[str]:
     if found.missing:
         cases = len({gap.case for gap in found.missing})
         yield (
-            f"{counted(len(found.missing), 'gated figure')} of {counted(cases, 'case')} could not be compared, and a pass "
-            "would be one by silence: they are listed below."
+            f"{counted(len(found.missing), 'gated figure')} of {counted(cases, 'case')} could not be compared, which is no "
+            "pass: listed below."
         )
     if unresolved := len(found.unresolved):
         lacking = sum(row.more.new for row in found.unresolved if row.more is not None and not row.more.base)

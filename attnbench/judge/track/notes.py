@@ -26,9 +26,13 @@ def notes(found: "History") -> Iterator[str]:
     yield from _left_out(found.archive)
     yield _order(found.archive)
     yield from _kinds(found)
-    yield outcome(found.trends)
-    yield from _gate(found)
+    yield from headline(found)
     yield from _rule(found.trends)
+
+
+def headline(found: "History") -> list[str]:
+    """What came of it, and of what was to fail on."""
+    return [outcome(found.trends), *_gate(found)]
 
 
 def _left_out(archive: Archive) -> Iterator[str]:

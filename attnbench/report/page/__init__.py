@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from attnbench.core.versions import version
-from attnbench.report.answer import Figure
+from attnbench.report.answer import NOTES, Figure
 from attnbench.report.charts import drawing
 from attnbench.report.charts.theme import DARK, Spec, dark_rules
 from attnbench.report.table import Table
@@ -149,10 +149,9 @@ class Page:
 def answer_page(
     title: str, headline: str, notes: Sequence[str], figures: Iterable[Figure], sections: Iterable[tuple[str, Table]]
 ) -> Page:
-    """The page of a command's answer: the answer in a sentence, what a reader must know, the charts, and the tables."""
+    """The page of a command's answer: the answer in sentences, the charts, the tables, and what it rests on."""
     listings = [Listing(heading, table, tools=len(table.rows) > 12) for heading, table in sections]
-    rest = [note for note in notes if note != headline]
-    parts = [PagePart("In short", rest, list(figures)), PagePart("Tables", listings=listings)]
+    parts = [PagePart("In pictures", figures=list(figures)), PagePart("Tables", listings=listings), PagePart(NOTES, notes)]
     return Page(title, parts=parts, headline=headline)
 
 

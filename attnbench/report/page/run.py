@@ -6,8 +6,8 @@ from functools import partial
 from itertools import groupby
 
 from attnbench.core.errors import InputError
-from attnbench.core.grammar import parse_spec, parse_variant
-from attnbench.core.records import DEFAULT_RUNTIME, Case, Run
+from attnbench.core.grammar import parse_variant
+from attnbench.core.records import Case, Run
 from attnbench.core.units import MISSING, count, counted, fixed, significant
 from attnbench.hosts import HostReference, declared_placements, resolve_place
 from attnbench.judge.recommend import Recommendation, Requirements, recommend
@@ -17,7 +17,7 @@ from attnbench.report.answer import Figure
 from attnbench.report.charts import bars, choices, heatmap
 from attnbench.report.charts.theme import Draw, Spec
 from attnbench.report.page import Chain, ChainSite, Listing, Page, PagePart, SiteCost, Tile
-from attnbench.report.parts import RunPart, parts_of, runtimes_of
+from attnbench.report.parts import RunPart, parts_of
 from attnbench.report.recommendation import of_part
 from attnbench.report.table import Section, Table
 
@@ -36,7 +36,7 @@ DETAILS = (("What the overhead is made of", tables.explanation), ("What the targ
 
 def page_of(run: Run) -> Page:
     """The page of a run."""
-    _study, rows = run.header.study, rows_of(run)
+    rows = rows_of(run)
     anchors = {record.case: f"case-{at}" for at, record in enumerate(run.records)}
     details = {
         anchors[record.case]: (
@@ -47,18 +47,7 @@ def page_of(run: Run) -> Page:
         )
         for record in run.records
     }
-    machine, software = run.header.machine, run.header.software
-    runtimes = ", ".join(f"{TITLES.get(name, name)} {software.get(name, MISSING)}" for name in _names(run))
-    where = f"{machine.get('cpu', 'an unknown CPU')}, one thread, {runtimes}"
-    line = f"{counted(len(run.records), 'case')} of {len(run.header.cases)} on {where}; {run.header.started[:10]}."
-    return Page(run.header.title, [line], list(_tiles(run, rows)), list(_parts(run, rows, anchors)), details)
-
-
-TITLES = {DEFAULT_RUNTIME: "ONNX Runtime", "openvino": "OpenVINO"}
-
-
-def _names(run: Run) -> list[str]:
-    return list(dict.fromkeys(parse_spec(runtime).name for runtime in runtimes_of(run))) or [DEFAULT_RUNTIME]
+    return Page(run.header.title, [outcome.setting(run)], list(_tiles(run, rows)), list(_parts(run, rows, anchors)), details)
 
 
 def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterator[PagePart]:
@@ -139,9 +128,13 @@ def _sure(run: Run, groups: Sequence[RunPart], behind: Mapping[str, Section]) ->
         "How sure that is",
         figures=[*own, *every] if tables.named_variants(run) else every,
         listings=(
-            Listing("What this run resolves", trust.floors(run)),
-            *_listings(behind, "Claims", "Stages"),
-            Listing("Many cases in one graph, on the clock", trust.crosschecks(run)),
+            *_listings(
+                behind,
+                "Claims",
+                "Stages",
+                "What this run tells apart",
+                "Attribution against the clock, many cases in one graph",
+            ),
         ),
     )
 
@@ -197,8 +190,8 @@ def _all(rows: Sequence[Row], anchors: Mapping[Case, str], behind: Mapping[str, 
 def _how(run: Run, behind: Mapping[str, Section]) -> PagePart:
     lines = [line.removeprefix("- ") for line in markdown.machine_text(run).splitlines()]
     rest = ("Cases whose interval is wider than asked", "Cases whose two clocks disagree", "Cases that shared their core",
-            "Notes on cases")  # fmt: skip
-    return PagePart("How it was measured", [markdown.HOW_TO_READ, *lines], listings=_listings(behind, *rest))
+            "Notes on cases", "Terms")  # fmt: skip
+    return PagePart("How it was measured", lines, listings=_listings(behind, *rest))
 
 
 def _listings(behind: Mapping[str, Section], *titles: str, closed: bool = False) -> list[Listing]:
