@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -249,12 +250,13 @@ def refused(command):
 HEAVY = {"torch", "onnx", "onnxruntime", "onnx_ir", "fvcore", "matplotlib"}
 
 
-def loaded_by(*arguments: object, code: int = 0) -> set[str]:
-    """The top-level modules in memory after a command line that ends with ``code``, in a fresh interpreter."""
+def loaded_by(*lines: Sequence[object], code: int = 0) -> set[str]:
+    """The top-level modules in memory after command lines that each end with ``code``, in one fresh interpreter."""
     script = (
         "import sys\nfrom attnbench.cli import main\n"
-        f"sys.argv = ['attnbench', *{[str(argument) for argument in arguments]!r}]\n"
-        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or 0) == {code}\n"
+        f"for line in {[list(map(str, line)) for line in lines]!r}:\n"
+        "    sys.argv = ['attnbench', *line]\n"
+        f"    try:\n        main()\n    except SystemExit as end:\n        assert (end.code or 0) == {code}, line\n"
         "print('\\n' + ' '.join({m.split('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
