@@ -94,6 +94,7 @@ def test_a_sweep_whose_first_connection_breaks_is_not_begun(refused, board, tmp_
     assert len(board.calls) == 1, "it is not tried again"
 
 
+@pytest.mark.slow
 def test_a_sweep_on_a_board_loses_a_step_with_its_connection_and_goes_on_once_the_board_is_back(
     command, refused, board, tmp_path
 ):

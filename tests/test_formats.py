@@ -199,7 +199,9 @@ def test_formats_load_nothing_heavy_and_do_not_hang_on_the_order_of_hashes():
     script = f"""
 import hashlib, sys
 from attnbench.report import FORMATS
+from attnbench.report.charts import drawing
 from attnbench.runs.store import load_run
+drawing.bundle = lambda: ""
 run = load_run({str(DATA / "run-2026-11-21-shards.jsonl")!r})
 print({{n: hashlib.sha256(FORMATS.load(n).render(run).encode()).hexdigest() for n in FORMATS.names()}})
 print([n for n in ("torch", "onnx", "onnxruntime", "fvcore") if n in sys.modules])

@@ -159,7 +159,7 @@ def command_line():
     modules, place = ("se_npu", "eca"), "layer2.0.end"
     cases = [{"variant": f"{place}={module}"} for module in modules]
     keep_exports(plan({"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": cases}))
-    small = "--processes 2 --max-processes 2 --no-memory --warmup 1 --repeat 3 --crosscheck 0".split()
+    small = "--processes 2 --max-processes 2 --no-memory --warmup 1 --repeat 3 --rounds 0 --crosscheck 0".split()
     asked = ["--host", "resnet_cifar", *(flag for one in modules for flag in ("--module", one)), "--place", place]
 
     def line(out, *more):
@@ -224,6 +224,7 @@ def assert_goes_on(before, after):
             assert after.get(metric).samples[: len(known.samples)] == known.samples
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_loses_the_case_at_hand_and_goes_on_with_the_same_command(command_line, tmp_path):
     out = tmp_path / "out"
     line = command_line(out)
@@ -348,6 +349,7 @@ def test_an_interrupted_or_terminated_sweep_says_how_to_go_on_and_leaves_nothing
     assert gone(children)
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_machine_do_not_time_each_others_work(command_line, tmp_path):
     first = started_sweep(command_line(tmp_path / "one"), tmp_path / "lock")
     environment = {**os.environ, "ATTNBENCH_LOCK": str(tmp_path / "lock")}
