@@ -7,6 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +134,10 @@ def time_in_fork(job, timeout):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_lock_and_cache(tmp_path_factory):
+def _own_lock_cache_and_temporary_folder(tmp_path_factory):
     """Each process measures under a lock of its own: nothing here is timed in earnest. All keep exports in one new cache.
+
+    What a process that is killed leaves behind lies below pytest's own folder. No disk is waited for.
 
     The building and timing processes that one test process starts are forks of one that has loaded torch, its exporter and
     the runtime. No sweep draws a page, and none is live, which takes seconds: ``test_page`` does both.
@@ -141,6 +145,9 @@ def _own_lock_and_cache(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(os, "fsync", lambda _: None)
         patch.setenv("ATTNBENCH_LOCK", str(tmp_path_factory.mktemp("lock") / "lock"))
         patch.setenv("ATTNBENCH_CACHE", str(shared / "attnbench-cache"))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])))
@@ -243,12 +250,13 @@ def refused(command):
 HEAVY = {"torch", "onnx", "onnxruntime", "onnx_ir", "fvcore", "matplotlib"}
 
 
-def loaded_by(*arguments: object, code: int = 0) -> set[str]:
-    """The top-level modules in memory after a command line that ends with ``code``, in a fresh interpreter."""
+def loaded_by(*lines: Sequence[object], code: int = 0) -> set[str]:
+    """The top-level modules in memory after command lines that each end with ``code``, in one fresh interpreter."""
     script = (
         "import sys\nfrom attnbench.cli import main\n"
-        f"sys.argv = ['attnbench', *{[str(argument) for argument in arguments]!r}]\n"
-        f"try:\n    main()\nexcept SystemExit as end:\n    assert (end.code or 0) == {code}\n"
+        f"for line in {[list(map(str, line)) for line in lines]!r}:\n"
+        "    sys.argv = ['attnbench', *line]\n"
+        f"    try:\n        main()\n    except SystemExit as end:\n        assert (end.code or 0) == {code}, line\n"
         "print('\\n' + ' '.join({m.split('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

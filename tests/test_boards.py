@@ -37,9 +37,37 @@ HOME="$FAKE/home" XDG_CACHE_HOME= ATTNBENCH_LOCK="$FAKE/lock" PYTHONPATH= exec $
 """
 
 
+class FakeBoard:
+    """This machine as a board, and what befalls the connections to it: they are counted from now on, the next one is 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def calls(self) -> list[str]:
+        """The host and the command of every connection so far."""
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def files(self) -> list[Path]:
+        """What was sent to it and is kept there."""
+        return list((self.folder / "home" / ".cache" / "attnbench-board" / "files").iterdir())
+
+    def breaks_off(self, connection: int) -> None:
+        """One connection is lost while it sends."""
+        (self.folder / "cut").write_text(f"{len(self.calls) + connection}")
+
+    def answers_no_more(self, connection: int = 1) -> None:
+        """No connection is made from this one on."""
+        (self.folder / "dead").write_text(f"{len(self.calls) + connection}")
+
+    def answers_again(self) -> None:
+        (self.folder / "dead").unlink()
+
+
 @pytest.fixture
 def board(tmp_path, monkeypatch):
-    """A folder that the fake ssh is ruled by: in ``cut`` the number of the connection that breaks, in ``dead`` of the last."""
     folder = tmp_path / "board"
     (folder / "home").mkdir(parents=True)
     script = tmp_path / "bin" / "ssh"
@@ -50,54 +78,67 @@ def board(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE", str(folder))
     monkeypatch.setenv("PIN", "taskset -c 0" if shutil.which("taskset") else "")
     monkeypatch.setattr(ssh, "WAITS", (0.0, 0.0))
-    return folder
+    return FakeBoard(folder)
 
 
 BOARD = f"ssh:me@board:{sys.executable}"
-SMALL = ("--size", "96x160", "--processes", 1, "--max-processes", 1, "--repeat", 3, "--warmup", 1, "--crosscheck", 0, "--quiet")  # fmt: skip
-CASES = ("--variant", "encoder.layer1=eca", "--variant", "encoder.layer3=se", *SMALL)
-ONE = ("--place", "encoder.layer3", "--module", "eca", *SMALL)
+SHORT = ("--processes", 1, "--max-processes", 1, "--repeat", 3, "--warmup", 1, "--crosscheck", 0, "--quiet")
+TWO_IN_A_GRAPH = ("--size", "64x96", "--variant", "encoder.layer1=eca", "--variant", "encoder.layer3=se", *SHORT)
+ONE = ("--host", "resnet_cifar", "--size", "32x32", "--place", "layer3", "--module", "eca", *SHORT)
 
 
-def files_of(board: Path) -> list[Path]:
-    return list((board / "home" / ".cache" / "attnbench-board" / "files").iterdir())
+def test_a_sweep_whose_first_connection_breaks_is_not_begun(refused, board, tmp_path):
+    board.breaks_off(connection=1)
+    said = refused("sweep", *TWO_IN_A_GRAPH, "--on", BOARD, "--out", tmp_path / "run")
+    assert "no connection: client_loop: send disconnect: Broken pipe" in said
+    assert len(board.calls) == 1, "it is not tried again"
 
 
-def test_a_sweep_on_a_board_is_the_boards_and_a_lost_connection_costs_its_step(command, refused, board, tmp_path):
-    """Cut in the middle, killed off at the end, and gone on with; each file goes there once."""
-    out, told = tmp_path / "run", ("sweep", *CASES, "--no-memory", "--on", BOARD, "--out", tmp_path / "run")
-    (board / "cut").write_text("1")
-    assert "no connection: client_loop: send disconnect: Broken pipe" in refused(*told), "a first one is not tried again"
+@pytest.mark.slow
+def test_a_sweep_on_a_board_loses_a_step_with_its_connection_and_goes_on_once_the_board_is_back(
+    command, refused, board, tmp_path
+):
+    out = tmp_path / "run"
+    sweep = ("sweep", *TWO_IN_A_GRAPH, "--no-memory", "--on", BOARD, "--out", out)
 
-    begin_call = 1 + len((board / "calls").read_text().splitlines())
-    (board / "cut").write_text(str(begin_call + 4))
-    (board / "dead").write_text(str(begin_call + 8))
-    assert "does not answer any more (ssh: connect to host me@board port 22: No route to host)" in refused(*told)
-    before = (out / "run.jsonl").read_text()
-    assert any(isinstance(fact, ProfileFact) for fact in read_run_file(out).facts)
-    assert not any(isinstance(fact, FailedFact) for fact in read_run_file(out).facts)
+    board.breaks_off(connection=5)
+    board.answers_no_more(connection=9)
+    said = refused(*sweep)
+    stored, facts = (out / "run.jsonl").read_text(), read_run_file(out).facts
+    assert "does not answer any more (ssh: connect to host me@board port 22: No route to host)" in said
+    assert any(isinstance(fact, ProfileFact) for fact in facts), "what was taken is kept"
+    assert not any(isinstance(fact, FailedFact) for fact in facts), "a lost connection is no failure of a case"
 
-    (board / "dead").unlink()
-    code, _, err = command(*told)
+    board.answers_again()
+    code, _, err = command(*sweep)
     assert (code, err) == (0, "")
-    assert (out / "run.jsonl").read_text().startswith(before)
-    header = read_run_file(out).header
+    assert (out / "run.jsonl").read_text().startswith(stored), "nothing is measured anew"
+
+    baseline, *others = load_run(out).records
+    assert [record.status for record in (baseline, *others)] == ["ok"] * 3
+    assert all(record.get("overhead").value > 0 for record in others)
+    assert_header_is_of_the_board(read_run_file(out).header)
+    assert len(panels_of(read_run_file(out).facts)) == 1, "both cases in one graph"
+    assert [path.stat().st_size > 1_000_000 for path in board.files].count(True) == 1, "the host's weights go there once"
+    assert_connections_are_plain(board)
+
+
+def assert_header_is_of_the_board(header):
     assert header.machine["reached"] == "ssh"
     assert header.machine["cores"] == (1 if shutil.which("taskset") else machine.granted_cores())
     assert header.software["onnxruntime"] == machine.software()["onnxruntime"]
-    run = load_run(out)
-    assert all(
-        record.status == "ok" and (record.case.is_baseline or record.get("overhead").value > 0) for record in run.records
-    )
-    profiles = [fact for fact in read_run_file(out).facts if isinstance(fact, ProfileFact) and not fact.repeat]
-    assert len({fact.panel for fact in profiles if fact.panel}) == 1, "both cases in one graph"
-    assert len(run.records) == 3
-    sent = files_of(board)
-    weights = [path for path in sent if path.stat().st_size > 1_000_000]
-    assert len(weights) == 1, "the host's weights go there once"
-    assert "BatchMode=yes" in (board / "options").read_text()
-    assert "StrictHostKeyChecking" not in (board / "options").read_text()
-    assert all(" -c " in line for line in (board / "calls").read_text().splitlines())
+
+
+def panels_of(facts) -> set[str]:
+    return {fact.panel for fact in facts if isinstance(fact, ProfileFact) and fact.panel and not fact.repeat}
+
+
+def assert_connections_are_plain(board):
+    """The user's own settings hold, and a shell there reads one command."""
+    options = (board.folder / "options").read_text()
+    assert "BatchMode=yes" in options
+    assert "StrictHostKeyChecking" not in options
+    assert all(" -c " in call for call in board.calls)
 
 
 def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
@@ -107,21 +148,21 @@ def test_what_connections_and_boards_do_wrong(board, tmp_path, refused):
     job = {"kind": "latency", "model": str(model), "threads": 1, "repeat": 1, "warmup": 1, "seed": 0, "step_seconds": 1}
     with pytest.raises(CaseFailure, match="latency process failed: .*INVALID_PROTOBUF|latency process failed: .*Protobuf"):
         there.time(job, 60)
-    (board / "cut").write_text(str(1 + len((board / "calls").read_text().splitlines())))
+    board.breaks_off(connection=1)
     assert there.time({"kind": "devices", "runtime": "onnxruntime"}, 60)["devices"]
-    for path in files_of(board):
+    for path in board.files:
         path.unlink()
     with pytest.raises(CaseFailure):
         there.time(job, 60)  # it is told what is lacking, and sends it anew
-    assert len(files_of(board)) == 1
+    assert len(board.files) == 1
     with pytest.raises(CaseFailure, match="did not end within 0 s"):
         there.time({"kind": "devices", "runtime": "onnxruntime"}, 0.01)
-    (board / "dead").write_text("0")
+    board.answers_no_more()
     with pytest.raises(
         BoardLost, match=r"board me@board does not answer any more \(ssh: connect .*No route to host\): what was"
     ):
         there.time(job, 60)
-    (board / "dead").unlink()
+    board.answers_again()
     there.told = {**there.told, "machine": {**there.told["machine"], "id": "another"}}
     with pytest.raises(BoardLost, match="is another machine"):
         there.meet()
@@ -158,20 +199,20 @@ def test_graphs_and_folders_of_a_job_lie_on_the_board_as_they_do_here(tmp_path):
     ],
 )
 def test_a_wrong_place_is_one_line(refused, board, on, message):
-    assert message in refused("sweep", *CASES, "--on", on).replace("sh: line 1", "sh: 1").replace(
+    assert message in refused("sweep", *TWO_IN_A_GRAPH, "--on", on).replace("sh: line 1", "sh: 1").replace(
         "No such file or directory", "not found"
     )
 
 
 def test_packages_that_a_board_lacks_are_named_with_the_command_that_installs_them(board, monkeypatch, refused):
     monkeypatch.setattr(ssh, "NEEDED", ("onnxruntime", "no_such_package"))
-    told = refused("sweep", *CASES, "--on", BOARD)
+    told = refused("sweep", *TWO_IN_A_GRAPH, "--on", BOARD)
     assert (
         f"{sys.executable} has no no_such_package: run there: {sys.executable} -m pip install onnxruntime no_such_package"
         in told
     )
     monkeypatch.setattr(ssh, "OLDEST", (99, 0))
-    assert "99.0 is needed: name another, ssh:me@board:PYTHON" in refused("sweep", *CASES, "--on", BOARD)
+    assert "99.0 is needed: name another, ssh:me@board:PYTHON" in refused("sweep", *TWO_IN_A_GRAPH, "--on", BOARD)
 
 
 def test_a_step_waits_for_who_measures_on_the_board(board, monkeypatch):
@@ -181,20 +222,20 @@ def test_a_step_waits_for_who_measures_on_the_board(board, monkeypatch):
     monkeypatch.setattr(ssh, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(ssh, "WAITS", ())
     with monkeypatch.context() as patch:
-        patch.setenv("ATTNBENCH_LOCK", str(board / "lock"))
+        patch.setenv("ATTNBENCH_LOCK", str(board.folder / "lock"))
         with measuring("another sweep", wait=False, waiting=lambda _: None), pytest.raises(BoardLost, match="another sweep"):
             there.time({"kind": "providers"}, 60)
 
 
 def test_sources_and_what_runs_there_load_no_torch(board):
     executor(BOARD)
-    code = next((board / "home" / ".cache" / "attnbench-board").glob("code-*"))
+    code = next((board.folder / "home" / ".cache" / "attnbench-board").glob("code-*"))
     script = (
         "import sys, attnbench.measure.agent, attnbench.measure.session, attnbench.measure.memory\n"
         "heavy = {'torch', 'onnxscript', 'pandas', 'scipy', 'typer'} & set(sys.modules)\nassert not heavy, heavy"
     )
     environment = {**os.environ, "PYTHONPATH": str(code)}
-    subprocess.run([sys.executable, "-c", script], env=environment, cwd=board, check=True)
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=board.folder, check=True)
 
 
 PAGE = (Path(__file__).parent.parent / "docs" / "boards.md").read_text()
@@ -222,7 +263,7 @@ def test_the_command_of_the_page_tells_layers_and_is_attributed(command, tmp_pat
 DEVICE = """
 import json, sys
 model = open(sys.argv[1], "rb").read()
-print(json.dumps({"runs": [1.02 if b"@encoder" in model else 1.0] * int(sys.argv[2])}))
+print(json.dumps({"runs": [1.02 if b"@layer" in model else 1.0] * int(sys.argv[2])}))
 """
 
 

@@ -117,7 +117,8 @@ def test_too_few_equal_runs_teach_nothing(refused, equal_runs, monkeypatch, tmp_
 def test_a_visit_prints_what_disturbs_what_is_resolved_and_a_verdict(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     settings = {"processes": 2, "max_processes": 2, "rounds": 6, "repeat": 3, "memory": False}
-    monkeypatch.setattr(doctor, "TRIAL", {**doctor.TRIAL, "sizes": ["64x96"], "settings": settings})
+    small = {"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": [{"variant": "layer3=cbam_npu"}], "settings": settings}
+    monkeypatch.setattr(doctor, "TRIAL", {**doctor.TRIAL, **small})
     code, out, _ = command("doctor")
     assert code in (0, 1)
     for name in (

@@ -230,4 +230,4 @@ def test_the_command_answers_in_every_form(command, refused, graphs, tmp_path):
 
 def test_the_command_loads_no_torch_and_no_runtime():
     base, se = DATA / "openvino.base.csv", DATA / "openvino.se.csv"
-    assert not loaded_by("attribute", base, se) & HEAVY
+    assert not loaded_by(("attribute", base, se)) & HEAVY

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch):
-    """Sweeps without a page, of graphs that are in the tests' cache; shared memory is other tests', too."""
+    """Sweeps without a page and without pairs, of graphs that are in the tests' cache; shared memory is other tests', too."""
+    command = kills.Place.command
+    monkeypatch.setattr(kills.Place, "command", lambda place, **how: command(place, "--rounds", "0", **how))
     monkeypatch.setattr(kills, "ENTRY", SHORT)
     monkeypatch.setattr(kills, "shared", set)
     keep_exports(plan({"hosts": ["resnet_cifar"], "sizes": ["32x32"], "case": [{"variant": "stage-ends=se_npu"}]}))

@@ -205,32 +205,50 @@ def test_runtimes_are_a_dimension_of_a_study():
         plan({**asked, "runtimes": ["openvin"]})
 
 
-def test_a_study_in_two_runtimes_is_one_run_with_a_floor_each(tmp_path):
+@pytest.fixture(scope="module")
+def in_both(tmp_path_factory):
+    """One study of one module in two runtimes: its run, and the folder of that."""
     study = {
         "name": "two", "sizes": ["64x96"], "runtimes": ["onnxruntime", "openvino"], "targets": [],
         "case": [{"variant": "encoder.layer3=se"}],
         "settings": {"processes": 2, "max_processes": 2, "warmup": 1, "repeat": 3, "crosscheck": 0, "memory": False},
     }  # fmt: skip
-    run, folder = run_plan(plan(study), tmp_path, tmp_path / "run", Silent())
+    folder = tmp_path_factory.mktemp("two")
+    return run_plan(plan(study), folder, folder / "run", Silent())
+
+
+def test_a_study_in_two_runtimes_is_one_run(in_both):
+    run, folder = in_both
     assert [record.status for record in run.records] == ["ok"] * 4
     assert {"onnxruntime", "openvino"} <= set(run.header.software)
-    for name in ("onnxruntime", "openvino"):
-        baseline, variant = (record for record in run.records if record.case.runtime == name)
-        assert baseline.value("aa_repeat") is not None
-        assert baseline.value("latency") > 0
-        assert variant.get("overhead").note.startswith(("budget", "precision"))
-        assert variant.value("aligned") > 0.8
-        assert {node.site for node in variant.nodes} == {"encoder.layer3"}
-    beside = by_runtime(run)
-    assert [column for column in beside.columns if "onnx" in column] == ["onnxruntime (%)", "openvino / onnxruntime"]
-    assert [part.title for part in parts_of(run)] == ["resnetsan01 at 64x96", "resnetsan01 at 64x96 on openvino"]
+    assert load_run(folder).records == run.records
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_each_runtime_of_a_study_has_a_baseline_a_floor_and_an_attributed_overhead(in_both, runtime):
+    baseline, variant = (record for record in in_both[0].records if record.case.runtime == runtime)
+    assert baseline.value("aa_repeat") is not None
+    assert baseline.value("latency") > 0
+    assert variant.get("overhead").note.startswith(("budget", "precision"))
+    assert variant.value("aligned") > 0.8
+    assert {node.site for node in variant.nodes} == {"encoder.layer3"}
+
+
+def test_a_report_has_a_part_for_each_runtime_and_both_side_by_side(in_both):
+    run, _ = in_both
+    titles = ["resnetsan01 at 64x96", "resnetsan01 at 64x96 on openvino"]
+    assert [part.title for part in parts_of(run)] == titles
+    assert [column for column in by_runtime(run).columns if "onnx" in column] == [
+        "onnxruntime (%)",
+        "openvino / onnxruntime",
+    ]
     assert "## Runtimes side by side" in render(run)
+
     page = page_of(run)
     (where,) = (part for part in page.parts if part.title == "Where it costs")
-    assert [chain.title.partition(",")[0] for chain in where.chains] == [part.title for part in parts_of(run)]
+    assert [chain.title.partition(",")[0] for chain in where.chains] == titles
     assert [listing.title for listing in where.listings] == ["Runtimes side by side"]
     assert "OpenVINO 20" in page.lines[0]
-    assert load_run(folder).records == run.records
 
 
 def test_a_runtime_is_written__as_a_name_with_options():
