@@ -1,4 +1,4 @@
-"""``benchmarks/sources.py``: quoted figures against the files that print them, and one source's rule against our hosts."""
+"""``benchmarks/sources/sources.py``: quoted figures against the files that print them, and one source's rule against our hosts."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from attnbench.core.grammar import parse_spec
 from attnbench.hosts import HOSTS, host_options
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "sources"))
 import sources
 
 ROWS = tomllib.loads(sources.SOURCES.read_text())["source"]

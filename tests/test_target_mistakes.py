@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 from made import floats, graph, model_of
-from test_profiles import CASES
+from test_profiles import SAID
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import LEVELS
@@ -30,7 +30,10 @@ ODD = (
 def graphs():
     """A graph of each form that the cases of edge NPUs have, which are small ones, and some that no profile speaks of."""
     edge = ("rockchip", "axelera", "kneron", "deepx")
-    models = [graph(text) for name, *_, text in CASES if name.startswith(edge)]
+    told = [
+        case for name, said in SAID.items() if name.startswith(edge) for cases in said["cases"].values() for case in cases
+    ]
+    models = [graph(text) for *_, text in told]
     forms = {str([node[:1] + node[3:] for node in model[0]]): model for model in models}
     yield from (model_of(*model) for model in forms.values())
     for shape in ((), (0,), (3,), (1, 0, 4, 4), (2, 3, 4), (1, 2, 3, 4, 5)):

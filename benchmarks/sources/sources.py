@@ -1,6 +1,6 @@
-"""Published figures held against the files that print them: ``python benchmarks/sources.py FOLDER``.
+"""Published figures held against the files that print them: ``python benchmarks/sources/sources.py FOLDER``.
 
-FOLDER has the repositories that ``benchmarks/sources.toml`` names, by their names without the owner: clones, bare or not, or
+FOLDER has the repositories that ``sources.toml`` names, by their names without the owner: clones, bare or not, or
 what a wheel unpacks to. Nothing is fetched. A figure of ``benchmarks/literature.toml`` or of
 ``attnbench/accuracy/published.toml`` is equal where the file prints that value, in that unit, at that image size where it
 prints one, and a count to as many digits. ``results/sources.md`` says what came of it; the exit code is 1 where a figure
@@ -20,15 +20,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LITERATURE, PUBLISHED = ROOT / "benchmarks" / "literature.toml", ROOT / "attnbench" / "accuracy" / "published.toml"
-SOURCES, PAGE = ROOT / "benchmarks" / "sources.toml", ROOT / "results" / "sources.md"
+SOURCES, PAGE = Path(__file__).with_suffix(".toml"), ROOT / "results" / "sources.md"
 SCALE = {"": 0, "1": 0, "%": 0, "M": 6, "Mi": 6, "G": 9, "Gi": 9}
 """Powers of ten, as written: a file that divides by 1024 writes M, too."""
 ABOUT = """# Published figures, compared with the files that print them
 
-`python benchmarks/sources.py FOLDER`, with clones in FOLDER. A figure is equal where its value, its unit and, where the file
-prints it, its image size are, and where a count has as many digits: claims on counts are held to their printed digits.
+`python benchmarks/sources/sources.py FOLDER`, with clones in FOLDER. A figure is equal where its value, its unit and, where
+the file prints it, its image size are, and where a count has as many digits: claims on counts are held to their printed digits.
 """
 Table = list[list[str]]
 
