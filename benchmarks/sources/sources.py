@@ -28,7 +28,8 @@ SCALE = {"": 0, "1": 0, "%": 0, "M": 6, "Mi": 6, "G": 9, "Gi": 9}
 ABOUT = """# Published figures, compared with the files that print them
 
 `python benchmarks/sources/sources.py FOLDER`, with clones in FOLDER. A figure is equal where its value, its unit and, where
-the file prints it, its image size are, and where a count has as many digits: claims on counts are held to their printed digits.
+the file prints it, its image size are, and where a count has as many digits: claims on counts are held to their printed
+digits.
 """
 Table = list[list[str]]
 
