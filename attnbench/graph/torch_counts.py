@@ -107,8 +107,8 @@ def _alike(one: Any, other: Any) -> bool:
     return isinstance(other, torch.Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
-_SHAPED = torch.library.Library("aten", "IMPL")
-_SHAPED.impl("convolution_overrideable", torch.ops.aten.convolution.default, "Meta")
+_SHAPED = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+_SHAPED.impl("convolution_overrideable", torch.ops.aten.convolution.default, "Meta")  # type: ignore[no-untyped-call]
 """A convolution on ``meta`` has a shape: torch 2.9 hands it to this op, which has none there."""
 
 
