@@ -2,7 +2,7 @@
 
 A new environment gets each direct dependency at its lowest version, or at its newest, and then what the tests need beside
 them at its newest: a tool's lowest version is nobody's business. The tests run there; ``results/bounds.md`` has a column for
-each Python and end: the versions, and what came of it. The workflow does the same on the Pythons that torch has wheels for.
+each Python and end: the versions, and what came of it. The workflow runs it on the Pythons that torch has wheels for.
 torch comes with CUDA from PyPI: 7 GB for as long as this runs.
 """
 
@@ -49,7 +49,8 @@ def page(lines: list[dict[str, object]]) -> str:
     rows += [[name, *(one["versions"].get(name, "–") for one in lines)] for name in lines[0]["versions"]]  # type: ignore[attr-defined]
     rows += [["tests", *(str(one["tests"]) for one in lines)], ["came to", *(str(one["came_to"]) for one in lines)]]
     table = "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
-    return f"# Versions that `pyproject.toml` allows\n\nBy `benchmarks/bounds.py`, on this Python and no other:\n\n{table}\n"
+    told = "What was tested at either end of them, by `benchmarks/bounds.py`, on these Pythons and no other:"
+    return f"# Versions that `pyproject.toml` allows\n\n{told}\n\n{table}\n"
 
 
 def main() -> None:
@@ -60,16 +61,21 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="attnbench-bounds-") as folder:
         python, versions = install(Path(folder), asked.resolution)
-        done = subprocess.run([python, "-m", "pytest", *asked.tests], cwd=ROOT, check=False, capture_output=True, text=True)
-    print(done.stdout[-5000:], done.stderr[-1000:])
-    last = done.stdout.strip().splitlines()[-1].strip("= ") if done.stdout.strip() else f"exit code {done.returncode}"
+        last = ""
+        with subprocess.Popen([python, "-m", "pytest", *asked.tests], cwd=ROOT, stdout=subprocess.PIPE, text=True) as tests:
+            for line in tests.stdout or ():
+                print(line, end="", flush=True)
+                last = line.strip("= \n") or last
     own = {"resolution": asked.resolution, "python": sys.version.split()[0]}
     known = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
     kept = [one for one in known if any(one[key] != value for key, value in own.items())]
-    lines = [*kept, {**own, "versions": versions, "tests": " ".join(asked.tests), "came_to": last}]
+    lines = [
+        *kept,
+        {**own, "versions": versions, "tests": " ".join(asked.tests), "came_to": last or f"exit code {tests.returncode}"},
+    ]
     LINES.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
     RESULT.write_text(page(lines))
-    raise SystemExit(done.returncode)
+    raise SystemExit(tests.returncode)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from attnbench.runs.store import RUN_FILE, RunWriter, find_unfinished
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["sweep", "--batch", "1e23"], "Invalid value for '--batch'"), (["sweep", "--nothing"], "No such option: --nothing"),
-        (["report"], "Missing argument 'run'"), (["swep"], "No such command 'swep'"), (["list", "nothing"], "Invalid value for"),
+        (["sweep", "--batch", "1e23"], "Invalid value for '--batch'"), (["sweep", "--nothing"], "No such option"),
+        (["report"], "Missing argument"), (["swep"], "No such command 'swep'"), (["list", "nothing"], "Invalid value for"),
         (["sweep", "--variant", " "], "argument 3 is empty"), (["report", "\x1b[31m"], r"\x1b[31m"),
     ],
 )  # fmt: skip

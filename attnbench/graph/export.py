@@ -5,13 +5,14 @@ Rejected: the TorchScript exporter. It is deprecated, and graphs of two exporter
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
+from torch._decomp import decomposition_table
 
 from attnbench.core.errors import CaseFailure
 from attnbench.core.users import told
@@ -45,6 +46,17 @@ def to_onnx(module: nn.Module, shape: tuple[int, ...], *, canonical: bool, opset
     for value in (v for node in model.graph for v in node.outputs):
         value.metadata_props.clear()
     return serialise(canonicalise(model) if canonical else model)
+
+
+def _adaptive_maxima(x: torch.Tensor, size: Sequence[int]) -> Any:
+    """Adaptive max pooling and its places, by ops that torch exports: as torch 2.13 does it. torch 2.9 knows no way."""
+    (high, over), (wide, beside) = (divmod(whole, part) for whole, part in zip(x.shape[-2:], size, strict=True))
+    if tuple(size) == (1, 1):
+        return x.amax((-2, -1), keepdim=True), x.flatten(-2).argmax(-1)[..., None, None]
+    return NotImplemented if over or beside else torch.ops.aten.max_pool2d_with_indices(x, [high, wide])
+
+
+decomposition_table.setdefault(torch.ops.aten.adaptive_max_pool2d.default, _adaptive_maxima)
 
 
 @contextmanager

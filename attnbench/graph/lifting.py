@@ -138,6 +138,8 @@ class _Lift:
             return
         else:
             self.how[out] = self.how.setdefault(source, integers_of(source.dtype, zero, scale))
+        if node.op_type == "DequantizeLinear":
+            out.dtype = out.dtype or ir.DataType.FLOAT  # which no inference knows of an op of com.microsoft
         self.real[out] = self.real.get(source, source)
 
     def _replace(self, node: ir.Node) -> None:
@@ -216,7 +218,7 @@ class _Lift:
             if of_integers and (out.dtype is None or out.dtype.name.lower() == how.type):  # type: ignore[union-attr]
                 out.dtype = ir.DataType.FLOAT
                 self.moved.add(out)
-            if out in self.moved or (node.op_type in MOVES and out.dtype in FLOATS):
+            if out in self.moved or (node.op_type in MOVES and (out.dtype or ir.DataType.FLOAT) in FLOATS):
                 self.how[out] = how  # type: ignore[assignment]
 
     def settle(self) -> None:

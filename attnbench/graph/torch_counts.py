@@ -107,6 +107,11 @@ def _alike(one: Any, other: Any) -> bool:
     return isinstance(other, torch.Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
+_SHAPED = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+_SHAPED.impl("convolution_overrideable", torch.ops.aten.convolution.default, "Meta")  # type: ignore[no-untyped-call]
+"""A convolution on ``meta`` has a shape: torch 2.9 hands it to this op, which has none there."""
+
+
 class _Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What ops give on ``meta``. Has convolutions traced, whose short cut there passes the tracer by.
 
