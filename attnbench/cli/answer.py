@@ -42,8 +42,10 @@ def answer(format_: Format, output: Path | None, found: Answer, *, everything: b
             say(sentence)
         for title, table in found.sections:
             show_table(table, title, everything=everything)
-        for at, note in enumerate(found.rest):
-            say(f"\n{NOTES}\n- {note}" if not at else f"- {note}")
+        if found.rest:
+            say(f"\n{NOTES}")
+        for note in found.rest:
+            say(f"- {note}")
     else:
         texts = {"csv": found.csv, "json": found.json, "html": found.html}
         give(texts.get(format_, found.markdown)(), output)

@@ -136,13 +136,12 @@ def _for_readers(
     """Headings, paragraphs and tables of the answer, in order; of several targets one table but for the ``whole``."""
     from attnbench.report import checks  # noqa: PLC0415
 
-    models = {one.model for one in checked}
+    models = checks.by_model(checked)
     several = len(checked) > len(models)
     sections = [Section("Models by target", "", checks.verdicts(checked))] if len(models) > 1 else []
-    for model in dict.fromkeys(one.model for one in checked) if several else ():
-        own = [one for one in checked if one.model == model]
+    for own in models if several else ():
         sections.append(Section("Targets", checks.answer(own), checks.by_target(own)))
-        sections.append(Section(f"Ops by target, {model}", "", checks.matrix(own) if whole else Table()))
+        sections.append(Section(f"Ops by target, {own[0].model}", "", checks.matrix(own) if whole else Table()))
     for one, causes in zip(checked, found, strict=True) if whole or not several else ():
         sections.append(Section(one.target.name, checks.headline(one), checks.summary(one)))
         if not several or verbose:

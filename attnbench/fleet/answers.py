@@ -12,6 +12,8 @@ from attnbench.measure.schedule import TimingStep
 from attnbench.runs.facts import AnyFact, decode
 from attnbench.runs.fold import summarise
 
+FLOOR = "floor_difference"
+
 
 def checked(step: TimingStep, lines: list[str], sources: Mapping[Case, str]) -> list[AnyFact]:
     """The facts in an answer. Raises ``InputError`` where they are not of this step or of other sources."""
@@ -52,12 +54,7 @@ def resolved(member: Member) -> str:
         (floor, case)
         for case in member.header.cases
         if case.is_baseline
-        and (
-            floor := summarise(member.header, member.ledger, case, frozenset(("floor_difference",))).value(
-                "floor_difference"
-            )
-        )
-        is not None
+        and (floor := summarise(member.header, member.ledger, case, frozenset([FLOOR])).value(FLOOR)) is not None
     ]
     if not found:
         return ""

@@ -66,6 +66,12 @@ def headline(checked: Checked) -> str:
     return f"{answer([checked])} {about}. Rules restated from: {target.source}."
 
 
+def by_model(all_checked: Sequence[Checked]) -> list[list[Checked]]:
+    """What was checked of each model, in the order in which they come."""
+    names = dict.fromkeys(one.model for one in all_checked)
+    return [[one for one in all_checked if one.model == name] for name in names]
+
+
 def by_target(all_checked: Sequence[Checked]) -> Table:
     """A row a target: its verdict, how the graph would be cut up, and the ops that do not run there as they are."""
     return Table.of(
@@ -116,16 +122,26 @@ def precision(found: IntegerPart) -> str:
     return f"{text}, {floats} stayed float ({ops}), {conversions} between"
 
 
+def level_text(cause: CheckCause) -> str:
+    """What becomes of a cause's nodes, in a word, and on which device where that is another."""
+    level, device = cause.finding.level, cause.finding.device
+    return f"{level} to {device}" if device else WORDS.get(level, level)
+
+
+def ops_text(cause: CheckCause) -> str:
+    """A cause's ops, and what they were read as together."""
+    composite = cause.finding.composite
+    return ", ".join(cause.ops) + (f" (as {composite})" if composite else "")
+
+
 def causes(found: Iterable[CheckCause]) -> Table:
     """One row a cause, the worst first: what, how often, what was measured, what the limit is, why, and on whose word."""
     found = list(found)
     typed = any(cause.finding.dtype for cause in found)
     return Table.of(
         {
-            "level": f"{cause.finding.level} to {cause.finding.device}"
-            if cause.finding.device
-            else WORDS.get(cause.finding.level, cause.finding.level),
-            "op": f"{', '.join(cause.ops)}{f' (as {cause.finding.composite})' if cause.finding.composite else ''}",
+            "level": level_text(cause),
+            "op": ops_text(cause),
             **({"dtype": cause.finding.dtype or MISSING} if typed else {}),
             "nodes": count(len(cause.nodes)),
             "MACs": count(cause.macs) if cause.macs else MISSING,
@@ -224,13 +240,11 @@ def as_page(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]
     from attnbench.report.page import Listing, Page, PagePart  # noqa: PLC0415
 
     required("--format html")
-    by_model = [
-        [one for one in all_checked if one.model == model] for model in dict.fromkeys(one.model for one in all_checked)
-    ]
-    several = len(all_checked) > len(by_model)
+    models = by_model(all_checked)
+    several = len(all_checked) > len(models)
     first = [
         listing
-        for own in by_model
+        for own in models
         if several
         for listing in (
             Listing(f"Targets, {own[0].model}", by_target(own)),
@@ -244,8 +258,6 @@ def as_page(all_checked: Sequence[Checked], found: Sequence[Sequence[CheckCause]
             Listing(f"Findings by cause, {checked.target.name}", causes(groups)),
             Listing(f"Every node, {checked.target.name}", nodes(checked), closed=several, tools=True),
         )
-        title = checked.target.name if len(by_model) == 1 else f"{checked.model} on {checked.target.name}"
+        title = checked.target.name if len(models) == 1 else f"{checked.model} on {checked.target.name}"
         parts.append(PagePart(title, [headline(checked)], listings=listings))
-    return Page(
-        " and ".join(own[0].model for own in by_model[:3]), parts=parts, headline=" ".join(map(answer, by_model))
-    ).html()
+    return Page(" and ".join(own[0].model for own in models[:3]), parts=parts, headline=" ".join(map(answer, models))).html()

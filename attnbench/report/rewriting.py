@@ -12,6 +12,7 @@ from attnbench.graph.foreign import OPEN
 from attnbench.judge.verdicts import npu_verdict
 from attnbench.npu.check import Checked
 from attnbench.npu.rewriting import Change, Obstacle, Rewritten
+from attnbench.report.checks import level_text, ops_text
 from attnbench.report.table import Section, Table, some
 
 
@@ -77,8 +78,8 @@ def remaining(checked: Checked) -> Table:
     found = [cause for cause in checked.causes if cause.finding.level not in ON_NPU]
     return Table.of(
         {
-            "level": f"{cause.finding.level} to {cause.finding.device}" if cause.finding.device else cause.finding.level,
-            "op": ", ".join(cause.ops) + (f" (as {cause.finding.composite})" if cause.finding.composite else ""),
+            "level": level_text(cause),
+            "op": ops_text(cause),
             "nodes": count(len(cause.nodes)),
             "measured": some(cause.measured, 2) or MISSING,
             "why": cause.finding.reason,

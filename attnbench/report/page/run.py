@@ -127,14 +127,12 @@ def _sure(run: Run, groups: Sequence[RunPart], behind: Mapping[str, Section]) ->
     return PagePart(
         "How sure that is",
         figures=[*own, *every] if tables.named_variants(run) else every,
-        listings=(
-            *_listings(
-                behind,
-                "Claims",
-                "Stages",
-                "What this run tells apart",
-                "Attribution against the clock, many cases in one graph",
-            ),
+        listings=_listings(
+            behind,
+            "Claims",
+            "Stages",
+            "What this run tells apart",
+            "Attribution against the clock, many cases in one graph",
         ),
     )
 
