@@ -26,7 +26,8 @@ from typing import Any
 from tabulate import tabulate
 
 from attnbench import load_run
-from attnbench.runs.facts import MOST_TRIES, ProfileFact
+from attnbench.runs.facts import ProfileFact
+from attnbench.runs.ledger import MOST_TRIES
 from attnbench.runs.store import RUN_FILE, read_run_file
 
 ROOT = Path(__file__).resolve().parents[1]

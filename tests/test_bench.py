@@ -18,8 +18,9 @@ from attnbench.measure.builder import Built, describe_all
 from attnbench.measure.cache import entry
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
-from attnbench.runs.facts import FailedFact, Ledger, ProfileFact
+from attnbench.runs.facts import FailedFact, ProfileFact
 from attnbench.runs.fold import fold
+from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import RUN_FILE, finished, load_run, read_run_file
 from attnbench.study.plan import Plan, PlannedCase
 
@@ -255,7 +256,7 @@ def test_a_provider_of_its_own_is_timed_by_the_wall_and_its_memory_left_alone(go
 def test_memory_that_cannot_be_measured_is_a_reason_and_no_failure(go, clockwork):
     clockwork.broken.add(8)
     record = go().records[1]
-    assert clockwork.jobs[:8] == ["profile", "profile", *["pairs", "latency", "memory"] * 2]
+    assert clockwork.jobs[:8] == ["profile", "profile", *["pairs", "latency"] * 2, "memory", "memory"]
     assert record.status == "ok"
     assert record.value("memory_peak") is None
     assert record.get("memory_peak").note == "not measured: the process crashed"

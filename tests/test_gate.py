@@ -27,7 +27,7 @@ from attnbench.measure import header as headers
 from attnbench.report import markdown
 from attnbench.report.comparison import answer
 from attnbench.runs import fold
-from attnbench.runs.facts import Ledger
+from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import RUN_FILE, load_run, read_run_file
 
 ALL = "overhead:1%,params:0,macs:0,memory:5%,npu:refused,nodes:0,latency:5%"

@@ -18,11 +18,12 @@ from attnbench.measure.bench import timing_job
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.observer import Silent
 from attnbench.measure.ownership import Nearest, nearest_sites, sites_of_removed
-from attnbench.measure.schedule import pack, takes
+from attnbench.measure.panels import pack, takes
 from attnbench.measure.session import profile
 from attnbench.measure.sweep import run_plan
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import ApartFact, BuiltFact, Ledger, PairsFact, ProfileFact
+from attnbench.runs.facts import ApartFact, BuiltFact, PairsFact, ProfileFact
+from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import read_run_file
 from attnbench.study.plan import plan
 

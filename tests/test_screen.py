@@ -4,8 +4,9 @@ import pytest
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import BASELINE, Case, RunHeader
-from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
+from attnbench.runs.facts import BuiltFact, FailedFact, ProfileFact
 from attnbench.runs.fold import replicates_wanted
+from attnbench.runs.ledger import Ledger
 
 BASE = Case("h", BASELINE, "8x8")
 EFFORT = {"processes": 5, "max_processes": 5, "precision": "0.001", "screen": True}

@@ -13,7 +13,7 @@ from attnbench import run_study
 from attnbench.core.errors import MachineFailure
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import Case
-from attnbench.core.scratch import PREFIX, scratch
+from attnbench.core.scratch import PREFIX, remove_left, scratch
 from attnbench.measure.builder import Builder, CaseFailure
 from attnbench.study.plan import plan
 
@@ -268,6 +268,32 @@ def test_folders_of_killed_owners_go_with_the_next_one(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_killed_owners_folder_stays_as_long_as_another_process_has_a_share_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    begin = f"import sys, tempfile; from attnbench.core.scratch import *; tempfile.tempdir = {str(tmp_path)!r}; "
+    scripts = (
+        "with scratch() as folder: print(folder, flush=True); input()",
+        "share(Path(sys.argv[1])); print(flush=True); input()",
+    )
+
+    def begun(script, *arguments):
+        return subprocess.Popen(
+            [sys.executable, "-c", begin + script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    with begun(f"exec({scripts[0]!r})") as owner:
+        folder = Path(owner.stdout.readline().strip())
+        with begun(scripts[1], str(folder)) as other:
+            other.stdout.readline()
+            owner.kill()
+            owner.wait()
+            remove_left()
+            assert folder.is_dir()
+            other.communicate("\n")
+    remove_left()
+    assert not folder.exists()
+
+
 def test_a_timing_process_ends_with_its_parent(tmp_path):
     script = (
         "import os, subprocess, sys\n"
@@ -286,7 +312,8 @@ def test_a_timing_process_ends_with_its_parent(tmp_path):
 
 
 def test_records_of_a_case_that_was_tried_again_are_those_of_the_last_try():
-    from attnbench.runs.facts import BuiltFact, CaseFacts, FailedFact
+    from attnbench.runs.facts import BuiltFact, FailedFact
+    from attnbench.runs.ledger import CaseFacts
 
     case = Case("h", "a=se", "1x1")
     failed = FailedFact(case=case, step="build", stage="build", kind="MachineFailure", message="killed")

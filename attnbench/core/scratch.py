@@ -1,6 +1,6 @@
 """Folders for the time of some work, which go even where their owner is killed.
 
-Their owner holds a lock on each, which the kernel lets go of however that ends. Whoever needs such a folder next removes
+Their owners hold a lock on each, which the kernel lets go of however they end. Whoever needs such a folder next removes
 those that nobody holds: a killed sweep leaves its graphs until then, and no longer.
 
 Rejected: the owner's process id in the name. An id is given again, and another container's means nothing here.
@@ -29,6 +29,11 @@ def scratch() -> Iterator[Path]:
         os.close(lock)
 
 
+def share(folder: Path) -> None:
+    """Own another process's folder, too, until this one ends. Raises ``OSError`` where it is gone."""
+    fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_SH)
+
+
 def remove_left() -> None:
     """Remove the folders whose owners are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
@@ -47,7 +52,7 @@ def _made() -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_SH)
             if folder.is_dir():
                 return folder, lock
             os.close(lock)

@@ -17,6 +17,7 @@ import msgspec
 
 from attnbench.core.errors import AttnbenchError
 from attnbench.core.records import Case
+from attnbench.core.scratch import share
 from attnbench.fleet.journal import Journal, key_of
 from attnbench.measure.bench import Bench
 from attnbench.measure.executor import HERE
@@ -47,6 +48,7 @@ def open_bench(plan: Plan, hashes: Mapping[Case, Mapping[str, str]], sources: Ma
 
 def serve(folder: Path, opened: Any = open_bench) -> None:
     """Take steps until standard input ends. The first line out says whether this machine can, and what its sources are."""
+    share(folder)  # a killed worker's goes once this process has ended, too
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
 

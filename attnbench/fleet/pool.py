@@ -16,8 +16,9 @@ from msgspec import structs
 
 from attnbench.core.records import Case, RunHeader
 from attnbench.measure.schedule import TimingStep, schedule
-from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, Ledger, ProfileFact
+from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, ProfileFact
 from attnbench.runs.fold import replicates, summarise
+from attnbench.runs.ledger import Ledger
 from attnbench.study.plan import Plan
 
 Mode = Literal["each", "split"]

@@ -6,22 +6,21 @@ The functions are called by name, so attnbench must be installed there. They tak
 import json
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from attnbench.core.scratch import scratch
 from attnbench.fleet.answers import step_text
 from attnbench.fleet.bench import JOURNAL_FILE, PLAN_FILE
 from attnbench.fleet.journal import fleet_folder
@@ -48,7 +47,8 @@ class Session:
         self.run = run
         self.turn = threading.Lock()
         self.state: Message = {"run": run, "state": "idle", "since": time.time()}
-        self.folder = Path(tempfile.mkdtemp(prefix="attnbench-fleet-"))
+        self._held = ExitStack()
+        self.folder = self._held.enter_context(scratch())
         self.sources = self.folder / "sources"
         self.sources.mkdir()
         for name, content in files.items():
@@ -86,7 +86,7 @@ class Session:
     def close(self) -> None:
         """End the measuring process and remove its folder; what it has kept stays."""
         self._end("closed")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
     def _started(self) -> Message:
         if self._process is None or self._process.poll() is not None:

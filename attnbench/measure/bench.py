@@ -7,9 +7,11 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace as replace_built
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,10 +22,14 @@ from attnbench.core.records import Case
 from attnbench.measure.attribution import Attribution, Profile, attribute_each, unlike
 from attnbench.measure.builder import Builder, Built, describe_all
 from attnbench.measure.executor import HERE, Executor
+from attnbench.measure.machine import free_memory
 from attnbench.measure.schedule import TimingStep, pair_rounds
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
 from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
+
+PEAKS = ("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak")
+"""What a memory job tells, and a fact of it says."""
 
 
 class Bench:
@@ -52,6 +58,7 @@ class Bench:
         self.paths: dict[tuple[Case, ...], str] = {}
         self.profiles: dict[Case, tuple[int, Profile]] = {}
         self.in_runtime = 0.0
+        self._writing = Lock()
         self._takers: dict[str, Callable[[TimingStep], Iterator[AnyFact]]] = {
             "build": self._build,
             "profile": self._profile,
@@ -66,23 +73,24 @@ class Bench:
         """What the step saw, a fact or more for each of its cases, as they come; a failure is a fact, too."""
         began, self.in_runtime = time.perf_counter(), 0.0
         try:
-            for number, fact in enumerate(self._takers[step.kind](step)):
-                yield self._signed(fact, began, first=number == 0)
+            for fact in self._takers[step.kind](step):
+                yield self._signed(fact, time.perf_counter() - began)
+                began, self.in_runtime = time.perf_counter(), 0.0
         except CaseFailure as failure:
-            yield self._signed(_failed(step, step.case, failure), began, first=True)
+            yield self._signed(_failed(step, step.case, failure), time.perf_counter() - began)
 
-    def _signed(self, fact: AnyFact, began: float, *, first: bool) -> AnyFact:
-        """The fact with its sources and when it was had; a timing step's time belongs to its first fact."""
-        if isinstance(fact, BuiltFact):  # several are built at a time
+    def _signed(self, fact: AnyFact, seconds: float) -> AnyFact:
+        """The fact with its sources, when it was had, and the time since the one before; several are built at a time."""
+        if isinstance(fact, BuiltFact):
             seconds = sum(fact.stages.values()) / len(self.builders)
-        else:
-            seconds = time.perf_counter() - began if first else 0.0
+        elif isinstance(fact, FailedFact) and fact.step == "build":
+            seconds = 0.0  # others were built meanwhile
         return replace(
             fact,
             sources=self.sources[fact.case],
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(seconds, 4),
-            in_runtime=round(self.in_runtime if first else 0.0, 4),
+            in_runtime=round(self.in_runtime, 4),
         )
 
     def _build(self, step: TimingStep) -> Iterator[AnyFact]:
@@ -219,9 +227,10 @@ class Bench:
 
     def graph(self, cases: tuple[Case, ...]) -> str:
         """The path of a graph with these cases in it. Raises ``CaseFailure``."""
-        if cases not in self.paths:
-            self.paths[cases] = self.builders[0].write([self.planned[case] for case in cases])
-        return self.paths[cases]
+        with self._writing:
+            if cases not in self.paths:
+                self.paths[cases] = self.builders[0].write([self.planned[case] for case in cases])
+            return self.paths[cases]
 
     def _pairs(self, step: TimingStep) -> Iterator[AnyFact]:
         """Pairs of the baseline and a case, or of the baseline and a panel for the cross-check."""
@@ -245,14 +254,23 @@ class Bench:
         yield LatencyFact(case=step.case, number=step.number, threads=step.threads, wall=tuple(wall))
 
     def _memory(self, step: TimingStep) -> Iterator[AnyFact]:
-        """Peaks of memory. Where the kernel does not let a process reset its own high-water mark, the reason."""
-        try:
-            result = self.timed({"kind": "memory", "model": self.graph(step.cases)}, step.cases)
-        except CaseFailure as failure:
-            yield MemoryFact(case=step.case, missing=failure.reason)
-            return
-        peaks = ("session_peak", "run_peak", "plain_peak", "static_peak", "in_place_peak")
-        yield MemoryFact(case=step.case, **{name: result[name] for name in peaks})
+        """Peaks of memory, of several cases at a time: no clock counts, and each process knows its own.
+
+        Where the kernel does not let a process reset its own high-water mark, the reason.
+        """
+        most = max(1, *(one.need for case in step.cases if isinstance(one := self._description(case), Built)))
+        at_a_time = min(self.on.at_a_time, len(step.cases), max(1, free_memory() // most))
+
+        def peaks(case: Case) -> MemoryFact:
+            try:
+                job = {"kind": "memory", "model": self.graph((case,)), "threads": at_a_time}
+                result = self.timed(job, (case,))
+            except CaseFailure as failure:
+                return MemoryFact(case=case, missing=failure.reason)
+            return MemoryFact(case=case, **{name: result[name] for name in PEAKS})
+
+        with ThreadPoolExecutor(at_a_time) as pool:
+            yield from pool.map(peaks, step.cases)
 
     def _effort(self, case: Case) -> Effort:
         return self.planned[case].effort

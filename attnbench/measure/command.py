@@ -59,6 +59,7 @@ class Command:
 
     text: str
     words: tuple[str, ...]
+    at_a_time = 1
 
     @classmethod
     def of(cls, text: str) -> "Command":

@@ -9,9 +9,10 @@ from attnbench.measure.bench import Bench
 from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.header import about, hashes_of, make_header, runtimes_of
 from attnbench.measure.observer import nobody
-from attnbench.measure.schedule import TimingStep, goes_alone, work_of
+from attnbench.measure.panels import goes_alone
+from attnbench.measure.schedule import TimingStep, work_of
 from attnbench.measure.sweep import open_builders, preflight
-from attnbench.runs.facts import Ledger
+from attnbench.runs.ledger import Ledger
 from attnbench.study.plan import Plan
 
 

@@ -21,7 +21,14 @@ class BoardLost(AttnbenchError):
 
 
 class Executor(Protocol):
-    """Does timing steps, and says of what machine and with what software."""
+    """Does timing steps, and says of what machine and with what software.
+
+    ``at_a_time`` is how many jobs without a clock are done together there.
+    """
+
+    @property
+    def at_a_time(self) -> int:
+        """One, where jobs come in turn."""
 
     def time(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Do a job in a fresh process and return its result. Raises ``CaseFailure``, ``BoardLost``."""
@@ -41,6 +48,11 @@ class Executor(Protocol):
 
 class ThisMachine:
     """Steps in fresh processes of this machine."""
+
+    @property
+    def at_a_time(self) -> int:
+        """One a core."""
+        return machine.granted_cores()
 
     def time(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Do a job."""

@@ -15,32 +15,21 @@ differ by is what the machine cannot resolve. (Attribution of a baseline against
 would prove nothing.)
 """
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from attnbench.core.grammar import parse_spec, parse_variant
+from attnbench.core.grammar import parse_spec
 from attnbench.core.protocol import Effort, Protocol
-from attnbench.core.records import INT8, Case, RunHeader
+from attnbench.core.records import Case, RunHeader
+from attnbench.measure.panels import graphs, split
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, LatencyFact, Ledger, MemoryFact, PairsFact
+from attnbench.runs.facts import AnyFact, FailedFact, LatencyFact, PairsFact
 from attnbench.runs.fold import repeated_variant, repeats_wanted, replicates_wanted, variants_of
+from attnbench.runs.ledger import Ledger
 from attnbench.runtimes import CPU, device_of, told
 from attnbench.study.plan import Plan, PlannedCase
 
 StepKind = Literal["build", "profile", "repeat", "pairs", "crosscheck", "latency", "memory"]
-
-HEAVY = 0.5
-"""A case goes alone where it moves so many times the bytes of its baseline more, or holds so many times its memory more."""
-
-TINY, SMALL = 4e8, 5e9
-"""MACs. In a network of fewer than ``TINY`` each case goes alone, below ``SMALL`` no two with one module share a graph. The
-first case in a run fetches the code of its kernels into the processor's caches, up to 20 us a node, and another finds it
-there: alone it would not. In a network that runs for 10 ms that is a tenth of what a small module costs, whatever other
-modules are; in a larger one it shows between cases with the same module alone (``benchmarks/calibration/panels.py``)."""
-
-INT8_GAIN = 1.8
-"""How many times as fast ResNetSAN01 runs in int8 (``results/runtimes``): a network counts for so many times fewer MACs."""
 
 START = 4
 """What a process takes to start, in runs of a network: for the work left."""
@@ -48,12 +37,14 @@ START = 4
 MEMORY_RUNS = 14
 """What a measurement of memory takes, likewise."""
 
-PASS_SEED = 2_026
+MEMORY_CASES = 8
+"""Cases that one step measures the memory of, several at a time: what a step that is broken off loses at most."""
 
 
 class TimingStep(NamedTuple):
-    """One thing to do for cases of one host and size: they are built, or share a graph in one fresh timing process.
+    """One thing to do for cases of one host and size.
 
+    They are built, share a graph in one fresh timing process, or have their memory measured, each in a process of its own.
     ``number`` is the replicate's, from 0; a ``repeat`` is of the first case.
     """
 
@@ -96,13 +87,12 @@ def work_of(plan: Plan, header: RunHeader, ledger: Ledger, baseline: Case) -> fl
     facts = {planned.case: ledger.known(planned.case) for planned in own}
     work = 0.0
     for planned in own:
-        lacks = not any(isinstance(fact, MemoryFact) for fact in ledger.of(planned.case)) and not facts[planned.case].ended
-        work += MEMORY_RUNS * (lacks and _memory_is_wanted(plan.protocol, planned, ledger))
+        work += MEMORY_RUNS * _lacks_memory(plan.protocol, planned, ledger)
     number = min((len(one.replicates) for one in facts.values() if not one.ended), default=0)
     while lacking := _lacking(own, header, ledger, number):
         effort = lacking[0].effort
-        panels, alone = split(ledger, [planned for planned in lacking if not planned.case.is_baseline], number)
-        work += (1 + len(panels) + len(alone)) * (plan.protocol.warmup + effort.repeat + START)
+        profiles = 1 + graphs(ledger, [planned for planned in lacking if not planned.case.is_baseline])
+        work += profiles * (plan.protocol.warmup + effort.repeat + START)
         work += 2 * sum(pair_rounds(planned.effort, number) for planned in lacking)
         number += 1
     effort = header.effort_of(baseline)
@@ -116,42 +106,6 @@ def pair_rounds(effort: Effort, number: int) -> int:
     return max(0, min(share, effort.rounds - share * number))
 
 
-def split(ledger: Ledger, lacking: Iterable[PlannedCase], number: int) -> tuple[list[list[Case]], list[Case]]:
-    """Cases of one host and size that lack a replicate, as panels and as cases alone."""
-    alone: list[Case] = []
-    together: list[Case] = []
-    for planned in lacking:
-        (alone if goes_alone(ledger, planned) else together).append(planned.case)
-    panels = pack(together, lambda case: takes(ledger, case), number)
-    return [panel for panel in panels if len(panel) > 1], alone + [panel[0] for panel in panels if len(panel) == 1]
-
-
-def pack(cases: Sequence[Case], takes: Callable[[Case], frozenset[str]], number: int) -> list[list[Case]]:
-    """Cases as panels: no two of one panel take the same thing. Who is together depends on ``number`` alone.
-
-    There are as many panels as the most wanted thing has cases, and more only where they do not fit.
-    """
-    if not cases:
-        return []
-    draw = random.Random(f"{PASS_SEED} {number} {cases[0].baseline.label}")  # noqa: S311  an order, not a secret
-    shuffled = draw.sample(list(cases), len(cases))
-    shuffled.sort(key=lambda case: -len(takes(case)))  # those that take much while there is room
-    wanted = [thing for case in cases for thing in takes(case)]
-    panels: list[list[Case]] = [[] for _ in range(max(map(wanted.count, set(wanted)), default=1))]
-    taken: list[set[str]] = [set() for _ in panels]
-    for case in shuffled:
-        fitting = [index for index, there in enumerate(taken) if not there & takes(case)]
-        if not fitting:
-            panels.append([])
-            taken.append(set())
-            fitting = [len(panels) - 1]
-        fewest = min(len(panels[index]) for index in fitting)
-        index = draw.choice([index for index in fitting if len(panels[index]) == fewest])
-        panels[index].append(case)
-        taken[index] |= takes(case)
-    return [panel for panel in panels if panel]
-
-
 def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> list[PlannedCase]:
     """The cases that want a replicate of this number and have none."""
     return [
@@ -160,30 +114,6 @@ def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, numb
         if number < replicates_wanted(header, ledger, planned.case)
         and all(fact.number != number for fact in ledger.known(planned.case).replicates)
     ]
-
-
-def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:
-    """Whether a case gets a graph of its own: as asked, in a tiny network, where it is heavy or was sent apart twice."""
-    own, baseline = (ledger.known(one).built for one in (planned.case, planned.case.baseline))
-    if planned.effort.alone or len(ledger.known(planned.case).apart) > 1:
-        return True
-    if own is None or baseline is None or not own.regions or _macs(planned.case, baseline) < TINY:
-        return True
-    return any(own.figure(metric) > (1 + HEAVY) * baseline.figure(metric) for metric in ("bytes_moved", "activation_peak"))
-
-
-def takes(ledger: Ledger, case: Case) -> frozenset[str]:
-    """What a case has of a panel to itself: the regions of its places and, in a small network, its modules."""
-    own, baseline = (ledger.known(one).built for one in (case, case.baseline))
-    taken = set(own.regions if own else ())
-    if baseline and _macs(case, baseline) < SMALL:
-        taken |= {f"module {module.name}" for part in parse_variant(case.variant).assignments for module in part.modules}
-    return frozenset(taken)
-
-
-def _macs(case: Case, baseline: BuiltFact) -> float:
-    """MACs of the network, or of one that takes as long in floats."""
-    return baseline.figure("macs") / (INT8_GAIN if case.dtype == INT8 else 1)
 
 
 def _pass(
@@ -220,12 +150,15 @@ def _beside(
     number: int,
 ) -> Iterator[TimingStep]:
     """What the first stage takes beside profiles, as far as it is lacking."""
-    for planned in own:
+    taking = [one for one in own if number < min(one.effort.processes, replicates_wanted(header, ledger, one.case))]
+    for planned in taking:
         had = {_step_of(fact) for fact in ledger.of(planned.case)}
-        if number < min(planned.effort.processes, replicates_wanted(header, ledger, planned.case)):
-            for step in _steps_beside(protocol, planned, ledger, number):
-                if step not in had and not ledger.known(planned.case).ended:
-                    yield step
+        for step in _steps_beside(protocol, planned, number):
+            if step not in had and not ledger.known(planned.case).ended:
+                yield step
+    lacking = [one.case for one in taking if number == 0 and _lacks_memory(protocol, one, ledger)]
+    for start in range(0, len(lacking), MEMORY_CASES):
+        yield TimingStep("memory", tuple(lacking[start : start + MEMORY_CASES]))
     if panels:
         so_far = crosscheck(header, ledger, own[0].case.baseline)
         if so_far.left and number not in so_far.numbers:
@@ -233,8 +166,8 @@ def _beside(
             yield TimingStep("crosscheck", so_far.cases or tuple(fullest), number)
 
 
-def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, number: int) -> Iterator[TimingStep]:
-    """Pairs and latencies of each replicate, and memory once."""
+def _steps_beside(protocol: Protocol, planned: PlannedCase, number: int) -> Iterator[TimingStep]:
+    """Pairs and latencies of each replicate."""
     case, effort = planned.case, planned.effort
     if pair_rounds(effort, number):
         yield TimingStep("pairs", (case,), number)
@@ -242,13 +175,13 @@ def _steps_beside(protocol: Protocol, planned: PlannedCase, ledger: Ledger, numb
         asked = case.is_baseline or bool(effort.deadline) or (number == 0 and (effort.alone or len(protocol.threads) > 1))
         if (threads != 1 or not effort.rounds) and asked:
             yield TimingStep("latency", (case,), number, threads)
-    if number == 0 and _memory_is_wanted(protocol, planned, ledger):
-        yield TimingStep("memory", (case,))
 
 
-def _memory_is_wanted(protocol: Protocol, planned: PlannedCase, ledger: Ledger) -> bool:
-    """Whether a case's peak of memory is measured: where the runtime gives back what it took, and on the CPU alone."""
+def _lacks_memory(protocol: Protocol, planned: PlannedCase, ledger: Ledger) -> bool:
+    """Whether a case's peak of memory is still to be measured: where the runtime gives back what it took, and on the CPU."""
     case, wanted = planned.case, planned.effort.memory
+    if ledger.known(case).ended or ledger.known(case).memory is not None:
+        return False
     built = [ledger.known(one).built for one in (case, case.baseline)]
     peaks = {one.figure("activation_peak") for one in built if one is not None}
     asked = wanted is True or (wanted == "changed" and (case.is_baseline or len(peaks) > 1))
@@ -263,8 +196,6 @@ def _step_of(fact: AnyFact) -> TimingStep | None:
             return TimingStep("pairs", (fact.case,), fact.number)
         case LatencyFact():
             return TimingStep("latency", (fact.case,), fact.number, fact.threads)
-        case MemoryFact():
-            return TimingStep("memory", (fact.case,))
         case FailedFact():
             return TimingStep(fact.step, (fact.case,), fact.number)  # type: ignore[arg-type]
     return None

@@ -89,6 +89,7 @@ class Board:
     told: dict[str, Any] = field(default_factory=dict)
     have: set[str] = field(default_factory=set)
     hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    at_a_time = 1
 
     @classmethod
     def of(cls, text: str) -> "Board":

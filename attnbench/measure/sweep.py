@@ -25,9 +25,10 @@ from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.header import about, check_machine, hashes_of, make_header, runtimes_of, sources_of
 from attnbench.measure.observer import Observer
 from attnbench.measure.schedule import schedule, work_left
-from attnbench.runs.facts import BuiltFact, FailedFact, Ledger, ProfileFact
+from attnbench.runs.facts import BuiltFact, FailedFact, ProfileFact
 from attnbench.runs.fold import replicates, summarise, untried
 from attnbench.runs.headers import could_begin
+from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import RUN_FILE, RunFile, RunWriter, find_unfinished, load_run, open_run, read_run_file
 from attnbench.study.plan import Plan, PlannedCase
 

@@ -10,8 +10,8 @@ from itertools import chain
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Measurement, RunHeader
 from attnbench.core.statistics import Estimate
-from attnbench.runs.facts import Ledger
 from attnbench.runs.figures import pair_ratios, paired_overhead
+from attnbench.runs.ledger import Ledger
 from attnbench.runtimes import CPU, device_of
 
 TOLD = 0.1

@@ -14,7 +14,7 @@ from attnbench.core.records import Case, Failure, Measurement, Record, Run, RunH
 from attnbench.core.statistics import Estimate, noise_floor
 from attnbench.core.variance import Moderated, moderated
 from attnbench.runs.crosscheck import crosscheck
-from attnbench.runs.facts import AnyFact, BuiltFact, CaseFacts, FailedFact, Ledger
+from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact
 from attnbench.runs.figures import (
     LATENCIES,
     MEMORY,
@@ -25,6 +25,7 @@ from attnbench.runs.figures import (
     memory_figures,
     paired_figures,
 )
+from attnbench.runs.ledger import CaseFacts, Ledger
 from attnbench.runs.screen import SCREENED, decides
 from attnbench.runs.uncertainty import means, run_to_run_of
 from attnbench.runtimes import CPU, device_of
@@ -93,6 +94,10 @@ def untried(facts: Iterable[AnyFact], *, everything: bool = False) -> Iterator[A
 
 def replicates_wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
     """How many replicates a case needs in all, as far as its first stage tells, within the budget; 0 once it has ended."""
+    return cast("int", ledger.cached(("wanted", case), lambda: _wanted(header, ledger, case)))
+
+
+def _wanted(header: RunHeader, ledger: Ledger, case: Case) -> int:
     facts, effort = ledger.known(case), header.effort_of(case)
     if facts.ended:
         return 0

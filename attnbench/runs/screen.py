@@ -7,7 +7,7 @@ value. Everything else keeps the wide interval of its screening, which its row s
 from statistics import fmean
 
 from attnbench.core.records import Case, RunHeader
-from attnbench.runs.facts import CaseFacts, Ledger
+from attnbench.runs.ledger import CaseFacts, Ledger
 
 SCREENED = 2
 """Replicates that every case gets."""

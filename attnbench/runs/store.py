@@ -25,10 +25,11 @@ from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.naming import slug
 from attnbench.core.records import Case, Record, Run, RunHeader
 from attnbench.runs.brief import brief_decoder
-from attnbench.runs.facts import AnyFact, Ledger, ProfileFact, decode, encode
+from attnbench.runs.facts import AnyFact, ProfileFact, decode, encode
 from attnbench.runs.figures import NodeSums
 from attnbench.runs.fold import fold
 from attnbench.runs.headers import MISFITS, could_begin, json_value, read_header
+from attnbench.runs.ledger import Ledger
 
 RUN_FILE = "run.jsonl"
 READ_BYTES = 1 << 20

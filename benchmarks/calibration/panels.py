@@ -16,12 +16,14 @@ from lab import RESULTS, experiment, rate, table
 from scipy.stats import t as student
 
 from attnbench.core.statistics import signed_rank_interval
-from attnbench.measure import schedule
+from attnbench.measure import panels as packing
 from attnbench.measure.bench import Bench
 from attnbench.measure.header import hashes_of
-from attnbench.measure.schedule import TimingStep, goes_alone, pack, takes
+from attnbench.measure.panels import goes_alone, pack, takes
+from attnbench.measure.schedule import TimingStep
 from attnbench.measure.sweep import open_builders
-from attnbench.runs.facts import ApartFact, Ledger, ProfileFact
+from attnbench.runs.facts import ApartFact, ProfileFact
+from attnbench.runs.ledger import Ledger
 from attnbench.study.plan import plan
 
 STUDIES = (
@@ -54,15 +56,15 @@ STUDIES = (
         "matrix": [{"modules": ["se", "eca", "simam"], "places": ["each"]}],
     },
 )
-AMOUNTS = {"resnetsan01": (24, 4), "mobilenet_v2, inside blocks": (40, 8), "resnet18, inside blocks": (40, 8)}
-"""Cases of a study, drawn with a fixed seed, and replicates of each."""
+AMOUNTS = {"resnetsan01": (60, 8, 4), "mobilenet_v2, inside blocks": (40, 8, 6), "resnet18, inside blocks": (40, 8, 6)}
+"""Cases of a study, drawn with a fixed seed, replicates of each, and profiled runs of each of these."""
 FIGURES = RESULTS / "panels.json"
 
 
 def run(quick: bool) -> dict[str, Any]:
     """The overheads of each case, in panels and alone, by study."""
     if quick:
-        return {"quick": measured(STUDIES[1], 6, 2)}
+        return {"quick": measured(STUDIES[1], 6, 2, 6)}
     found = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     for study in STUDIES:
         if study["name"] not in found:
@@ -71,10 +73,10 @@ def run(quick: bool) -> dict[str, Any]:
     return found
 
 
-def measured(study: dict[str, Any], number: int, replicates: int) -> dict[str, Any]:
+def measured(study: dict[str, Any], number: int, replicates: int, runs: int) -> dict[str, Any]:
     """A study's cases, in panels and alone, interleaved."""
-    schedule.TINY = 0  # such networks are not measured in panels; this shows why
-    asked = plan({**study, "targets": [], "settings": {"warmup": 1, "repeat": 6}})
+    packing.TINY = 0  # such networks are not measured in panels; this shows why
+    asked = plan({**study, "targets": [], "settings": {"warmup": 1, "repeat": runs}})
     draw = random.Random(study["name"])  # noqa: S311  an order, not a secret
     baseline, *variants = (planned.case for planned in asked.cases)
     ledger = Ledger()

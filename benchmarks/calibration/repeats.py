@@ -16,9 +16,10 @@ from lab import experiment, table
 from attnbench.measure.attribution import attribute_each
 from attnbench.measure.bench import Bench
 from attnbench.measure.header import hashes_of
-from attnbench.measure.schedule import START, TimingStep, goes_alone, pack, takes
+from attnbench.measure.panels import goes_alone, pack, takes
+from attnbench.measure.schedule import START, TimingStep
 from attnbench.measure.sweep import open_builders
-from attnbench.runs.facts import Ledger
+from attnbench.runs.ledger import Ledger
 from attnbench.study.plan import plan
 
 STUDY = {
