@@ -8,7 +8,7 @@ as often as Student's t says for so many replicates. A host whose figures are in
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import fmean, median, variance
 from typing import Any
 
@@ -16,6 +16,7 @@ from lab import RESULTS, experiment, rate, table
 from scipy.stats import t as student
 
 from attnbench.core.statistics import signed_rank_interval
+from attnbench.judge.verdicts import systematic_points
 from attnbench.measure import panels as packing
 from attnbench.measure.bench import Bench
 from attnbench.measure.header import hashes_of
@@ -58,6 +59,7 @@ STUDIES = (
 )
 AMOUNTS = {"resnetsan01": (60, 8, 4), "mobilenet_v2, inside blocks": (40, 8, 6), "resnet18, inside blocks": (40, 8, 6)}
 """Cases of a study, drawn with a fixed seed, replicates of each, and profiled runs of each of these."""
+SMALL = 0.01
 FIGURES = RESULTS / "panels.json"
 
 
@@ -139,6 +141,7 @@ def rows(raw: dict[str, Any]) -> Iterator[dict[str, str]]:
         ]
         centre = signed_rank_interval(ratios).map(math.exp)
         beyond = sum(abs(z(one)) > 2 for one in figures)
+        small = [one for one in figures if fmean(one["alone"]) < SMALL]
         degrees = 2 * (min(len(one["alone"]) for one in figures) - 1)
         yield {
             "host": name,
@@ -149,7 +152,28 @@ def rows(raw: dict[str, Any]) -> Iterator[dict[str, str]]:
             "centre and its 95 % interval": f"{centre.value:.3f} [{centre.low:.3f}, {centre.high:.3f}]",
             "|z| > 2 (%)": f"{beyond}: {rate(beyond, len(figures))}",
             "by chance (%)": f"{200 * student.sf(2, degrees):.1f}",
+            "beyond scatter, of figures below 1 % (%)": beyond_scatter(
+                one for one in figures if fmean(one["alone"]) < SMALL
+            ),
+            "of others (%)": beyond_scatter(one for one in figures if one not in small),
+            "within the systematic part": f"{sum(map(is_within, figures))} of {len(figures)}",
         }
+
+
+def beyond_scatter(cases: Iterable[dict[str, list[float]]]) -> str:
+    """By how much of the figure the two means differ beyond what their scatter explains, as a root mean square."""
+    excess = []
+    for one in cases:
+        panel, alone = fmean(one["panel"]), fmean(one["alone"])
+        scatter = sum(variance(figures) / len(figures) for figures in one.values())
+        excess.append(((panel - alone) ** 2 - scatter) / alone**2)
+    return f"{100 * math.sqrt(max(0.0, fmean(excess))):.1f}" if excess else "-"
+
+
+def is_within(one: dict[str, list[float]]) -> bool:
+    """Whether the two means differ by no more than attribution may be off by as a whole."""
+    panel, alone = 100 * fmean(one["panel"]), 100 * fmean(one["alone"])
+    return abs(panel - alone) <= systematic_points(alone)
 
 
 def compared(study: dict[str, Any]) -> Iterator[tuple[str, dict[str, list[float]]]]:
