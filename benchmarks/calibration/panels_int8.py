@@ -13,14 +13,14 @@ STUDIES = (
     {**panels.STUDIES[0], "name": "resnetsan01, int8", "sizes": ["96x160"], "dtypes": ["int8"]},
     {**panels.STUDIES[2], "name": "resnet18, inside blocks, int8", "sizes": ["96x160"], "dtypes": ["int8"]},
 )
-AMOUNTS = (12, 4), (12, 5)
-"""Cases of a study, drawn with a fixed seed, and replicates of each."""
+AMOUNTS = (12, 4, 6), (12, 5, 6)
+"""Cases of a study, drawn with a fixed seed, replicates of each, and profiled runs of each of these."""
 
 
 def run(quick: bool) -> dict[str, Any]:
     """The overheads of each case, in panels and alone, by study."""
     return {
-        study["name"]: panels.measured(study, *((4, 2) if quick else amounts))
+        study["name"]: panels.measured(study, *((4, 2, 6) if quick else amounts))
         for study, amounts in zip(STUDIES, AMOUNTS, strict=True)
     }
 
