@@ -16,6 +16,8 @@ would prove nothing.)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from attnbench.core.grammar import parse_spec
@@ -162,8 +164,13 @@ def _beside(
     if panels:
         so_far = crosscheck(header, ledger, own[0].case.baseline)
         if so_far.left and number not in so_far.numbers:
-            fullest = max(panels, key=lambda panel: len(panel))  # noqa: PLW0108  mypy does not take len
-            yield TimingStep("crosscheck", so_far.cases or tuple(fullest), number)
+            yield TimingStep("crosscheck", so_far.cases or tuple(max(panels, key=partial(_weight, ledger))), number)
+
+
+def _weight(ledger: Ledger, panel: Sequence[Case]) -> tuple[bool, float, int]:
+    """How soon pairs tell of a panel what its parts come to: the more they add, the fewer pairs it takes."""
+    known = [ledger.known(case) for case in panel]
+    return not any(one.apart for one in known), sum(fmean(one.overheads) for one in known if one.overheads), len(panel)
 
 
 def _steps_beside(protocol: Protocol, planned: PlannedCase, number: int) -> Iterator[TimingStep]:
