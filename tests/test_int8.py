@@ -18,7 +18,7 @@ from attnbench.hosts import HostReference
 from attnbench.judge.compare import compare, parse
 from attnbench.judge.compare.match import match
 from attnbench.judge.rows import rows_of
-from attnbench.measure import build, int8, schedule
+from attnbench.measure import build, int8, panels
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.int8 import floats_among, reduces_range
 from attnbench.measure.optimised import OptimisedNode
@@ -154,7 +154,7 @@ def test_a_panel_quantises_each_case_as_it_is_alone(user_file, tmp_path):
 
 
 def test_int8_cases_share_a_graph_and_are_held_against_the_clock(tmp_path, monkeypatch):
-    monkeypatch.setattr(schedule, "TINY", 0)
+    monkeypatch.setattr(panels, "TINY", 0)
     asked = {"hosts": ["resnet18"], "sizes": ["32x48"], "dtypes": ["int8"],
              "case": [{"variant": "layer1.0.end=se"}, {"variant": "layer3.0.end=eca"}]}  # fmt: skip
     run = run_study(asked, out=tmp_path / "run", **{**FAST, "crosscheck": 6}).run

@@ -14,7 +14,7 @@ from conftest import HEAVY, case, finding, loaded_by, measurements
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.quantities import Quantity
-from attnbench.core.records import Failure, Measurement, Record
+from attnbench.core.records import BASELINE, Case, Failure, Measurement, Record
 from attnbench.judge.recommend import BUDGET, FIGURE, TARGET, Requirements, recommend
 from attnbench.judge.recommend.pareto import ParetoPoint, dominates, doubts, pareto_front, told_apart
 from attnbench.judge.recommend.requirements import read_latency, read_metrics, read_overhead
@@ -698,7 +698,7 @@ def test_it_loads_no_torch_no_onnx_and_no_runtime(stored):
 def test_the_chart_of_published_gains_has_a_bar_a_pair_with_its_number(imagenet):
     from attnbench.report.charts.gains import gains
 
-    spec = gains(recommend(imagenet, Requirements(published=True)), "resnet50", "384x640")
+    spec = gains(recommend(imagenet, Requirements(published=True)), Case("resnet50", BASELINE, "384x640"))
     assert "ImageNet, not your task" in spec["title"]["text"]
     points = {point["label"]: point for point in spec["data"]["values"]}
     assert set(points) == {"se (6)", "cbam (3)", "gc (1)"}

@@ -237,7 +237,7 @@ def test_each_runtime_of_a_study_has_a_baseline_a_floor_and_an_attributed_overhe
 def test_a_report_has_a_part_for_each_runtime_and_both_side_by_side(in_both):
     run, _ = in_both
     titles = ["resnetsan01 at 64x96", "resnetsan01 at 64x96 on openvino"]
-    assert [part.title for part in parts_of(run)] == titles
+    assert [part.baseline.where for part in parts_of(run)] == titles
     assert [column for column in by_runtime(run).columns if "onnx" in column] == [
         "onnxruntime (%)",
         "openvino / onnxruntime",

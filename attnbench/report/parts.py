@@ -18,29 +18,17 @@ SIDE_BY_SIDE = (
 
 
 class RunPart(NamedTuple):
-    """The cases of one host, runtime and size with number type; ``run`` is the run with those of that runtime alone."""
+    """The cases of one baseline; ``run`` is the run with those of its runtime alone."""
 
     run: Run
-    host: str
-    size: str
-
-    @property
-    def runtime(self) -> str:
-        """What ran its cases."""
-        return runtimes_of(self.run)[0]
-
-    @property
-    def title(self) -> str:
-        """Where it is, for headings."""
-        return where_text(self.run, self.host, self.size)
+    baseline: Case
 
 
 def parts_of(run: Run) -> list[RunPart]:
     """Every part that the run plans or has, in its order."""
     cases = [*run.header.cases, *(record.case for record in run.records)]
     runs = {runtime: of_runtime(run, runtime) for runtime in dict.fromkeys(case.runtime for case in cases)}
-    keys = dict.fromkeys((case.host, case.at, case.runtime) for case in cases)
-    return [RunPart(runs[runtime], host, size) for host, size, runtime in keys]
+    return [RunPart(runs[baseline.runtime], baseline) for baseline in dict.fromkeys(case.baseline for case in cases)]
 
 
 def runtimes_of(run: Run) -> list[str]:
@@ -54,11 +42,6 @@ def of_runtime(run: Run, runtime: str) -> Run:
         return run
     header = replace(run.header, cases=tuple(case for case in run.header.cases if case.runtime == runtime), efforts={})
     return replace(run, header=header, records=tuple(record for record in run.records if record.case.runtime == runtime))
-
-
-def where_text(run: Run, host: str, size: str) -> str:
-    """A host, a size and, where it is not the usual one, the runtime of the run's part."""
-    return next((case.where for case in run.header.cases if (case.host, case.at) == (host, size)), f"{host} at {size}")
 
 
 def by_runtime(run: Run) -> Table:

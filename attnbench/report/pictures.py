@@ -1,6 +1,6 @@
 """The charts of a run or of a folder of runs one by one, for papers, READMEs and notebooks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,14 +12,14 @@ from attnbench.core.units import MISSING, counted
 from attnbench.judge.recommend import Requirements, recommend
 from attnbench.report.charts import bars, choices, heatmap
 from attnbench.report.charts.drawing import Picture
-from attnbench.report.charts.theme import Spec
+from attnbench.report.charts.theme import Draw
 from attnbench.report.parts import RunPart, parts_of, runtimes_of
 
-DRAWN: dict[str, Callable[[Run, str, str], Spec]] = {
+DRAWN: dict[str, Draw] = {
     "heatmap": heatmap.heatmap,
     "overhead": bars.overheads,
     "decomposition": bars.decomposition,
-    "pareto": lambda run, host, size: choices.pareto(recommend(run, Requirements()), host, size),
+    "pareto": lambda run, baseline: choices.pareto(recommend(run, Requirements()), baseline),
     "npu": choices.npu,
 }
 """The charts of a run by their names."""
@@ -45,7 +45,7 @@ def picture(
     if kind not in DRAWN:
         raise UnknownName("chart of a run", kind, DRAWN)
     part = _place(run, host, normal_size(size) if size else None, runtime)
-    spec = DRAWN[kind](_narrowed(part.run, place, module), part.host, part.size)
+    spec = DRAWN[kind](_narrowed(part.run, place, module), part.baseline)
     if not spec["data"]["values"]:
         raise InputError(
             f"{kind}: the run has no case to draw{' at these places, with these modules' if place or module else ''}"
@@ -71,13 +71,13 @@ def trend_picture(
 
 def _place(run: Run, host: str | None, size: str | None, runtime: str | None) -> RunPart:
     left = parts_of(run)
-    for key, wanted in (("host", host), ("size", size), ("runtime", runtime)):
-        if wanted and wanted not in (names := [getattr(one, key) for one in left]):
+    for key, field, wanted in (("host", "host", host), ("size", "at", size), ("runtime", "runtime", runtime)):
+        if wanted and wanted not in (names := [getattr(one.baseline, field) for one in left]):
             raise UnknownName(f"{key} of this run", wanted, names)
-        left = [one for one in left if wanted in (None, getattr(one, key))]
+        left = [one for one in left if wanted in (None, getattr(one.baseline, field))]
     if len(left) != 1:
         more = ", --size and --runtime" if len(runtimes_of(run)) > 1 else " and --size"
-        raise InputError(f"the run has {', '.join(one.title for one in left)}: choose one by --host{more}")
+        raise InputError(f"the run has {', '.join(one.baseline.where for one in left)}: choose one by --host{more}")
     return left[0]
 
 

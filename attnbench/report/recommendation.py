@@ -86,8 +86,8 @@ def _figures(found: Recommendation) -> Iterator[Figure]:
     draw = published.gains if found.asked.published else choices.pareto
     for part in parts_of(found.run):
         own = of_part(found, part)
-        if any((one.case.host, one.case.at) == (part.host, part.size) for one in own.left):
-            yield Figure(draw(own, part.host, part.size))
+        if any(one.case.baseline == part.baseline for one in own.left):
+            yield Figure(draw(own, part.baseline))
 
 
 def of_part(found: Recommendation, part: RunPart) -> Recommendation:

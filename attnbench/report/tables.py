@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from attnbench.core.grammar import parse_size, parse_spec, parse_variant
 from attnbench.core.naming import display_name, inserted_module, plain_name
-from attnbench.core.records import INT8, Check, NodeShare, Record, Run
+from attnbench.core.records import INT8, Case, Check, NodeShare, Record, Run
 from attnbench.core.units import MISSING, count, fixed, scaled, significant, with_interval
 from attnbench.hosts import HOSTS, REPLACED, declared_places
 from attnbench.judge.rows import Row, rows_of
@@ -60,9 +60,9 @@ class CrossedCases(NamedTuple):
     cells: dict[tuple[str, str], Row]
 
 
-def rows_at(run: Run, host: str, size: str) -> list[Row]:
-    """The rows of one host and size, which has the number type behind it where that is not fp32."""
-    return [row for row in rows_of(run) if (row.case.host, row.case.at) == (host, size)]
+def rows_at(run: Run, baseline: Case) -> list[Row]:
+    """The rows of the cases of one baseline."""
+    return [row for row in rows_of(run) if row.case.baseline == baseline]
 
 
 def crossed(run: Run, rows: Iterable[Row]) -> CrossedCases:
@@ -89,12 +89,10 @@ def _crossed_table(table: CrossedCases, text: Callable[[Row], str]) -> Table:
     )
 
 
-def planes(host: str, size: str) -> dict[str, str]:
+def planes(case: Case) -> dict[str, str]:
     """A registered host's sites in the order of its entry, each with its shape; of other hosts nothing is known here."""
-    known = declared_places(parse_spec(host)).sites if host.partition("[")[0] in HOSTS.names() else {}
-    shapes = {
-        site: plane.at(*parse_size(size.partition(" ")[0])) for site, plane in known.items() if not site.endswith(REPLACED)
-    }
+    known = declared_places(parse_spec(case.host)).sites if case.host.partition("[")[0] in HOSTS.names() else {}
+    shapes = {site: plane.at(*parse_size(case.size)) for site, plane in known.items() if not site.endswith(REPLACED)}
     return {site: f"{plane.channels} channels, {plane.height}×{plane.width}" for site, plane in shapes.items()}
 
 

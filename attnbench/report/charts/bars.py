@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attnbench.core.records import Record, Run
+from attnbench.core.records import Case, Record, Run
 from attnbench.core.units import significant
 from attnbench.judge.claims import band, judge_claim
 from attnbench.judge.rows import Row, asked_claims
-from attnbench.report.charts.heatmap import at, cell, tooltip
+from attnbench.report.charts.heatmap import cell, tooltip
 from attnbench.report.charts.theme import (
     BAR,
     CLAIM,
@@ -22,7 +22,6 @@ from attnbench.report.charts.theme import (
     chart,
     percent_axis,
 )
-from attnbench.report.parts import where_text
 from attnbench.report.tables import has_overhead, named_rows, named_variants, overhead_text
 
 WIDTH, STEP = 550, 34
@@ -37,16 +36,16 @@ LETTER = 6.2
 OTHER = "other ops"
 
 
-def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Spec:
+def overheads(run: Run, baseline: Case, *, everything: bool = False) -> Spec:
     """Overheads as bars with intervals and each replicate as a dot, the noise floor behind them, claims about them as bands.
 
     Of the study's own cases in their order; with ``everything``, and where the study has none, of all by size.
     """
-    rows = [row for row in named_rows(run, everything=everything) if at(row, host, size) and has_overhead(row)]
+    rows = [row for row in named_rows(run, everything=everything) if row.case.baseline == baseline and has_overhead(row)]
     by_size = everything or not named_variants(run)
     if by_size:
         rows.sort(key=lambda row: -(row.number("overhead_pct") or 0.0))
-    bands = [] if everything else sorted(_bands(run, host, size), key=lambda one: one["lower"] - one["upper"])
+    bands = [] if everything else sorted(_bands(run, baseline), key=lambda one: one["lower"] - one["upper"])
     said = _verdicts(bands)
     bars = [{"variant": row.case.variant, **cell(row), "said": said.get(row.case.variant, "")} for row in rows]
     dots = [{"variant": row.case.variant, "replicate_pct": 100 * found} for row in rows for found in _replicates(row)]
@@ -88,7 +87,7 @@ def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Sp
         else "The run has no noise floor"
     )
     return chart(
-        f"Overheads with 95 % intervals{', the largest first' if by_size else ''}: {where_text(run, host, size)}",
+        f"Overheads with 95 % intervals{', the largest first' if by_size else ''}: {baseline.where}",
         f"{told_floor}{'; amber is what was claimed' if bands else ''}{told_dots}",
         bars,
         layer=layers,
@@ -97,9 +96,9 @@ def overheads(run: Run, host: str, size: str, *, everything: bool = False) -> Sp
     )
 
 
-def decomposition(run: Run, host: str, size: str) -> Spec:
+def decomposition(run: Run, baseline: Case) -> Spec:
     """What each overhead is made of, in parts of the whole: added ops, layout changes, fusions that were broken."""
-    rows = [row for row in named_rows(run) if at(row, host, size) and row.record.nodes and has_overhead(row)]
+    rows = [row for row in named_rows(run) if row.case.baseline == baseline and row.record.nodes and has_overhead(row)]
     parts = {row.case: _parts(row.record) for row in rows}
     own = _largest(parts.values())
     colours = {**dict(zip(own, OPS, strict=False)), OTHER: OTHER_OPS, **KINDS}
@@ -124,7 +123,7 @@ def decomposition(run: Run, host: str, size: str) -> Spec:
     }  # fmt: skip
     wholes = [{"variant": row.case.variant, "overhead": f"{overhead_text(row)} %"} for row in rows]
     return chart(
-        f"What the overheads are made of: {where_text(run, host, size)}",
+        f"What the overheads are made of: {baseline.where}",
         "The whole is on the right. Colours are ops that the module adds, greys what it does to the graph around it",
         values,
         layer=[stacked, *({**head, "data": {"values": wholes}} for head in heads(y, "datum.overhead"))],
@@ -193,10 +192,10 @@ def _stack(row: Row, parts: Mapping[str, float], own: Sequence[str]) -> Iterator
         }  # fmt: skip
 
 
-def _bands(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
+def _bands(run: Run, baseline: Case) -> Iterator[dict[str, Any]]:
     """The claims on overheads as what they allow, each with its verdict."""
     for _, row, claim in asked_claims(run):
-        if claim["metric"] == "overhead_pct" and at(row, host, size) and has_overhead(row):
+        if claim["metric"] == "overhead_pct" and row.case.baseline == baseline and has_overhead(row):
             low, high = band(claim)
             judged = judge_claim(claim, row)
             yield {"variant": row.case.variant, "lower": max(0.0, low), "upper": high, "verdict": judged.verdict,

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attnbench.core.grammar import parse_variant
-from attnbench.core.records import LEVELS, Run
+from attnbench.core.records import LEVELS, Case, Run
 from attnbench.core.units import MISSING, bytes_text, count, fixed, with_interval
 from attnbench.judge.recommend import TARGET, Candidate, Recommendation
-from attnbench.judge.rows import Row, rows_of
+from attnbench.judge.rows import Row
 from attnbench.judge.verdicts import VERDICTS
 from attnbench.report.charts.heatmap import MARGIN, folded_heads
 from attnbench.report.charts.theme import (
@@ -28,7 +28,6 @@ from attnbench.report.charts.theme import (
     chart,
     percent_axis,
 )  # fmt: skip
-from attnbench.report.parts import where_text
 from attnbench.report.tables import crossed, rows_at
 
 FRONT, BEHIND, REFUSED, OVER = "on the Pareto front", "dominated", "not taken by the target", "over budget"
@@ -47,11 +46,11 @@ COUNTS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_
 TILE = {"x": 78, "y": 26}
 
 
-def pareto(found: Recommendation, host: str, size: str) -> Spec:
+def pareto(found: Recommendation, baseline: Case) -> Spec:
     """Overhead against parameters added, or against the user's first metric: the front, what it dominates, what fell out."""
     metrics = found.asked.metrics
     metric = next(iter(metrics), "")
-    points = [_point(one, metric) for one in costed(found, host, size) if _height(one, metric) is not None]
+    points = [_point(one, metric) for one in costed(found, baseline) if _height(one, metric) is not None]
     points.sort(key=lambda point: -list(COLOURS).index(point["kind"]))
     x = overhead_axis(found, points)
     kinds = [kind for kind in COLOURS if any(point["kind"] == kind for point in points)]
@@ -76,7 +75,7 @@ def pareto(found: Recommendation, host: str, size: str) -> Spec:
     ]  # fmt: skip
     against = metric or "parameters added"
     return chart(
-        f"Overhead against {against}, {where_text(found.run, host, size)}",
+        f"Overhead against {against}, {baseline.where}",
         "Numbers are ranks in the table of what is left. Lines are 95 % intervals",
         points,
         layer=layers,
@@ -95,9 +94,9 @@ def _apart(front: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def costed(found: Recommendation, host: str, size: str) -> list[Candidate]:
+def costed(found: Recommendation, baseline: Case) -> list[Candidate]:
     """The candidates at a host and size whose overhead is known."""
-    here = (one for one in (*found.left, *found.fallen) if (one.case.host, one.case.at) == (host, size))
+    here = (one for one in (*found.left, *found.fallen) if one.case.baseline == baseline)
     return [one for one in here if one.overhead is not None]
 
 
@@ -160,11 +159,11 @@ def _count_axis(points: Sequence[dict[str, Any]]) -> Spec:
     return {"field": "height", "type": "quantitative", "scale": scale, "axis": axis}
 
 
-def npu(run: Run, host: str, size: str) -> Spec:
+def npu(run: Run, baseline: Case) -> Spec:
     """What each target says of the nodes that each module adds; of a single target, by place."""
     targets = run.header.study.get("targets", [])
-    tiles = list(_by_target(run, host, size) if len(targets) > 1 else _by_place(run, host, size))
-    table = crossed(run, rows_at(run, host, size))
+    tiles = list(_by_target(run, baseline) if len(targets) > 1 else _by_place(run, baseline))
+    table = crossed(run, rows_at(run, baseline))
     across, down = (targets, table.modules) if len(targets) > 1 else (table.modules, table.places)
     heads: Spec = {"orient": "top", "title": None, "labelFontWeight": 600, "labelLimit": 190}
     heads |= {"labelAngle": -32, "labelAlign": "left"} if len(targets) > 1 else folded_heads(across)
@@ -176,7 +175,7 @@ def npu(run: Run, host: str, size: str) -> Spec:
     width = TILE["x"]
     whose = targets[0] if len(targets) == 1 else f"{len(targets)} targets"
     return chart(
-        f"NPU verdicts on what modules add, {where_text(run, host, size)}",
+        f"NPU verdicts on what modules add, {baseline.where}",
         f"By {whose}. Unknown is not supported" if targets else "The run was checked against no NPU target",
         tiles,
         encoding={"x": x, "y": {"field": "row", "type": "nominal", "scale": {"domain": down}, "axis": {"title": None}}},
@@ -191,13 +190,13 @@ def npu(run: Run, host: str, size: str) -> Spec:
     )  # fmt: skip
 
 
-def _by_target(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
+def _by_target(run: Run, baseline: Case) -> Iterator[dict[str, Any]]:
     """A tile a module and target: the worst verdict of the module's cases, and in how many of them."""
     verdicts: dict[tuple[str, str], Counter[str]] = {}
     ops: dict[tuple[str, str], set[str]] = {}
-    for row in rows_of(run):
+    for row in rows_at(run, baseline):
         assignments = parse_variant(row.case.variant).assignments
-        if (row.case.host, row.case.at) == (host, size) and len(assignments) == 1 and row.npu_verdict:
+        if len(assignments) == 1 and row.npu_verdict:
             key = "+".join(map(str, assignments[0].modules)), row.target
             verdicts.setdefault(key, Counter())[row.npu_verdict] += 1
             ops.setdefault(key, set()).update(_decisive(row))
@@ -209,8 +208,8 @@ def _by_target(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
                     sorted(ops[module, target]))  # fmt: skip
 
 
-def _by_place(run: Run, host: str, size: str) -> Iterator[dict[str, Any]]:
-    table = crossed(run, rows_at(run, host, size))
+def _by_place(run: Run, baseline: Case) -> Iterator[dict[str, Any]]:
+    table = crossed(run, rows_at(run, baseline))
     for (place, module), row in table.cells.items():
         if word := row.npu_verdict:
             yield _tile(place, module, word, _short(word), "1 of 1", sorted(_decisive(row)))

@@ -3,16 +3,16 @@
 from typing import Any
 
 from attnbench.core.grammar import parse_variant
+from attnbench.core.records import Case
 from attnbench.judge.published import GainBar
 from attnbench.judge.recommend import Candidate, Recommendation
 from attnbench.report.charts.choices import HALO, costed, interval, overhead_axis, overhead_of
 from attnbench.report.charts.theme import BAR, INK, LINE, OPEN, Spec, chart
-from attnbench.report.parts import where_text
 
 
-def gains(found: Recommendation, host: str, size: str) -> Spec:
+def gains(found: Recommendation, baseline: Case) -> Spec:
     """Published gains in points of ImageNet top-1 against overhead: a bar from the least to the most, its mean, how many."""
-    points = _sided([_point(one, one.gains) for one in costed(found, host, size) if one.gains])
+    points = _sided([_point(one, one.gains) for one in costed(found, baseline) if one.gains])
     x = overhead_axis(found, points)
     y: Spec = {"field": "gain", "type": "quantitative", "scale": {"zero": True, "nice": True},
                "axis": {"title": "gain in ImageNet top-1, points", "grid": True, "tickCount": 6}}  # fmt: skip
@@ -35,7 +35,7 @@ def gains(found: Recommendation, host: str, size: str) -> Spec:
         *names,
     ]  # fmt: skip
     return chart(
-        f"Published gains against overhead, {where_text(found.run, host, size)}: ImageNet, not your task",
+        f"Published gains against overhead, {baseline.where}: ImageNet, not your task",
         "Bars span what the sources say, whose number is in brackets; blue is on the Pareto front",
         points,
         layer=layers,

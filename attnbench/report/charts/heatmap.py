@@ -18,7 +18,6 @@ from attnbench.report.charts.theme import (
     Spec,
     chart,
 )  # fmt: skip
-from attnbench.report.parts import where_text
 from attnbench.report.tables import crossed, has_overhead, overhead_text, planes, rows_at
 
 EDGES = (0.1, 0.3, 1, 3, 10, 30)
@@ -44,12 +43,12 @@ STACKED = (
 """A place that is a sum, in two lines."""
 
 
-def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = None) -> Spec:
+def heatmap(run: Run, baseline: Case, links: Mapping[Case, str] | None = None) -> Spec:
     """Places by modules, each cell the overhead in % on a logarithmic scale with its interval, or why there is none.
 
     ``links`` are what a cell leads to.
     """
-    table = crossed(run, rows_at(run, host, size))
+    table = crossed(run, rows_at(run, baseline))
     cells = [
         {"place": place, "module": module, **cell(table.cells[place, module]), **_link(table.cells[place, module], links)}
         for place in table.places
@@ -62,7 +61,7 @@ def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = N
         "y": {"field": "place", "type": "nominal", "scale": {"domain": table.places}, "axis": {
             "title": None, "labelLineHeight": 13, "labelExpr": STACKED}},
     }  # fmt: skip
-    shapes = planes(host, size)
+    shapes = planes(baseline)
     below = [{"place": place, "plane": shapes[place]} for place in table.places if place in shapes]
     if below:
         where["y"]["axis"]["labelOffset"] = -6
@@ -90,7 +89,7 @@ def heatmap(run: Run, host: str, size: str, links: Mapping[Case, str] | None = N
          "encoding": {"x": {"value": -6}, "text": {"field": "plane"}}},
     ]  # fmt: skip
     return chart(
-        f"Overhead by place and module, in % of {where_text(run, host, size)}",
+        f"Overhead by place and module, in % of {baseline.where}",
         f"One thread of {run.header.machine.get('cpu', 'an unknown CPU')}; below each figure its 95 % interval",
         cells,
         encoding=where,
@@ -131,11 +130,6 @@ def _lines(module: str) -> int:
 
 def _link(row: Row, links: Mapping[Case, str] | None) -> dict[str, str]:
     return {"href": links[row.case]} if links else {}
-
-
-def at(row: Row, host: str, size: str) -> bool:
-    """Whether a row is of this host and size."""
-    return (row.case.host, row.case.at) == (host, size)
 
 
 def tooltip(*fields: str) -> list[Spec]:

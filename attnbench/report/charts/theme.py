@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from attnbench.core.records import Run
+from attnbench.core.records import Case, Run
 
 PAGE, INK, QUIET, LINE, EMPTY = "#ffffff", "#1f2328", "#59636e", "#d8dee4", "#f3f5f7"
 STRONG_INK: Final = "#fefefe"
@@ -98,8 +98,8 @@ DECADES = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 UNDRAWABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 Spec = dict[str, Any]
-Draw = Callable[[Run, str, str], Spec]
-"""Draws a run at one host and size."""
+Draw = Callable[[Run, Case], Spec]
+"""Draws the cases of a run with one baseline."""
 
 
 def chart(title: str, subtitle: str, values: Iterable[Mapping[str, Any]], **parts: Any) -> Spec:

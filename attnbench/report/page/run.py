@@ -51,8 +51,8 @@ def page_of(run: Run) -> Page:
 
 
 def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterator[PagePart]:
-    told = {row.case.where for row in rows}
-    groups = [part for part in parts_of(run) if part.title in told]
+    told = {row.case.baseline for row in rows}
+    groups = [part for part in parts_of(run) if part.baseline in told]
     behind = {section.title: section for section in markdown.tables_of(run)}
     if groups:
         chosen = recommend(run, Requirements())
@@ -62,7 +62,7 @@ def _parts(run: Run, rows: Sequence[Row], anchors: Mapping[Case, str]) -> Iterat
         points = Listing("The same in points, by op", behind["Where the time goes"].table, closed=True)
         yield PagePart("Where the time goes", figures=_drawn(bars.decomposition, groups), listings=[points])
         yield _take(chosen, groups)
-        yield _npu(run, [group for group in groups if group.runtime == groups[0].runtime], behind)
+        yield _npu(run, [group for group in groups if group.baseline.runtime == groups[0].baseline.runtime], behind)
         yield _all(rows, anchors, behind)
     yield _how(run, behind)
 
@@ -115,7 +115,7 @@ def _where(
     behind: Mapping[str, Section],
 ) -> PagePart:
     links = {case: f"#{anchor}" for case, anchor in anchors.items()}
-    tabled = [(group, behind[f"Overhead in % of {group.title}"].table) for group in groups]
+    tabled = [(group, behind[f"Overhead in % of {group.baseline.where}"].table) for group in groups]
     maps = [Figure(heatmap.heatmap(*group, links), table) for group, table in tabled if table]
     chains = [chain for group in groups if (chain := _chain(rows, group, anchors)).sites]
     return PagePart("Where it costs", figures=maps, chains=chains, listings=_listings(behind, "Runtimes side by side"))
@@ -138,7 +138,7 @@ def _sure(run: Run, groups: Sequence[RunPart], behind: Mapping[str, Section]) ->
 
 
 def _take(chosen: Recommendation, groups: Sequence[RunPart]) -> PagePart:
-    specs = [choices.pareto(of_part(chosen, group), group.host, group.size) for group in groups]
+    specs = [choices.pareto(of_part(chosen, group), group.baseline) for group in groups]
     figures = [Figure(spec) for spec in specs if _filled(spec)]
     left, fallen = recommendation.ranking(chosen), recommendation.fell_out(chosen)
     return PagePart("What to take", chosen.notes, figures,
@@ -216,9 +216,8 @@ def _chain(rows: Sequence[Row], part: RunPart, anchors: Mapping[Case, str]) -> C
     A placement's cost stands at each of its sites, as that of all of them.
     """
     sites: dict[str, dict[str, SiteCost]] = {}
-    host, planes = part.host, tables.planes(part.host, part.size)
-    own = {record.case for record in part.run.records if (record.case.host, record.case.at) == (host, part.size)}
-    for row in (one for one in rows if one.case in own):
+    host, planes = part.baseline.host, tables.planes(part.baseline)
+    for row in (one for one in rows if one.case.baseline == part.baseline):
         assignments = parse_variant(row.case.variant).assignments
         for place in assignments[0].places if len(assignments) == 1 else ():
             try:
@@ -241,7 +240,7 @@ def _chain(rows: Sequence[Row], part: RunPart, anchors: Mapping[Case, str]) -> C
         for site in listed:
             costly = sorted(sites.get(site, {}).values(), key=lambda cost: (bool(cost.note), cost.step is None, cost.order))
             shown.append(ChainSite(site, planes.get(site, ""), costly))
-    return Chain(f"{part.title}, site by site, what stands there and what it costs", shown if sites else ())
+    return Chain(f"{part.baseline.where}, site by site, what stands there and what it costs", shown if sites else ())
 
 
 def _cost(row: Row, module: str, anchor: str, note: str) -> SiteCost:
