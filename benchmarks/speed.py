@@ -121,7 +121,13 @@ def parts(run: Run) -> dict[str, float]:
     widths = [
         100 * (figure.high - figure.low) / 2 for figure in figures if figure.high is not None and figure.low is not None
     ]
-    return {**spent, "with figures": len(figures), "half width": median(widths) if widths else float("nan")}
+    alone = [found for record in run.records if record.case.is_baseline and (found := record.value("latency"))]
+    return {
+        **spent,
+        "with figures": len(figures),
+        "half width": median(widths) if widths else float("nan"),
+        "network": median(alone) if alone else float("nan"),
+    }
 
 
 def page(raw: dict[str, Any]) -> str:
@@ -135,6 +141,7 @@ def page(raw: dict[str, Any]) -> str:
             "in the runtime (s)": f"{one['ort']:.0f}",
             "in the runtime, of all steps (%)": f"{100 * one['ort'] / (one['total'] - one['build'] - one['lint']):.0f}",
             "seconds a case": f"{one['seconds'] / one['cases']:.2f}",
+            "the network alone (ms)": f"{1e3 * one['network']:.0f}" if "network" in one else "-",
             "median half width (points)": f"{one['half width']:.3f}",
         }
         for name, one in raw.items()

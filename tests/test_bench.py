@@ -1,6 +1,7 @@
 """What a sweep does step by step, with the builder and the timing processes replaced by known answers."""
 
 import json
+from collections import Counter
 from itertools import count, cycle
 
 import pytest
@@ -11,14 +12,14 @@ from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case
 from attnbench.core.statistics import noise_floor
 from attnbench.hosts import HostReference
-from attnbench.measure import executor, machine, sweep
+from attnbench.measure import executor, machine, panels, sweep
 from attnbench.measure import header as headers
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.builder import Built, describe_all
 from attnbench.measure.cache import entry
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
-from attnbench.runs.facts import FailedFact, ProfileFact
+from attnbench.runs.facts import FailedFact, PairsFact, ProfileFact
 from attnbench.runs.fold import fold
 from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import RUN_FILE, finished, load_run, read_run_file
@@ -243,6 +244,22 @@ def test_a_variant_that_the_runtime_compiles_anew_has_no_attributed_figure(go, c
     assert record.value("aligned") == 0
     assert record.get("paired").samples
     assert record.pending == 1, "the pairs go on"
+
+
+def test_of_the_panels_the_one_that_adds_most_is_held_against_the_clock(go, clockwork, monkeypatch, tmp_path):
+    monkeypatch.setattr(panels, "TINY", 0)
+    monkeypatch.setattr(panels, "SMALL", 0)
+    cases = [Case("h", f"{site}=m{number}", "8x8") for site in "ab" for number in (1, 2)]
+    go(plan_of(BASE, *cases, effort=replace(EFFORT, rounds=0, crosscheck=3, memory=False)))
+    facts = read_run_file(tmp_path / "out").facts
+    added = Counter()
+    for fact in facts:
+        if isinstance(fact, ProfileFact) and fact.panel and fact.number == 0 and not fact.repeat:
+            added[fact.panel] += fact.overhead
+    assert len(set(added.values())) == 2
+    (most, _), _ = added.most_common()
+    together = {fact.together for fact in facts if isinstance(fact, PairsFact)}
+    assert [set(one) for one in together] == [{f.case.variant for f in facts if getattr(f, "panel", "") == most}]
 
 
 def test_a_provider_of_its_own_is_timed_by_the_wall_and_its_memory_left_alone(go, clockwork, monkeypatch):

@@ -354,3 +354,4 @@ def test_a_mistake_in_a_file_of_claims_is_one_line(refused, small, old, new, mes
     small.write_text(text.replace(old, new, 1))
     assert message in refused("claims", small, "--results", small.parent)
     assert "there is no file nowhere.toml" in refused("claims", "nowhere.toml")
+    assert "judges those of a run" in refused("claims", small.parent)

@@ -18,14 +18,14 @@ from attnbench.measure.bench import timing_job
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.observer import Silent
 from attnbench.measure.ownership import Nearest, nearest_sites, sites_of_removed
-from attnbench.measure.panels import pack, takes
+from attnbench.measure.panels import graphs, pack, room, takes
 from attnbench.measure.session import profile
 from attnbench.measure.sweep import run_plan
 from attnbench.runs.crosscheck import crosscheck
 from attnbench.runs.facts import ApartFact, BuiltFact, PairsFact, ProfileFact
 from attnbench.runs.ledger import Ledger
 from attnbench.runs.store import read_run_file
-from attnbench.study.plan import plan
+from attnbench.study.plan import PlannedCase, plan
 
 HOST, SIZE = "resnetsan01", "64x96"
 VARIANTS = (
@@ -83,6 +83,18 @@ def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, dty
     first, second = (takes(ledger, one) for one in cases[1:])
     assert first & second == shared
     assert first - second >= {"a"}
+
+
+def test_a_case_that_was_sent_apart_twice_has_no_room_in_a_panel():
+    base, one = case("baseline"), PlannedCase(case("a=se"), HostReference(HOST), Effort())
+    ledger = Ledger(
+        [BuiltFact(case=base, measurements=(measurement("macs", 1e10),)), BuiltFact(case=one.case, regions=("a",))]
+    )
+    for _ in range(2):
+        assert room(ledger, one) == {"a"}
+        assert graphs(ledger, [one, one]) == 2
+        ledger.add(ApartFact(case=one.case, panel="p", why="unlike"))
+    assert room(ledger, one) is None
 
 
 def node(name: str, op: str = "Conv") -> ExecutedNode:

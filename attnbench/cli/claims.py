@@ -9,6 +9,7 @@ import typer
 
 from attnbench.cli.answer import AllOption, FormatOption, OutputOption, answer
 from attnbench.cli.app import app, example
+from attnbench.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ def claims(
     from attnbench.report import documents  # noqa: PLC0415
     from attnbench.study.claims import read_claims  # noqa: PLC0415
 
+    if file is not None and file.is_dir():
+        raise InputError(f"claims: {file} is a folder, no file of claims: `attnbench report {file}` judges those of a run")
     found = read_claims(file)
     judged = _judged(found, results)
     if measure and (missing := _missing(judged)):

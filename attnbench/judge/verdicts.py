@@ -15,8 +15,8 @@ that no inserted node shows. Repetition does not shrink it. A bound from long ru
 ``results/calibration/wall.md``: nine of nine references lie within it, which shows that 72 % do at least, at 95 %."""
 
 CROWDED_RELATIVE = 0.8
-"""Share by which an overhead may read low, for each share of its core that a replicate did not have: beside neighbours that
-took 41 % of it, one read 32 % lower (``results/calibration/neighbour.md``)."""
+"""Share by which an overhead may be off, for each share of its core that a replicate did not have: beside neighbours that
+took 38 % of it, runs read 29 % lower to 36 % higher (``results/calibration/neighbour.md``)."""
 
 REFERENCE_POINTS = 0.10
 """Standard uncertainty of the clock that attribution was held against: the root mean square over those nine references."""

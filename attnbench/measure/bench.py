@@ -23,7 +23,7 @@ from attnbench.measure.attribution import Attribution, Profile, attribute_each, 
 from attnbench.measure.builder import Builder, Built, describe_all
 from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.machine import free_memory
-from attnbench.measure.schedule import TimingStep, pair_rounds
+from attnbench.measure.schedule import TimingStep, crosscheck_rounds, pair_rounds
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
 from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
@@ -239,7 +239,7 @@ class Bench:
             self._sound(baseline)
         models = [self.graph((baseline,)), self.graph(step.cases)]
         effort = self._effort(baseline if checks else step.case)
-        rounds = -(-effort.crosscheck // effort.processes) if checks else pair_rounds(effort, step.number)
+        rounds = (crosscheck_rounds if checks else pair_rounds)(effort, step.number)
         times = self.timed({"kind": "pairs", "models": models, "number": step.number}, step.cases, rounds=rounds)
         wall, cpu = (tuple(map(tuple, times[clock])) for clock in ("wall", "cpu"))
         together = tuple(case.variant for case in step.cases) if checks else ()

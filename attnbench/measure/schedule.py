@@ -39,6 +39,9 @@ START = 4
 MEMORY_RUNS = 14
 """What a measurement of memory takes, likewise."""
 
+FIRST_PAIRS = 8
+"""Six have an exact 95 % interval at all."""
+
 MEMORY_CASES = 8
 """Cases that one step measures the memory of, several at a time: what a step that is broken off loses at most."""
 
@@ -106,6 +109,13 @@ def pair_rounds(effort: Effort, number: int) -> int:
     """How many interleaved pairs a replicate takes: the rounds are spread over the first stage."""
     share = -(-effort.rounds // effort.processes)
     return max(0, min(share, effort.rounds - share * number))
+
+
+def crosscheck_rounds(effort: Effort, number: int) -> int:
+    """How many pairs a replicate takes of the panel and its baseline: few first, which tell a sum that is large."""
+    first = min(FIRST_PAIRS, effort.crosscheck)
+    share = -(-(effort.crosscheck - first) // max(1, effort.processes - 1))
+    return first if number == 0 and effort.processes > 1 else max(first, share)
 
 
 def _lacking(own: Iterable[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> list[PlannedCase]:

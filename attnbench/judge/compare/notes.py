@@ -108,7 +108,7 @@ def _crowded(found: "Comparison") -> Iterator[str]:
         if shares:
             yield (
                 f"{word} was not alone: in {counted(len(shares), 'case')} other processes left a timing process as little "
-                f"as {fixed(100 * min(shares), 0)} % of its core. Overheads tend to read lower then, so that a change may "
+                f"as {fixed(100 * min(shares), 0)} % of its core. Overheads scatter more then, so that a change may "
                 "hide, or come from that alone: measure again on an idle machine before you rely on it."
             )
 
