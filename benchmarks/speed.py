@@ -8,6 +8,7 @@ their time went (``--before RUN``).
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from attnbench.core.records import Run
@@ -27,6 +28,9 @@ from attnbench.runs.store import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
+COMMITTED = RESULTS / "report"
+"""The same study, measured at another time: what a machine's state does to overheads."""
+
 NUMBERS = (50, 100, 300, 1000)
 """Numbers of cases at 96x160."""
 
@@ -109,7 +113,20 @@ def sweep(folder: Path, name: str, study: str, *more: str) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     found = load_run(out)
     print(f"{name}: {len(found.records)} cases, {seconds:.0f} s", flush=True)
-    return {"seconds": seconds, "cases": len(found.records), **parts(found)}
+    apart = {"apart": beside(load_run(COMMITTED), found)} if study == "report" else {}
+    return {"seconds": seconds, "cases": len(found.records), **parts(found), **apart}
+
+
+def beside(committed: Run, run: Run) -> list[tuple[float, float]]:
+    """Of each overhead of both runs, the later over the earlier, and by how many standard errors they differ."""
+    found = []
+    for record in committed.records:
+        other = run.record(record.case)
+        one, two = (side.get("overhead") if side else None for side in (record, other))
+        if one and two and one.value and two.value and None not in (one.low, one.high, two.low, two.high):
+            error = math.hypot(one.high - one.low, two.high - two.low) / (2 * 1.96)
+            found.append((two.value / one.value, (two.value - one.value) / error))
+    return found
 
 
 def parts(run: Run) -> dict[str, float]:
@@ -152,7 +169,20 @@ def page(raw: dict[str, Any]) -> str:
         first, last = small[0], small[-1]
         each = (last["seconds"] - first["seconds"]) / (last["cases"] - first["cases"])
         slope = f"\n\nOne case more at 96x160 costs {each:.3f} s, from {first['cases']} to {last['cases']} cases."
-    return Table.of(rows).markdown() + slope
+    return "\n\n".join((Table.of(rows).markdown() + slope, *filter(None, map(apart, raw, raw.values()))))
+
+
+def apart(name: str, one: dict[str, Any]) -> str:
+    """How far a run's overheads lie from those of the committed run, in a sentence or two."""
+    if not one.get("apart"):
+        return ""
+    ratios, errors = zip(*one["apart"], strict=True)
+    tenths = quantiles(ratios, n=10)
+    return (
+        f"{name}: its {len(ratios)} overheads are {median(ratios):.2f} times those of `results/report` (median; eight of "
+        f"ten lie from {tenths[0]:.2f} to {tenths[-1]:.2f}), and {sum(abs(z) > 2 for z in errors)} differ by more than two "
+        "standard errors."
+    )
 
 
 if __name__ == "__main__":

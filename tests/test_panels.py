@@ -19,6 +19,7 @@ from attnbench.measure.build import CaseBuilder
 from attnbench.measure.observer import Silent
 from attnbench.measure.ownership import Nearest, nearest_sites, sites_of_removed
 from attnbench.measure.panels import graphs, pack, room, takes
+from attnbench.measure.schedule import crosscheck_rounds
 from attnbench.measure.session import profile
 from attnbench.measure.sweep import run_plan
 from attnbench.runs.crosscheck import crosscheck
@@ -83,6 +84,14 @@ def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, dty
     first, second = (takes(ledger, one) for one in cases[1:])
     assert first & second == shared
     assert first - second >= {"a"}
+
+
+@pytest.mark.parametrize(
+    ("processes", "most", "pairs"), [(3, 100, (8, 46, 46)), (3, 6, (6, 6, 6)), (2, 12, (8, 8, 8)), (1, 100, (92, 92, 92))]
+)
+def test_few_pairs_of_a_panel_are_taken_first_and_the_others_spread_over_the_first_stage(processes, most, pairs):
+    effort = Effort(processes=processes, crosscheck=most)
+    assert tuple(crosscheck_rounds(effort, number) for number in range(3)) == pairs
 
 
 def test_a_case_that_was_sent_apart_twice_has_no_room_in_a_panel():
