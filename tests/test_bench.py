@@ -16,7 +16,6 @@ from attnbench.measure import executor, machine, panels, sweep
 from attnbench.measure import header as headers
 from attnbench.measure.build import CaseBuilder
 from attnbench.measure.builder import Built, describe_all
-from attnbench.measure.cache import entry
 from attnbench.measure.observer import Silent
 from attnbench.measure.schedule import MEMORY_RUNS, TimingStep, schedule, work_left
 from attnbench.runs.facts import FailedFact, PairsFact, ProfileFact
@@ -48,7 +47,7 @@ class Builder:
         pass
 
     def __init__(self, failing=(), skip=""):
-        self.failing, self.skip, self.calls = failing, skip, 0
+        self.failing, self.skip, self.calls, self.prepared = failing, skip, 0, []
 
     def chain(self):
         return "chain"
@@ -62,7 +61,7 @@ class Builder:
         return Built((), (), (), (), (), sites, sites, kinds, skip=self.skip, seconds={"build": 1.0})
 
     def prepare(self, planned):
-        self.prepared = planned
+        self.prepared.append(planned)
 
     def write(self, together):
         return "/nowhere/" + "+".join(planned.case.variant for planned in together)
@@ -479,24 +478,19 @@ def test_a_failure_ends_a_case_of_the_schedule():
     assert next(schedule(PAIR, header, ledger)) == TimingStep("build", (VARIANT,))
 
 
-def test_a_builder_with_nothing_to_describe_prepares_for_what_comes():
+def test_a_builder_with_nothing_to_describe_prepares_what_comes_after():
     builders = [Builder(), Builder(failing=[VARIANT])]
-    base, *_ = plan_of(BASE, VARIANT, OTHER).cases
-    assert [(planned, type(told)) for planned, told in describe_all(builders, [base])] == [(base, Built)]
+    base, *after = plan_of(BASE, VARIANT, OTHER).cases
+    described = describe_all(builders, [base], after)
+    assert [(planned, type(told)) for planned, told in described] == [(base, Built)]
     (idle,) = [one for one in builders if not one.calls]
-    assert idle.prepared is base
+    assert idle.prepared == after[: len(idle.prepared)]
     assert list(describe_all(builders, [])) == []
 
 
-def test_a_cached_host_needs_no_torch_to_prepare(tmp_path, monkeypatch):
+def test_what_was_prepared_is_what_describing_asks_for(tmp_path, monkeypatch):
     monkeypatch.setenv("ATTNBENCH_CACHE", str(tmp_path))
-    exported = []
-    monkeypatch.setattr("attnbench.measure.parts.first_export", lambda: exported.append(1))
-    case, reference = Case("resnet18", "baseline", "64x64"), HostReference("resnet18")
-    builder = CaseBuilder(Protocol(), tmp_path)
-    builder.prepare(case, reference)
-    assert exported == [1]
-    path = entry(builder._host_question(case, reference))
-    path.write_bytes(b"")
-    builder.prepare(case, reference)
-    assert exported == [1]
+    case, reference = Case("resnet18", "layer1.0.branch=se,layer2=coord", "64x64"), HostReference("resnet18")
+    CaseBuilder(Protocol(), tmp_path).prepare(case, reference)
+    monkeypatch.setattr(CaseBuilder, "_exported_module", lambda *_: pytest.fail("it is exported again"))
+    assert CaseBuilder(Protocol(), tmp_path).describe(case, reference, ()).sites == ("layer1.0.branch", "layer2.1.end")

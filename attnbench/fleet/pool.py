@@ -14,9 +14,10 @@ from typing import Literal
 
 from msgspec import structs
 
+from attnbench.core.errors import CaseFailure
 from attnbench.core.records import Case, RunHeader
-from attnbench.measure.schedule import TimingStep, schedule
-from attnbench.runs.facts import AnyFact, BuiltFact, FailedFact, ProfileFact
+from attnbench.measure.schedule import TimingStep, failed, schedule
+from attnbench.runs.facts import AnyFact, BuiltFact, ProfileFact
 from attnbench.runs.fold import replicates, summarise
 from attnbench.runs.ledger import Ledger
 from attnbench.study.plan import Plan
@@ -119,7 +120,8 @@ class Fleet:
         member.losses += 1
         if (step := member.step) is not None and member.losses >= TRIES:
             cases = step.cases[:1] if step.kind in ("repeat", "crosscheck") else step.cases
-            self.took(name, [failed_step(step, case, why, self.sources) for case in cases])
+            facts = [failed(step, case, CaseFailure("fleet", why)) for case in cases]
+            self.took(name, [structs.replace(fact, sources=self.sources.get(fact.case, "")) for fact in facts])
 
     def lost(self, name: str, now: float, *, blame: bool = True) -> None:
         """A machine is gone, perhaps by the step that it was at. Its cases stay its own for a while."""
@@ -198,15 +200,6 @@ def lean(fact: AnyFact) -> AnyFact:
                 fact, measurements=kept, findings=(), checks=(), uncounted=(), notes=(), stages={}, hashes={}
             )
     return fact
-
-
-def failed_step(step: TimingStep, case: Case, why: str, sources: Mapping[Case, str]) -> FailedFact:
-    """The failure of a step that came to nothing."""
-    about = case.baseline if step.kind == "crosscheck" else case
-    return FailedFact(
-        case=about, sources=sources.get(about, ""), step=step.kind, number=step.number, stage="fleet", kind="CaseFailure",
-        message=why,
-    )  # fmt: skip
 
 
 def _in_parts(steps: Iterable[TimingStep]) -> Iterator[TimingStep]:

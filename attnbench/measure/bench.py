@@ -3,7 +3,6 @@
 Nothing of ours runs beside a timing process: the builders idle, and this process waits.
 """
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,8 @@ from attnbench.measure.attribution import Attribution, Profile, attribute_each, 
 from attnbench.measure.builder import Builder, Built, describe_all
 from attnbench.measure.executor import HERE, Executor
 from attnbench.measure.machine import free_memory
-from attnbench.measure.schedule import TimingStep, crosscheck_rounds, pair_rounds
+from attnbench.measure.panels import panel_name
+from attnbench.measure.schedule import TimingStep, crosscheck_rounds, failed, pair_rounds
 from attnbench.runs.facts import AnyFact, ApartFact, BuiltFact, FailedFact, LatencyFact, MemoryFact, PairsFact, ProfileFact
 from attnbench.runs.figures import TAIL
 from attnbench.study.plan import Plan, PlannedCase
@@ -77,7 +77,7 @@ class Bench:
                 yield self._signed(fact, time.perf_counter() - began)
                 began, self.in_runtime = time.perf_counter(), 0.0
         except CaseFailure as failure:
-            yield self._signed(_failed(step, step.case, failure), time.perf_counter() - began)
+            yield self._signed(failed(step, step.case, failure), time.perf_counter() - began)
 
     def _signed(self, fact: AnyFact, seconds: float) -> AnyFact:
         """The fact with its sources, when it was had, and the time since the one before; several are built at a time."""
@@ -96,20 +96,21 @@ class Bench:
     def _build(self, step: TimingStep) -> Iterator[AnyFact]:
         """What is known of the cases without a clock; of variants only where that of their baseline is."""
         baselines = [case for case in step.cases if case.is_baseline]
-        for cases in (baselines, [case for case in step.cases if not case.is_baseline]):
+        variants = [case for case in step.cases if not case.is_baseline]
+        for cases, after in ((baselines, variants), (variants, ())):
             able = []
             for case in cases:
                 try:
                     able += [self.planned[case]] if case.is_baseline or self._sound(case.baseline) else []
                 except CaseFailure as failure:
-                    yield _failed(step, case, failure)
-            for planned, told in describe_all(self.builders, able):
+                    yield failed(step, case, failure)
+            for planned, told in describe_all(self.builders, able, [self.planned[case] for case in after]):
                 found = self.built[planned.case] = self._there(told)
                 yield self._built(step, planned.case, found)
 
     def _built(self, step: TimingStep, case: Case, found: Built | CaseFailure) -> AnyFact:
         if isinstance(found, CaseFailure):
-            return _failed(step, case, found)
+            return failed(step, case, found)
         return BuiltFact(
             case=case,
             measurements=found.measurements,
@@ -148,7 +149,7 @@ class Bench:
             yield ProfileFact(case=step.case, number=step.number, core_share=profile.core_share, cost=profile.cost)
             return
         baseline = self._baseline_profile(step.case.baseline, step.number)
-        panel = _panel_name(step) if len(step.cases) > 1 else ""
+        panel = panel_name(step.cases, step.number) if len(step.cases) > 1 else ""
         try:
             profile = self._profiled(step.cases)
             built = {case: one for case in step.cases if isinstance(one := self._description(case), Built)}
@@ -284,24 +285,7 @@ class Bench:
         return result
 
 
-def _panel_name(step: TimingStep) -> str:
-    """A name for a graph of several cases, that tells it from any other of the run."""
-    return hashlib.sha256(f"{step.number} {step.cases}".encode()).hexdigest()[:8]
-
-
 def timing_job(job: dict[str, Any], protocol: Protocol, effort: Effort) -> dict[str, Any]:
     """A job for a timing process, with the settings that every kind of job takes."""
     common = {name: getattr(protocol, name) for name in ("warmup", "seed", "provider", "optimization")}
     return {**job, **common, "step_seconds": effort.step_seconds}
-
-
-def _failed(step: TimingStep, case: Case, failure: CaseFailure) -> FailedFact:
-    return FailedFact(
-        case=case.baseline if step.kind == "crosscheck" else case,
-        step=step.kind,
-        number=step.number,
-        stage=failure.stage,
-        kind=type(failure).__name__,
-        message=failure.reason,
-        status=failure.status,
-    )

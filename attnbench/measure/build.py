@@ -21,7 +21,7 @@ import onnx_ir as ir
 
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import CaseFailure, CaseSkipped
-from attnbench.core.grammar import Spec, parse_spec, parse_variant
+from attnbench.core.grammar import Spec, parse_size, parse_spec, parse_variant
 from attnbench.core.protocol import Protocol
 from attnbench.core.records import FP32, Case
 from attnbench.core.sources import hash_of_files, source_hash
@@ -30,9 +30,9 @@ from attnbench.graph.cost import graph_cost
 from attnbench.graph.load import move_weights_out, parse, serialise, verify
 from attnbench.graph.part import Part
 from attnbench.graph.splice import block_inputs, mark_tensors, planes, regions, replaced_strides, splice, tensors
-from attnbench.hosts import HOSTS, HostReference, declared_placements, modules_by_site
+from attnbench.hosts import HOSTS, HostReference, declared_placements, declared_places, modules_by_site
 from attnbench.measure.builder import Built
-from attnbench.measure.cache import entry, kept
+from attnbench.measure.cache import kept
 from attnbench.measure.figures import cuts, figures_of, needs_text, of_nothing, summed
 from attnbench.measure.int8 import Quantiser, of_int8
 from attnbench.measure.machine import MEMORY_FACTOR, free_memory
@@ -130,13 +130,12 @@ class CaseBuilder:
         question = self._host_question(case, reference)
         return kept(question, Part, make, keep=lambda one: one.lasting and reference.kind == "registered")
 
-    def prepare(self, case: Case, reference: HostReference) -> None:
-        """While another builder exports the host of some cases, load what exporting their modules takes."""
-        path = entry(self._host_question(case, reference))
-        if path is None or not path.exists():
-            from attnbench.measure.parts import first_export  # noqa: PLC0415  torch, where it is needed
-
-            first_export()
+    def prepare(self, case: Case, reference: HostReference) -> None:  # noqa: ARG002  asked as ``describe`` is
+        """While another builder exports a registered host, export a case's own modules for the planes that it declares."""
+        known = declared_places(parse_spec(case.host))
+        for site, row in modules_by_site(parse_variant(case.variant), known.sites, known.placements, case.host).items():
+            for spec in (one for one in row if not is_reference(one.name)):
+                self.module(spec, case.batch, known.sites[site].at(*parse_size(case.size)), OPSET)
 
     def module(self, spec: Spec, batch: int, plane: Plane, opset: int) -> Part:
         """A module's graph for a plane, exported at the host's opset or its own higher one, counted and compared once."""

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +117,7 @@ class Builder:
         return self._answer(planned.effort.timeout_seconds, "describe", planned.case, planned.host, self.targets)
 
     def prepare(self, planned: PlannedCase) -> None:
-        """Have the process get ready for cases whose baseline another one describes; what fails will fail again."""
+        """Have the process export what a case needs besides its host; what fails will fail again."""
         with suppress(CaseFailure):
             self._answer(planned.effort.timeout_seconds, "prepare", planned.case, planned.host)
 
@@ -198,36 +198,39 @@ def _ended(code: int) -> str:
 
 
 def describe_all(
-    builders: Sequence[Builder], planned: Sequence[PlannedCase]
+    builders: Sequence[Builder], planned: Sequence[PlannedCase], ahead: Sequence[PlannedCase] = ()
 ) -> Iterator[tuple[PlannedCase, Built | CaseFailure]]:
     """What is known of each case without a clock, as it comes, by as many processes as there are builders.
 
-    Those that have none to describe prepare for the next ones.
+    Those that have none to describe prepare the cases that come after, for as long as the others take.
     """
     idle: queue.SimpleQueue[Builder] = queue.SimpleQueue()
     for builder in builders:
         idle.put(builder)
+    described, after = threading.Event(), iter(ahead)
 
-    def answer(one: PlannedCase, task: Literal["describe", "prepare"]) -> Built | CaseFailure | None:
+    def answer(one: PlannedCase) -> Built | CaseFailure:
         builder = idle.get()
         try:
-            if task == "describe":
-                return builder.describe(one)
-            builder.prepare(one)
+            return builder.describe(one)
         except CaseFailure as failure:
             return failure
         finally:
             idle.put(builder)
-        return None
+
+    def prepare() -> None:
+        builder = idle.get()
+        while not described.is_set() and (one := next(after, None)) is not None:
+            builder.prepare(one)
 
     threads = ThreadPoolExecutor(len(builders))
     try:
-        asked = {threads.submit(answer, one, "describe"): one for one in planned}
-        spare = builders[len(planned) :]
-        asked |= {threads.submit(answer, one, "prepare"): one for one in planned[:1] for _ in spare}
+        asked = {threads.submit(answer, one): one for one in planned}
+        preparing = [threads.submit(prepare) for _ in builders[len(planned) :] if planned]
         for future in as_completed(asked):
-            if found := future.result():
-                yield asked[future], found
+            yield asked[future], future.result()
+        described.set()
+        wait(preparing)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

@@ -3,6 +3,7 @@
 Who stands beside whom is drawn anew for each replicate, so that what neighbours do to each other is in the interval.
 """
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -83,6 +84,11 @@ def most_wanted(rooms: Iterable[frozenset[str]]) -> int:
     """How many cases want the most wanted of the things that each takes; 1 where they want none, 0 of no case."""
     taken = list(rooms)
     return max(Counter(chain.from_iterable(taken)).values(), default=min(1, len(taken)))
+
+
+def panel_name(cases: Sequence[Case], number: int) -> str:
+    """A name for a graph of several cases, that tells it from any other of the run."""
+    return hashlib.sha256(f"{number} {tuple(cases)}".encode()).hexdigest()[:8]
 
 
 def goes_alone(ledger: Ledger, planned: PlannedCase) -> bool:

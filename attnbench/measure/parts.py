@@ -84,11 +84,6 @@ def module_part(spec: Spec, batch: int, plane: Plane, seed: int, *, canonical: b
     return Part(graph, counts, compare(module, graph, shape, seed, f"module {spec}"), (*notes, *_subnormals(module)))
 
 
-def first_export() -> None:
-    """Export next to nothing: the exporter loads what it is made of, and makes its tables, once a process."""
-    to_onnx(nn.ReLU(), (1, 1, 1, 1), canonical=True)
-
-
 def _counted(module: nn.Module, shape: tuple[int, ...], *, ours: bool, fits: bool) -> TorchCounts:
     """A module counted: registered code by its shapes alone, and on zeros, if they fit, what may ask for numbers."""
     if ours:

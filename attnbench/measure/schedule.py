@@ -20,6 +20,7 @@ from functools import partial
 from statistics import fmean
 from typing import Literal, NamedTuple
 
+from attnbench.core.errors import CaseFailure
 from attnbench.core.grammar import parse_spec
 from attnbench.core.protocol import Effort, Protocol
 from attnbench.core.records import Case, RunHeader
@@ -216,6 +217,19 @@ def _step_of(fact: AnyFact) -> TimingStep | None:
         case FailedFact():
             return TimingStep(fact.step, (fact.case,), fact.number)  # type: ignore[arg-type]
     return None
+
+
+def failed(step: TimingStep, case: Case, failure: CaseFailure) -> FailedFact:
+    """The fact that a step failed for a case, a cross-check for its baseline."""
+    return FailedFact(
+        case=case.baseline if step.kind == "crosscheck" else case,
+        step=step.kind,
+        number=step.number,
+        stage=failure.stage,
+        kind=type(failure).__name__,
+        message=failure.reason,
+        status=failure.status,
+    )
 
 
 def _repeat(plan: Plan, own: Sequence[PlannedCase], header: RunHeader, ledger: Ledger, number: int) -> Iterator[TimingStep]:

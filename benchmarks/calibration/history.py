@@ -1,14 +1,14 @@
-"""CI jobs in a row, 98 minutes of them: what ``attnbench compare`` says of runs of the quick study, with its defaults.
+"""CI jobs in a row, 40 minutes of them: what ``attnbench compare`` says of runs of the quick study, with its defaults.
 
 Most runs measure the same code; whatever ``compare`` calls a regression there is a false alarm. Every fourth runs from a
-copy of the package in which one module has become slower by about 1 % of the baseline's latency, in a way that no
-parameter and no MAC shows. The module changes from one such run to the next.
+copy of the package in which one module has become slower by 0.6 to 1 % of the baseline's latency, by machine, in a
+way that no parameter and no MAC shows. The module changes from one such run to the next.
 
 How much slower is measured apart, on the clock: the module with ``TIMES`` times the addition against the module as it is,
 in interleaved pairs, over ``TIMES``. One addition alone drowns in the clock's scatter; many do not, and each is the same
 nodes again.
 
-A run takes about a minute. Finished ones stay in ``results/history``, and the script goes on from there.
+A run takes about half a minute. Finished ones stay in ``results/history``, and the script goes on from there.
 """
 
 import os
@@ -38,7 +38,7 @@ SIZE = "192x320"
 ALIKE, SLOWER = 60, 20
 """Runs of the same code, beside the first; and of code with a slower module."""
 
-TIMES, PROCESSES, ROUNDS = 20, 20, 20
+TIMES, PROCESSES, ROUNDS = 20, 10, 20
 
 KEPT = ("overhead", "floor_difference", "core_share", "params", "macs")
 """The measurements that are written down."""
@@ -65,7 +65,7 @@ def _slower(self, x):
 
 @dataclass(frozen=True)
 class Injection:
-    """A variant of the study, the class of its module, and the work that takes about 1 % of the baseline's latency there."""
+    """A variant of the study, the class of its module, and work that takes 0.6 to 1 % of the baseline's latency there."""
 
     variant: str
     built: str

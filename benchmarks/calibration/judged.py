@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from lab import percent, rate, table
@@ -16,6 +16,7 @@ from lab import percent, rate, table
 from attnbench.core.records import Record, Run, RunHeader
 from attnbench.core.statistics import replicate_interval, signed_rank_interval
 from attnbench.judge.compare import Comparison, ComparisonRow, compare
+from attnbench.judge.compare.gates import parse
 from attnbench.judge.compare.noisy import OVERHEAD
 from attnbench.judge.track import track
 from attnbench.runs.store import open_run
@@ -27,6 +28,9 @@ BASES: dict[str, Callable[[list[Run]], list[Run]]] = {
     EACH: lambda earlier: earlier,
 }
 """What a run is compared with, of the earlier runs of the code as it was."""
+
+HALF = "overhead:0.5%:10%"
+"""A gate that asks for half of what the default does."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,14 @@ def samples(raw: dict[str, Any]) -> list[Sample]:
     return found
 
 
-def judged(found: Sequence[Sample], base: str, *, slower: bool) -> list[Judged]:
-    """All comparisons of runs of the code as it was, or of the slower ones, with that of ``BASES``."""
+def judged(found: Sequence[Sample], base: str, *, slower: bool, gate: str = "") -> list[Judged]:
+    """All comparisons of runs of the code as it was, or of the slower ones, with that of ``BASES``, by the default gate."""
+    fail_on = parse([gate]) if gate else None
     results: list[Judged] = []
     earlier: list[Run] = []
     for one in found:
         if bool(one.slower) == slower:
-            results += [Judged(compare(run, one.run), one.slower) for run in BASES[base](earlier)]
+            results += [Judged(compare(run, one.run, fail_on), one.slower) for run in BASES[base](earlier)]
         if not one.slower:
             earlier.append(one.run)
     return results
@@ -100,6 +105,7 @@ def page(raw: dict[str, Any]) -> str:
     """False alarms, detections, and what a history of these runs looks like to ``track``."""
     found = samples(raw)
     equal = sum(not one.slower for one in found)
+    slower = 100 * median(signed_rank_interval(truth["clock"]).value for truth in raw["truth"].values())
     told = (
         f"{equal} runs of the code as it was and {len(found) - equal} with one slower module, in turn, from "
         f"{found[0].run.header.started} to {found[-1].run.header.started}. A comparison is what a CI job makes: "
@@ -109,8 +115,11 @@ def page(raw: dict[str, Any]) -> str:
         told,
         "The code as it was:",
         table(alarm_row(found, base) for base in BASES),
-        "One module slower by about 1 % of the baseline's latency:",
+        f"One module slower by {slower:.1f} % of the baseline's latency (by the clock); the default gate asks for a point:",
         table(detection_row(found, base) for base in BASES),
+        f"The same runs with `--fail-on {HALF}`, which asks for half a point: the code as it was, then the slower modules.",
+        table(alarm_row(found, base, HALF) for base in BASES),
+        table(detection_row(found, base, HALF) for base in BASES),
         "By module, against the first run:",
         table(module_rows(raw, found)),
         history_text(found),
@@ -118,9 +127,9 @@ def page(raw: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
+def alarm_row(found: Sequence[Sample], base: str, gate: str = "") -> dict[str, str]:
     """How many comparisons of the same code fail."""
-    all_ = judged(found, base, slower=False)
+    all_ = judged(found, base, slower=False, gate=gate)
     verdicts = [row.verdict for one in all_ for row in one.overheads]
     alarms = sum(one.alarm for one in all_)
     return {
@@ -133,9 +142,9 @@ def alarm_row(found: Sequence[Sample], base: str) -> dict[str, str]:
     }
 
 
-def detection_row(found: Sequence[Sample], base: str) -> dict[str, str]:
+def detection_row(found: Sequence[Sample], base: str, gate: str = "") -> dict[str, str]:
     """How many comparisons fail for the slower variant, and for another one."""
-    all_ = judged(found, base, slower=True)
+    all_ = judged(found, base, slower=True, gate=gate)
     verdicts = [one.sought.verdict for one in all_]
     detected = sum(one.found for one in all_)
     return {
