@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from statistics import correlation, fmean, mean
 from typing import Any
 
@@ -50,7 +51,9 @@ def run(_: bool) -> dict[str, Any]:
         "and what runs differ by: as printed": whole,
     }
     found = {name: [ends(way(one, number)) for number, one in enumerate(runs)] for name, way in ways.items()}
+    first, last = (datetime.fromisoformat(raw["runs"][at]["started"]) for at in (0, -1))
     return {
+        "minutes": round((last - first).total_seconds() / 60),
         "learned": [one.ratio for one in learned],
         "all": between(header, runs).ratio,
         "by_case": {case.variant: between(header, runs, case).ratio for case in runs[0]},
@@ -125,7 +128,7 @@ def page(raw: dict[str, Any]) -> str:
     )
     return "\n\n".join(
         (
-            f"{number} runs of the quick study with one code in an hour and a half, {apart} intervals of nominally 95 %.",
+            f"{number} runs of the quick study with one code within {raw['minutes']} minutes, {apart} intervals of 95 %.",
             table(rows),
             beyond,
             table(cases),
