@@ -1,6 +1,7 @@
 """Tables and files from a run whose figures are known."""
 
 import io
+from copy import deepcopy
 from dataclasses import replace
 
 import pandas as pd
@@ -104,6 +105,15 @@ def test_over_all_cases_attribution_is_held_against_the_pairs(run):
     assert [(one["place"], one["cases"]) for one in (every, a, b)] == [("all cases", "12"), ("a", "6"), ("b", "6")]
     assert a["attributed less paired (points)"].startswith("+1.0")
     assert (a["p"], b["p"]) == ("0.062", "0.062")
+
+
+def test_a_claim_whose_source_a_file_does_not_say_is_judged_like_the_others(run):
+    study = {**run.header.study, "cases": deepcopy(run.header.study["cases"])}
+    sources = claims.claims(run).column("source")
+    del study["cases"][0]["claims"][0]["source"]
+    found = claims.claims(replace(run, header=replace(run.header, study=study)))
+    assert found.column("source") == ["", *sources[1:]]
+    assert found.column("verdict") == claims.claims(run).column("verdict")
 
 
 def test_claims_stand_beside_their_figures_and_stages_beside_what_was_promised(run):

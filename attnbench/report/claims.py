@@ -52,7 +52,7 @@ def claims(run: Run) -> Table:
             else judged_text(result, row),
             "judged as": _judged_as(result),
             "verdict": result.verdict,
-            "source": claim["source"],
+            "source": claim.get("source", ""),
         }
         for case, row, claim in asked_claims(run)
         for result in [judge_claim(claim, row)]
