@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from msgspec import structs
 from pages import PAGES, ROOT, main
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
@@ -116,7 +117,7 @@ def many(folder: Path) -> Path:
     """A page of many cases, made of the report study's at other sizes."""
     run = load_run(ROOT / "results" / "report").run
     records = [
-        replace(record, case=replace(record.case, size=f"{384 + 32 * turn}x640"))
+        replace(record, case=structs.replace(record.case, size=f"{384 + 32 * turn}x640"))
         for turn in range(-(-MANY // len(run.records)))
         for record in run.records
     ][:MANY]

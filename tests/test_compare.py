@@ -14,6 +14,7 @@ from statistics import fmean
 import pytest
 from conftest import BASELINE, HEAVY, case, finding, loaded_by, measurements, with_settings
 from conftest import FIGURES as BASE
+from msgspec import structs
 from scipy.stats import ttest_ind
 
 from attnbench.core.errors import InputError, UnknownName
@@ -533,7 +534,7 @@ def test_figures_of_another_version_of_the_runtime_are_not_compared_unasked(make
 
 def test_a_case_of_another_runtime_is_another_case(make):
     one = make(variant())
-    two = make(replace(variant(), case=replace(variant().case, runtime="openvino")))
+    two = make(replace(variant(), case=structs.replace(variant().case, runtime="openvino")))
     assert {(r.case.runtime, r.verdict) for r in compare(one, two).rows if r.metric == "case" and not r.case.is_baseline} == {
         ("onnxruntime", "removed"), ("openvino", "added"),
     }  # fmt: skip
@@ -851,7 +852,7 @@ def test_markdown_to_the_screen_and_to_a_file(command, pair, tmp_path):
 
 def test_host_size_and_batch_are_shown_where_they_tell_cases_apart(make):
     one = variant(figures={"params": 1})
-    other = replace(one, case=replace(one.case, size="96x160"))
+    other = replace(one, case=structs.replace(one.case, size="96x160"))
     before = replace(variant(), case=other.case)
     found = compare(make(variant(), before), make(one, other))
     assert list(dict(sections(found))["Better"].columns)[:2] == ["size", "variant"]

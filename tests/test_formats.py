@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from conftest import finding
+from msgspec import structs
 
 from attnbench.cli.report import FORMAT_HELP
 from attnbench.core.metrics import METRICS, SERIES
@@ -57,17 +58,17 @@ def rich(run):
     own = (
         timed(base),
         timed(replace(cbam, findings=(*cbam.findings, other, hosts))),
-        timed(replace(eca, case=replace(eca.case, variant=GATE), seconds={"total": 12.5})),
-        replace(cbam, case=replace(cbam.case, variant=ODD), measurements=cbam.measured((overhead(-0.0005, -0.001, 0.0, (-0.0005,)),))),
-        replace(cbam, case=replace(cbam.case, variant="decoder.fusion=se"), measurements=cbam.measured((overhead(None),)), pending=2),
-        replace(eca, case=replace(eca.case, variant="encoder.stem=cbam"), status="refused", measurements=(),
+        timed(replace(eca, case=structs.replace(eca.case, variant=GATE), seconds={"total": 12.5})),
+        replace(cbam, case=structs.replace(cbam.case, variant=ODD), measurements=cbam.measured((overhead(-0.0005, -0.001, 0.0, (-0.0005,)),))),
+        replace(cbam, case=structs.replace(cbam.case, variant="decoder.fusion=se"), measurements=cbam.measured((overhead(None),)), pending=2),
+        replace(eca, case=structs.replace(eca.case, variant="encoder.stem=cbam"), status="refused", measurements=(),
                 findings=(), failure=Failure("build", "CaseRefused", "needs at least 32 channels")),
-        replace(eca, case=replace(eca.case, variant="encoder.stem=eca"), status="failed", failure=Failure("parity", "CaseFailure", "ONNX differs from torch by 1")),
+        replace(eca, case=structs.replace(eca.case, variant="encoder.stem=eca"), status="failed", failure=Failure("parity", "CaseFailure", "ONNX differs from torch by 1")),
         skipped,
         replace(failed, failure=Failure("export", "CaseFailure", seen)),
     )  # fmt: skip
     places = [("resnetsan01", "384x640"), ("resnetsan01", "192x320"), ("a folder/my net.py:build[width=32]", "192x320")]
-    records = tuple(replace(r, case=replace(r.case, host=host, size=size)) for host, size in places for r in own)
+    records = tuple(replace(r, case=structs.replace(r.case, host=host, size=size)) for host, size in places for r in own)
     study = {**run.header.study, "targets": ["aimotive", "other"]}
     study["cases"] = [*study["cases"], *study["cases"][:1], {"variant": GATE, "claims": [
         {"metric": "npu_verdict", "value": "refused", "relation": "about", "source": "2.1"},
@@ -390,7 +391,7 @@ def test_benchstat_says_the_machine_and_batches(runs):
     config, _, _ = go_reader(text("benchstat", runs["rich"]))
     assert (config["goarch"], config["cpu"]) == ("amd64", "a CPU")
     run = runs["made"]
-    two = replace(run, records=(replace(run.records[0], case=replace(run.records[0].case, batch=4)),))
+    two = replace(run, records=(replace(run.records[0], case=structs.replace(run.records[0].case, batch=4)),))
     assert "/variant=baseline/batch=4-1 1 " in text("benchstat", two)
 
 

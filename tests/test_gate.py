@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 
 import pytest
 from conftest import FIGURES, case, measurements
+from msgspec import structs
 from test_bench import Builder, Clockwork
 from test_compare import failed, ours, row, variant
 
@@ -445,7 +446,9 @@ def calls(function, *arguments):
 def test_reports_and_comparisons_take_time_in_proportion_to_the_cases(make):
     def of_hosts(number, pct):
         one = make(variant("encoder.stem=se", pct), variant("encoder.layer1=se", pct))
-        records = tuple(replace(r, case=replace(r.case, host=f"host{i}")) for i in range(number) for r in one.records)
+        records = tuple(
+            replace(r, case=structs.replace(r.case, host=f"host{i}")) for i in range(number) for r in one.records
+        )
         named = [
             {"variant": r.case.variant, "host": r.case.host, "claims": [], "priority": 1}
             for r in records

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 pytest.importorskip("vl_convert", reason="charts need the extra html")
 
@@ -69,7 +70,7 @@ def page():
 def hostile(run):
     """The run with a hostile name for each thing that may have one."""
     quoted = HOSTILE.replace("'", "")
-    case = replace(run.records[1].case, host=f"'{quoted}.onnx'", variant=f"'{quoted}'=eca")
+    case = structs.replace(run.records[1].case, host=f"'{quoted}.onnx'", variant=f"'{quoted}'=eca")
     name, own = HOSTILE, run.records[1]
     nodes = tuple(replace(node, node=f"@{name}@0.{name}@/{name}", op=name) for node in own.nodes)
     findings = tuple(
@@ -189,7 +190,9 @@ def test_pictures_that_cannot_be_drawn_say_why(refused, tmp_path, run, store):
     assert "no case to draw at these places" in refused(
         "plot", REPORT, "heatmap", "-o", tmp_path / "x.svg", "--place", "no*"
     )
-    other = replace(run, records=(*run.records, replace(run.records[0], case=replace(run.records[0].case, size="64x64"))))
+    other = replace(
+        run, records=(*run.records, replace(run.records[0], case=structs.replace(run.records[0].case, size="64x64")))
+    )
     two = store(replace(other, header=replace(run.header, cases=tuple(one.case for one in other.records))))
     assert "choose one by --host and --size" in refused("plot", two, "npu", "-o", tmp_path / "x.svg")
     assert "cannot write" in refused("plot", REPORT, "npu", "-o", tmp_path / "no" / "x.svg")

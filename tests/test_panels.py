@@ -1,11 +1,11 @@
 """Several cases in one graph: who may stand together, whose node is whose, and that the figures add up."""
 
 import random
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from attnbench.core.metrics import measurement
 from attnbench.core.protocol import Effort, Protocol
@@ -73,7 +73,9 @@ class TestPack:
     [(1e9, "fp32", {"module eca"}), (6e9, "int8", {"module eca"}), (6e9, "fp32", set()), (2e10, "int8", set())],
 )
 def test_in_a_small_network_cases_with_one_module_do_not_share_a_graph(macs, dtype, shared):
-    cases = [replace(case(variant), dtype=dtype) for variant in ("baseline", "a=eca+se[reduction=8]", "b=eca[kernel=5]")]
+    cases = [
+        structs.replace(case(variant), dtype=dtype) for variant in ("baseline", "a=eca+se[reduction=8]", "b=eca[kernel=5]")
+    ]
     ledger = Ledger()
     for one in cases:
         ledger.add(

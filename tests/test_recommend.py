@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import FIGURES as BASE
 from conftest import HEAVY, case, finding, loaded_by, measurements
+from msgspec import structs
 
 from attnbench.core.errors import InputError, UnknownName
 from attnbench.core.quantities import Quantity
@@ -42,7 +43,7 @@ def names(found):
 
 
 def at_two_sizes(run):
-    small = tuple(replace(r, case=replace(r.case, size="192x320")) for r in run.records)
+    small = tuple(replace(r, case=structs.replace(r.case, size="192x320")) for r in run.records)
     return replace(run, records=(*run.records, *small))
 
 
@@ -489,7 +490,7 @@ def test_a_spreadsheets_csv_reads_too(make, accuracy):
 
 
 def elsewhere(record, host: str, place: str):
-    return replace(record, case=replace(record.case, host=host, variant=place))
+    return replace(record, case=structs.replace(record.case, host=host, variant=place))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from attnbench.core.columns import COLUMNS
 from attnbench.core.records import Measurement
@@ -95,7 +96,7 @@ def test_over_all_cases_attribution_is_held_against_the_pairs(run):
     made = [
         replace(
             cbam,
-            case=replace(cbam.case, variant=f"{place}=m{number}"),
+            case=structs.replace(cbam.case, variant=f"{place}=m{number}"),
             measurements=(Measurement("overhead", 0.03 + (place == "a") * 0.01 + number / 1e4), Measurement("paired", 0.03)),
         )
         for place in "ab"
@@ -207,7 +208,7 @@ def test_a_claim_is_confirmed_refuted_or_left_open(claim, figures, verdict):
 
 
 def test_several_hosts_or_sizes_are_told_apart(run):
-    other = tuple(replace(record, case=replace(record.case, size="192x320")) for record in run.records)
+    other = tuple(replace(record, case=structs.replace(record.case, size="192x320")) for record in run.records)
     both = replace(run, records=(*run.records, *other))
     table = tables.cases_table(rows_of(both))
     assert list(dict.fromkeys(table.column("size"))) == ["384x640", "192x320"]

@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from attnbench.core.errors import InputError
 from attnbench.core.records import Case, Measurement, Record
@@ -64,7 +65,14 @@ def test_every_fact_survives_json():
 
 
 def test_a_fact_of_a_newer_version_is_read_without_what_is_new(tmp_path, run):
-    line = {"fact": "latency", "case": asdict(run.records[0].case), "number": 0, "threads": 1, "wall": [0.1], "new": {}}
+    line = {
+        "fact": "latency",
+        "case": structs.asdict(run.records[0].case),
+        "number": 0,
+        "threads": 1,
+        "wall": [0.1],
+        "new": {},
+    }
     with open_run(tmp_path, replace(run.header, schema=2)):
         pass
     path = tmp_path / "run.jsonl"

@@ -8,18 +8,17 @@ whether it is exact, so reports and comparisons need no table of metrics and old
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from msgspec import convert
+from msgspec import Struct, convert, structs
 
 from attnbench.core.protocol import Effort, split_settings
 
 BASELINE = "baseline"
-DEFAULT_RUNTIME = "onnxruntime"
-FP32, INT8 = "fp32", "int8"
-"""The number types of a case. What files do not say ran in the default runtime, in fp32."""
+DEFAULT_RUNTIME, FP32, INT8 = "onnxruntime", "fp32", "int8"
+"""The runtime and the number types of a case. What files do not say ran in the default runtime, in fp32."""
 
 Status = Literal["ok", "refused", "skipped", "failed"]
 Part = Literal["added", "layout", "unfused", "changed", "removed"]
@@ -35,8 +34,7 @@ ON_NPU: frozenset[Level] = frozenset(LEVELS[:3])
 """The levels at which a node runs on the NPU."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Case:
+class Case(Struct, frozen=True, order=True, cache_hash=True):
     """One question: this variant of this host at this input size, in this number type. The key of every comparison."""
 
     host: str
@@ -59,7 +57,7 @@ class Case:
     @property
     def in_floats(self) -> "Case":
         """The same case in fp32."""
-        return replace(self, dtype=FP32)
+        return structs.replace(self, dtype=FP32)
 
     @property
     def at(self) -> str:
@@ -76,7 +74,9 @@ class Case:
 
     def to_json(self) -> dict[str, Any]:
         """The case as JSON values; runtime and number type are left out where they are those of files that do not say."""
-        return {k: v for k, v in asdict(self).items() if (k, v) not in (("runtime", DEFAULT_RUNTIME), ("dtype", FP32))}
+        return {
+            k: v for k, v in structs.asdict(self).items() if (k, v) not in (("runtime", DEFAULT_RUNTIME), ("dtype", FP32))
+        }
 
     @property
     def where(self) -> str:

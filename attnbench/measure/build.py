@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+from msgspec import structs
 
 from attnbench.core.catalogue import is_reference
 from attnbench.core.errors import CaseFailure, CaseSkipped
@@ -72,7 +73,7 @@ class CaseBuilder:
         """All that is known of a case without a clock. Raises ``CaseFailure``."""
         specs = [spec for assignment in parse_variant(case.variant).assignments for spec in assignment.modules]
         question = {
-            "case": asdict(case),
+            "case": structs.asdict(case),
             "host": {**asdict(reference), "source": self._host_source(reference)},
             "modules": {str(spec): source_hash(MODULES, spec.name) for spec in specs},
             "targets": {name: hash_of_files(name) if name.endswith(".toml") else "" for name in targets},

@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 import torch
+from msgspec import structs
 from torch import nn
 
 from attnbench.core.catalogue import accepted, is_reference
@@ -266,8 +267,8 @@ def _derived(case: Case, parts: _Parts) -> Iterator[dict[str, Any]]:
 
     def row(part: str, layer: str = "", op: str = "", macs: int | None = None, **more: Any) -> dict[str, Any]:
         nothing = {"inputs": "", "output": "", "params": None, "macs": None, "flops": None, "elementwise_ops": None}
-        flops = None if macs is None else 2 * macs
-        return {**asdict(case), "part": part, "layer": layer, "op": op, **nothing, "macs": macs, "flops": flops, **more}
+        found = {"macs": macs, "flops": None if macs is None else 2 * macs}
+        return {**structs.asdict(case), "part": part, "layer": layer, "op": op, **nothing, **found, **more}
 
     for part, counts in parts:
         for layer, number in counts.layers:

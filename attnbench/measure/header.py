@@ -92,7 +92,7 @@ def make_header(plan: Plan, where: About | None = None) -> RunHeader:
 
 
 def _fingerprint(plan: Plan, cases: Sequence[PlannedCase], ids: Mapping[str, str]) -> str:
-    planned = [[asdict(one.case), asdict(one.host), structs.asdict(one.effort)] for one in cases]
+    planned = [[structs.asdict(one.case), asdict(one.host), structs.asdict(one.effort)] for one in cases]
     asked = {"study": plan.document, "protocol": structs.asdict(plan.protocol), "cases": planned, **ids}
     return _short_hash(asked, 16)
 

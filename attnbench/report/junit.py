@@ -15,9 +15,10 @@ import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
+
+from msgspec import structs
 
 from attnbench.core.naming import display_name
 from attnbench.core.records import Case, Finding, Record, Run
@@ -49,7 +50,7 @@ def render(run: Run) -> str:
     claims = _claims(run)
     for record in run.records:
         case = record.case
-        suite = suites.setdefault(replace(case, variant="").label.strip(), {})
+        suite = suites.setdefault(structs.replace(case, variant="").label.strip(), {})
         suite[case] = list(_numbered([*_tests(record, run.header.study.get("targets", [])), *claims.get(case, [])]))
     root = ET.Element("testsuites")
     for number, (name, cases) in enumerate(suites.items()):

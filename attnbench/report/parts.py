@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from msgspec import structs
+
 from attnbench.core.records import Case, Run
 from attnbench.core.units import significant
 from attnbench.judge.rows import Row, rows_of
@@ -52,7 +54,7 @@ def by_runtime(run: Run) -> Table:
     found: dict[Case, dict[str, Row]] = {}
     for row in rows_of(run):
         if not row.case.is_baseline:
-            found.setdefault(replace(row.case, runtime=names[0]), {})[row.case.runtime] = row
+            found.setdefault(structs.replace(row.case, runtime=names[0]), {})[row.case.runtime] = row
     where = places(found, VARIANT)
     return Table.of(
         {

@@ -7,9 +7,10 @@ minutes apart drift with the machine: compare cases by overhead.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean, median, stdev
 from typing import Any
+
+from msgspec import structs
 
 from attnbench.core.records import DEFAULT_RUNTIME, FP32, Record, Run
 from attnbench.report import ReportFormat
@@ -83,7 +84,7 @@ def _benchmark(record: Record, figure: SeriesFigure) -> dict[str, Any]:
     params |= {"runtime": case.runtime} if case.runtime != DEFAULT_RUNTIME else {}
     params |= {"dtype": case.dtype} if case.dtype != FP32 else {}
     return {
-        "group": replace(case, variant="").label.strip(),
+        "group": structs.replace(case, variant="").label.strip(),
         "name": f"{case.variant}{threads}",
         "fullname": f"{case.label}{threads}",
         "params": params,

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
+
+from msgspec import structs
 
 from attnbench.core.records import Case, Run
 from attnbench.core.statistics import medians, signed_rank_chance, signed_rank_interval
@@ -34,7 +35,7 @@ def floors(run: Run) -> Table:
         repeat, paired = record.get("aa_repeat"), record.get("paired")
         if repeat is None or not repeat.samples:
             continue
-        repeated = records.get(replace(record.case, variant=repeat.note))
+        repeated = records.get(structs.replace(record.case, variant=repeat.note))
         own = repeated.get("overhead") if repeated else None
         first = own.samples[: len(repeat.samples)] if own else ()
         shown.append(

@@ -4,8 +4,10 @@ A single case of 0.3 % against pairs that tell a point cannot disagree; a panel'
 until they could see a difference of a tenth of the sum, or until the budget of ``Effort.crosscheck`` ends.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import structs
 
 from attnbench.core.metrics import measurement
 from attnbench.core.records import Case, Measurement, RunHeader
@@ -48,7 +50,7 @@ def crosscheck(header: RunHeader, ledger: Ledger, baseline: Case) -> Crosscheck:
     budget, facts = header.effort_of(baseline).crosscheck, ledger.known(baseline)
     if not facts.together:
         return Crosscheck((), None, None, (), frozenset(), 0 if facts.crosscheck_failed or facts.ended else budget)
-    cases = tuple(replace(baseline, variant=variant) for variant in facts.together[0].together)
+    cases = tuple(structs.replace(baseline, variant=variant) for variant in facts.together[0].together)
     overheads = [ledger.known(case).overheads for case in cases]
     total = sum(sum(one) / len(one) for one in overheads) if all(overheads) else None
     clock = "cpu" if device_of(baseline.runtime, header.protocol.get("provider", CPU)) == CPU else "wall"
