@@ -603,6 +603,34 @@ def test_a_run_that_was_not_alone_is_said_to_be_even_where_nothing_changed(make)
     assert not any("not alone" in note for note in compare(make(variant()), make(variant())).notes)
 
 
+@pytest.mark.parametrize(
+    ("number", "factor", "said"),
+    [(12, 1.2, "1.20"), (12, 1 / 1.2, "0.83"), (12, 1.03, ""), (9, 1.2, ""), (12, 0.0, "")],
+)
+def test_that_all_overheads_moved_together_is_said_once_they_are_enough(make, number, factor, said):
+    amounts = [1 + place / 10 for place in range(number)]
+
+    def run(times, latency):
+        host = Record(case("baseline"), "ok", (Measurement("latency", latency, "s"),), sources=HASHES)
+        return make(host, *(variant(f"s{place}=m", times * pct) for place, pct in enumerate(amounts)))
+
+    found = [note for note in compare(run(1, 0.1), run(factor, 0.12)).notes if "throughout" in note]
+    assert len(found) == bool(said)
+    for note in found:
+        assert note.startswith(
+            f"Overheads of NEW are {said} times those of BASE throughout (median of 12 cases, 95 % interval"
+        )
+        assert "networks without modules take 1.20 times as long. No module does that" in note
+
+
+def test_modules_that_moved_apart_are_no_common_shift(make):
+    def run(*figures):
+        return make(*(variant(f"s{place}=m", pct) for place, pct in enumerate(figures)))
+
+    one, two = run(*[1.0] * 12), run(*[1.5] * 6, *[0.7] * 6)
+    assert not any("throughout" in note for note in compare(one, two).notes)
+
+
 # --- what fails
 
 

@@ -1,14 +1,16 @@
 import itertools
 import math
 import random
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 from scipy import stats
 
 from attnbench.core.statistics import (
+    Estimate,
     blocks,
     difference_interval,
+    median_interval,
     noise_floor,
     quantile,
     replicate_interval,
@@ -149,6 +151,18 @@ def test_an_estimate_maps_its_ends():
     estimate = signed_rank_interval([math.log(1.1)] * 8).map(math.expm1)
     assert estimate.low == pytest.approx(0.1)
     assert estimate.high == pytest.approx(0.1)
+
+
+def test_an_interval_of_the_median_holds_it_as_often_as_it_says_for_any_distribution():
+    assert median_interval([1.0] * 5).low is None
+    assert median_interval([6, 5, 4, 3, 2, 1]) == Estimate(3.5, 1, 6)
+    draw = random.Random(3)
+    for number in (10, 40, 201):
+        rank = round(median_interval(list(range(number))).low)
+        ways = [math.comb(number, k) / 2**number for k in range(number + 1)]
+        assert 2 * math.fsum(ways[: rank + 1]) <= 0.05 < 2 * math.fsum(ways[: rank + 2])
+    found = [median_interval([draw.expovariate(1) for _ in range(25)]) for _ in range(1000)]
+    assert 0.94 <= fmean(one.low <= math.log(2) <= one.high for one in found) <= 0.985
 
 
 def test_quantiles_interpolate():

@@ -12,14 +12,15 @@ SYSTEMATIC_RELATIVE = 0.10
 SYSTEMATIC_POINTS = 0.15
 """Share and percentage points by which attribution may be off beside its interval: changed caches
 that no inserted node shows. Repetition does not shrink it. A bound from long runs against the clock, whose results stand in
-``results/calibration/wall.md``: nine of nine references lie within it, which shows that 72 % do at least, at 95 %."""
+``results/calibration/wall.md``: 62 of 62 references lie within it, which shows that 95 % do at least, at 95 %."""
 
 CROWDED_RELATIVE = 0.8
 """Share by which an overhead may be off, for each share of its core that a replicate did not have: beside neighbours that
 took 38 % of it, runs read 29 % lower to 36 % higher (``results/calibration/neighbour.md``)."""
 
 REFERENCE_POINTS = 0.10
-"""Standard uncertainty of the clock that attribution was held against: the root mean square over those nine references."""
+"""Standard uncertainty of the clock that attribution was held against: the standard deviation, from one pass over those
+references to the next, of what the two differ by on average."""
 
 VERDICTS = ("refused", "fallback", "unknown", "ok with constraint", "ok")
 """What a target can say of a graph, the worst first."""

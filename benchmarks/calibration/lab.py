@@ -38,18 +38,19 @@ TIMEOUT = 600.0
 
 
 class Lab:
-    """Builds variants of the host and times them as a sweep does."""
+    """Builds variants of a host and times them as a sweep does."""
 
-    def __init__(self, builder: Builder, effort: Effort) -> None:
+    def __init__(self, builder: Builder, effort: Effort, host: HostReference = HOST) -> None:
         self.builder = builder
         self.effort = effort
+        self.host = host
         self.paths: dict[tuple[str, str], str] = {}
 
     def graph(self, variant: str, size: str) -> str:
         """The path of a variant's graph; ``baseline`` is the host alone."""
         key = variant, size
         if key not in self.paths:
-            planned = PlannedCase(Case(HOST.spec, variant, size), HOST, self.effort)
+            planned = PlannedCase(Case(self.host.spec, variant, size), self.host, self.effort)
             self.paths[key] = self.builder.write([planned])
         return self.paths[key]
 

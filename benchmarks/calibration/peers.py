@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from lab import RESULTS, SMALL, Lab, experiment, open_lab, percent, table
+from lab import HOST, RESULTS, SMALL, Lab, experiment, open_lab, percent, table
 
 from attnbench.core.records import BASELINE
 from attnbench.core.statistics import signed_rank_interval
@@ -51,10 +51,10 @@ def run(quick: bool) -> dict[str, Any]:
 
 def page(raw: dict[str, dict[str, list[float]]]) -> str:
     """The reference, and a row a way."""
-    known = json.loads((RESULTS / "wall.json").read_text())[f"{SMALL} {VARIANT}"]
+    known = json.loads((RESULTS / "wall.json").read_text())[f"{HOST.spec} {SMALL} {VARIANT}"]
     reference = signed_rank_interval(known["cpu"])
     rows = (row(name, own, fmean(raw["seconds"][name]), reference.value) for name, own in raw["figures"].items())
-    return f"Reference {percent(reference)} %, from {known['pairs'][0]:.0f} pairs.\n\n{table(rows)}"
+    return f"Reference {percent(reference)} %, from {sum(known['pairs']):,.0f} pairs.\n\n{table(rows)}"
 
 
 def row(name: str, figures: list[float], seconds: float, reference: float) -> dict[str, str]:
@@ -99,7 +99,7 @@ def torch_benchmark(path: str) -> float:
 
 def pytest_benchmark(path: str) -> float:
     """pytest-benchmark's fixture."""
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(HERE), str(HERE / "peer_pytest.py")]
+    command = ["-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", str(HERE / "peer_pytest.py")]
     return result_of([*command, "--benchmark-json"], PEER_MODEL=path)["stats"]["mean"]
 
 

@@ -1,19 +1,25 @@
 """What a reader must know before the tables: what was compared with what, what came of it, and what it rests on."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from attnbench.core.records import Run
+from attnbench.core.statistics import median_interval
 from attnbench.core.units import count, counted, fixed, significant
 from attnbench.judge.compare.match import unlike
-from attnbench.judge.compare.noisy import OVERHEAD
-from attnbench.judge.compare.rows import CASE, COMPARED
+from attnbench.judge.compare.noisy import LATENCY, OVERHEAD
+from attnbench.judge.compare.rows import CASE, COMPARED, ComparisonRow
 from attnbench.judge.verdicts import CROWDED
 from attnbench.runs.store import finished
 
 if TYPE_CHECKING:
     from attnbench.judge.compare import Comparison
+
+SHIFT, SHIFT_CASES = 1.05, 10
+"""What all overheads must have moved by, as a factor and by its whole interval, and how many there must be, to be said."""
 
 COUNTED: Final = ("same", "better", "worse", "incomparable", "unresolved")
 """The verdicts on figures, in the order in which they are summed up."""
@@ -28,6 +34,7 @@ def notes(found: "Comparison") -> Iterator[str]:
     yield from _assumed(found)
     if any(row.family == OVERHEAD and row.verdict in COMPARED for row in found.rows):
         yield from _crowded(found)
+        yield from _shifted(found)
     yield from _rule(found)
 
 
@@ -111,6 +118,34 @@ def _crowded(found: "Comparison") -> Iterator[str]:
                 f"as {fixed(100 * min(shares), 0)} % of its core. Overheads scatter more then, so that a change may "
                 "hide, or come from that alone: measure again on an idle machine before you rely on it."
             )
+
+
+def _shifted(found: "Comparison") -> Iterator[str]:
+    """That all overheads moved together, which is no one module's doing."""
+    changes = _changes(row for row in found.rows if row.metric == OVERHEAD and row.verdict in COMPARED)
+    if len(changes) < SHIFT_CASES:
+        return
+    shift = median_interval(changes).map(math.exp)
+    if shift.low is None or shift.high is None or (shift.low <= SHIFT and shift.high >= 1 / SHIFT):
+        return
+    networks = _changes(row for row in found.rows if row.metric == LATENCY and row.case.is_baseline)
+    alone = f"; networks without modules take {fixed(math.exp(median(networks)))} times as long" if networks else ""
+    yield (
+        f"Overheads of NEW are {fixed(shift.value)} times those of BASE throughout (median of {count(len(changes))} cases, "
+        f"95 % interval {fixed(shift.low)} to {fixed(shift.high)}){alone}. No module does that: the host, the runtime or "
+        "the machine's state (its memory above all) is another. Measure both again in turn before you believe a change of "
+        "that size."
+    )
+
+
+def _changes(rows: Iterable[ComparisonRow]) -> list[float]:
+    """Logarithms of NEW over BASE, of figures above 0."""
+    figures = ((row.before, row.after) for row in rows)
+    return [
+        math.log(two / one)
+        for one, two in figures
+        if isinstance(one, float) and isinstance(two, float) and min(one, two) > 0
+    ]
 
 
 def _rule(found: "Comparison") -> Iterator[str]:
