@@ -4,6 +4,8 @@ import importlib
 import json
 import re
 import runpy
+from collections import Counter
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -12,6 +14,7 @@ import pytest
 from scipy.stats import binomtest
 
 from attnbench.core.statistics import difference_interval, signed_rank_interval
+from attnbench.judge.compare import compare
 from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import REFERENCE_POINTS, systematic_points
 from attnbench.measure.int8 import A_STEP
@@ -215,6 +218,35 @@ def test_told_what_runs_differ_by_more_is_found_and_no_more_alarms_are_raised_th
     for first, after in ((now, resolved), (told, told_resolved)):
         assert first["more"] == 0 < after["more"]
         assert after["open"] < first["open"]
+
+
+def test_what_the_pages_say_of_a_noisy_hour_is_what_the_two_runs_come_to():
+    paths = ROOT / "results" / "report" / "run.jsonl", RESULTS / "noisy_hour.jsonl"
+    found = compare(*map(load_run, paths))
+    (shift,) = (note for note in found.notes if "throughout" in note)
+    times, cases, low, high, network = re.match(
+        r"Overheads of NEW are ([\d.]+) times .*median of (\d+) cases, .* interval ([\d.]+) to ([\d.]+)\);.* take ([\d.]+) times",
+        shift,
+    ).groups()
+    assert said(
+        r"networks without modules took ([\d.]+) times as long, and overheads read ([\d.]+) times as much throughout "
+        r"\(median of (\d+) cases, ([\d.]+) to ([\d.]+)\)"
+    ) == {(network, times, cases, low, high)}
+    assert said(r"([\d.]+) times as much\]\(docs/measuring.md#uncertainty") == {(times,)}
+    verdicts = Counter(row.verdict for row in found.rows)
+    figures = sum(verdicts[one] for one in ("same", "better", "worse", "incomparable", "unresolved"))
+    assert said(r"called (\d+) of ([\d,]+) figures worse and (\d+) not resolved") == {
+        (str(verdicts["worse"]), f"{figures:,}", str(verdicts["unresolved"]))
+    }
+    minutes = [
+        (
+            datetime.fromisoformat(json.loads(lines[-1])["at"]) - datetime.fromisoformat(json.loads(lines[0])["started"])
+        ).seconds
+        / 60
+        for lines in (path.read_text().splitlines() for path in paths)
+    ]
+    assert said(r"it took (\d+) minutes for (\d+)") == {tuple(f"{one:.0f}" for one in reversed(minutes))}
+    assert said(r"in a noisy hour it takes (\d+), and overheads") == {(f"{minutes[1]:.0f}",)}
 
 
 def test_what_the_pages_say_of_the_pairs_is_what_the_run_with_pairs_comes_to():
