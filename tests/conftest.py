@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -375,3 +376,9 @@ def store(tmp_path):
         return folder
 
     return stored
+
+
+def minutes_of(path: Path) -> float:
+    """How long the run in a file took, to its last fact."""
+    first, *_, last = map(json.loads, path.read_text().splitlines())
+    return (datetime.fromisoformat(last["at"]) - datetime.fromisoformat(first["started"])).total_seconds() / 60

@@ -491,6 +491,6 @@ def test_a_builder_with_nothing_to_describe_prepares_what_comes_after():
 def test_what_was_prepared_is_what_describing_asks_for(tmp_path, monkeypatch):
     monkeypatch.setenv("ATTNBENCH_CACHE", str(tmp_path))
     case, reference = Case("resnet18", "layer1.0.branch=se,layer2=coord", "64x64"), HostReference("resnet18")
-    CaseBuilder(Protocol(), tmp_path).prepare(case, reference)
+    CaseBuilder(Protocol(), tmp_path).prepare(case)
     monkeypatch.setattr(CaseBuilder, "_exported_module", lambda *_: pytest.fail("it is exported again"))
     assert CaseBuilder(Protocol(), tmp_path).describe(case, reference, ()).sites == ("layer1.0.branch", "layer2.1.end")

@@ -5,16 +5,17 @@ import json
 import re
 import runpy
 from collections import Counter
-from datetime import datetime
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
 
 import pytest
+from conftest import minutes_of
 from scipy.stats import binomtest
 
 from attnbench.core.statistics import difference_interval, signed_rank_interval
 from attnbench.judge.compare import compare
+from attnbench.judge.compare.notes import COUNTED
 from attnbench.judge.rows import rows_of
 from attnbench.judge.verdicts import REFERENCE_POINTS, systematic_points
 from attnbench.measure.int8 import A_STEP
@@ -234,17 +235,11 @@ def test_what_the_pages_say_of_a_noisy_hour_is_what_the_two_runs_come_to():
     ) == {(network, times, cases, low, high)}
     assert said(r"([\d.]+) times as much\]\(docs/measuring.md#uncertainty") == {(times,)}
     verdicts = Counter(row.verdict for row in found.rows)
-    figures = sum(verdicts[one] for one in ("same", "better", "worse", "incomparable", "unresolved"))
+    figures = sum(verdicts[one] for one in COUNTED)
     assert said(r"called (\d+) of ([\d,]+) figures worse and (\d+) not resolved") == {
         (str(verdicts["worse"]), f"{figures:,}", str(verdicts["unresolved"]))
     }
-    minutes = [
-        (
-            datetime.fromisoformat(json.loads(lines[-1])["at"]) - datetime.fromisoformat(json.loads(lines[0])["started"])
-        ).seconds
-        / 60
-        for lines in (path.read_text().splitlines() for path in paths)
-    ]
+    minutes = [minutes_of(path) for path in paths]
     assert said(r"it took (\d+) minutes for (\d+)") == {tuple(f"{one:.0f}" for one in reversed(minutes))}
     assert said(r"in a noisy hour it takes (\d+), and overheads") == {(f"{minutes[1]:.0f}",)}
 

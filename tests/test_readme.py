@@ -8,13 +8,12 @@ import runpy
 import shlex
 import subprocess
 import sys
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import keep_exports
+from conftest import keep_exports, minutes_of
 
 from attnbench import load_run
 from attnbench.cli import resolving
@@ -297,8 +296,7 @@ def test_the_study_took_as_long_as_it_is_said_to_have():
         r"(\d+) cases in (\d+) minutes .*? took (\d+) minutes on the faster", " ".join(README.split())
     ).groups()
     now, before = (ROOT / "results" / name / "run.jsonl" for name in ("report", "report-avx512"))
-    facts = [json.loads(line) for line in now.read_text().splitlines()]
-    minutes = (datetime.fromisoformat(facts[-1]["at"]) - datetime.fromisoformat(facts[0]["started"])).total_seconds() / 60
+    minutes = minutes_of(now)
     earlier = sum(record.seconds["total"] for record in load_run(before.parent).records) / 60
     assert stated == (str(len(load_run(now.parent).records)), f"{minutes:.0f}", f"{earlier:.0f}")
 

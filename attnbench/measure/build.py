@@ -131,7 +131,7 @@ class CaseBuilder:
         question = self._host_question(case, reference)
         return kept(question, Part, make, keep=lambda one: one.lasting and reference.kind == "registered")
 
-    def prepare(self, case: Case, reference: HostReference) -> None:  # noqa: ARG002  asked as ``describe`` is
+    def prepare(self, case: Case) -> None:
         """While another builder exports a registered host, export a case's own modules for the planes that it declares."""
         known = declared_places(parse_spec(case.host))
         for site, row in modules_by_site(parse_variant(case.variant), known.sites, known.placements, case.host).items():

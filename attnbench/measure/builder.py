@@ -119,7 +119,7 @@ class Builder:
     def prepare(self, planned: PlannedCase) -> None:
         """Have the process export what a case needs besides its host; what fails will fail again."""
         with suppress(CaseFailure):
-            self._answer(planned.effort.timeout_seconds, "prepare", planned.case, planned.host)
+            self._answer(planned.effort.timeout_seconds, "prepare", planned.case)
 
     def write(self, together: Sequence[PlannedCase]) -> str:
         """The path of a graph with these cases in it, which are of one host and size. Raises ``CaseFailure``."""

@@ -89,7 +89,7 @@ def samples(raw: dict[str, Any]) -> list[Sample]:
 
 
 def judged(found: Sequence[Sample], base: str, *, slower: bool, gate: str = "") -> list[Judged]:
-    """All comparisons of runs of the code as it was, or of the slower ones, with that of ``BASES``, by the default gate."""
+    """All comparisons of runs of the code as it was, or of the slower ones, with that of ``BASES``, by the ``gate``."""
     fail_on = parse([gate]) if gate else None
     results: list[Judged] = []
     earlier: list[Run] = []

@@ -6,11 +6,13 @@ read) and ``NAME.json`` (its raw figures). ``--quick`` is a small trial that wri
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from scipy.stats import binomtest
@@ -129,6 +131,11 @@ def percent(estimate: Estimate, decimals: int = 3) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{100 * estimate.value:.{decimals}f}"
     return f"{100 * estimate.value:.{decimals}f} [{100 * estimate.low:.{decimals}f}, {100 * estimate.high:.{decimals}f}]"
+
+
+def root_mean_square(values: Iterable[float]) -> float:
+    """The root of the mean of the squares."""
+    return math.sqrt(fmean(value**2 for value in values))
 
 
 def miss_row(size: str, found: list[Estimate]) -> dict[str, str]:

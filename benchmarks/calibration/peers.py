@@ -7,7 +7,6 @@ the same session settings, one thread, and take turns for several sittings. The 
 """
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from lab import HOST, RESULTS, SMALL, Lab, experiment, open_lab, percent, table
+from lab import HOST, RESULTS, SMALL, Lab, experiment, open_lab, percent, root_mean_square, table
 
 from attnbench.core.records import BASELINE
 from attnbench.core.statistics import signed_rank_interval
@@ -59,7 +58,7 @@ def page(raw: dict[str, dict[str, list[float]]]) -> str:
 
 def row(name: str, figures: list[float], seconds: float, reference: float) -> dict[str, str]:
     """How far a way's answers are from the reference, for how many seconds."""
-    error = math.sqrt(fmean((figure - reference) ** 2 for figure in figures))
+    error = root_mean_square(figure - reference for figure in figures)
     return {
         "way": name,
         "answers (%)": f"{100 * min(figures):.2f} to {100 * max(figures):.2f}",

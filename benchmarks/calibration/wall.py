@@ -13,7 +13,7 @@ from itertools import groupby
 from statistics import fmean, median, stdev
 from typing import NamedTuple
 
-from lab import LARGE, RESULTS, SMALL, Lab, experiment, open_lab, percent, table
+from lab import LARGE, RESULTS, SMALL, Lab, experiment, open_lab, percent, root_mean_square, table
 from scipy.stats import binomtest
 
 from attnbench.core.statistics import Estimate, replicate_interval, signed_rank_interval
@@ -33,7 +33,7 @@ ROUNDS = {
 }
 """By host and size: pairs in each process."""
 
-LONG = {"encoder.layer3=cbam_npu": 3, "decoder.fusion=se_npu": 3}
+LONG, LONGER = ("encoder.layer3=cbam_npu", "decoder.fusion=se_npu"), 3
 """Of the smallest size, these take so many times the pairs: other experiments are held to them."""
 
 REFERENCES = {
@@ -161,7 +161,7 @@ def run(quick: bool) -> Raw:
                 baseline = lab.baseline(size)
                 for variant in variants[: 2 if quick else None]:
                     into = found[f"{host} {size} {variant}"]
-                    rounds = ROUNDS[host, size] * (LONG.get(variant, 1) if size == SMALL else 1)
+                    rounds = ROUNDS[host, size] * (LONGER if size == SMALL and variant in LONG else 1)
                     times = lab.pairs(variant, size, rounds, number)
                     into["pairs"].append(rounds)
                     for clock in ("cpu", "wall"):
@@ -201,7 +201,7 @@ def summary(references: Sequence[Held]) -> Iterable[dict[str, str]]:
     """How far the two lie apart, by host and size and over all."""
     groups = [(f"{host} {size}", list(own)) for (host, size), own in groupby(references, lambda one: one[:2])]
     for name, own in [*groups, ("all", list(references))]:
-        apart, scatter = (root_mean_square(values) for values in ([o.apart for o in own], [o.scatter for o in own]))
+        apart, scatter = root_mean_square(one.apart for one in own), root_mean_square(one.scatter for one in own)
         yield {
             "host and size": name,
             "references": str(len(own)),
@@ -218,16 +218,11 @@ def summary(references: Sequence[Held]) -> Iterable[dict[str, str]]:
 
 def ratio_of_sums(own: Sequence[Held]) -> str:
     """What all references come to together, in each pass, and Student's interval over the passes."""
-    sums = [
+    attributed, clock = (
         [sum(figures) for figures in zip(*(one.figures[way] for one in own), strict=True)] for way in ("attributed", "cpu")
-    ]
-    found = replicate_interval([two / one for two, one in zip(*sums, strict=True)])
+    )
+    found = replicate_interval([one / two for one, two in zip(attributed, clock, strict=True)])
     return percent(found.map(lambda ratio: ratio / 100))
-
-
-def root_mean_square(values: Iterable[float]) -> float:
-    """The root of the mean of the squares."""
-    return math.sqrt(fmean(value**2 for value in values))
 
 
 def row(one: Held) -> dict[str, str]:
@@ -243,9 +238,7 @@ def row(one: Held) -> dict[str, str]:
         "clock, wall (%)": percent(signed_rank_interval(found["wall"])),
         "attributed (%)": percent(one.attributed),
         "attributed less clock (points)": f"{100 * one.apart:+.3f}",
-        "inside the clock's interval": "yes"
-        if (one.clock.low or 0) <= one.attributed.value <= (one.clock.high or 0)
-        else "no",
+        "inside the clock's interval": "yes" if one.in_interval else "no",
         "inside with the systematic part": "yes" if one.is_within else "no",
         "added nodes": f"{fmean(found['nodes']):.0f}",
         "profiling cost a node (us)": f"{1e6 * fmean(found['cost']):.2f}",
